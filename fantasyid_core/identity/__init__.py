@@ -1,0 +1,1 @@
+"""Identity branch and injection: ViT features and vertices -> identity tokens -> per-layer K, V."""

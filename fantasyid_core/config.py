@@ -1,0 +1,159 @@
+"""Sizes of the networks: frozen dataclasses, the only place where numbers live.
+
+`TransformerConfig` uses the official keys of `transformer/config.json`; its defaults are those of
+CogVideoX-5B-I2V 1.0, the base of the released FantasyID. `AdapterConfig` describes the identity
+branch and the injection. Both have a `tiny()` for tests and the demo.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Geometry and widths of the CogVideoX transformer (official key names)."""
+
+    num_layers: int = 42
+    num_attention_heads: int = 48
+    attention_head_dim: int = 64
+    in_channels: int = 32
+    out_channels: int = 16
+    time_embed_dim: int = 512
+    text_embed_dim: int = 4096
+    max_text_seq_length: int = 226
+    sample_width: int = 90
+    sample_height: int = 60
+    sample_frames: int = 49
+    patch_size: int = 2
+    temporal_compression_ratio: int = 4
+    spatial_interpolation_scale: float = 1.875
+    temporal_interpolation_scale: float = 1.0
+
+    @property
+    def width(self) -> int:
+        """D, the width of the hidden states."""
+        return self.num_attention_heads * self.attention_head_dim
+
+    @property
+    def latent_frames(self) -> int:
+        """T, the number of latent frames of the model's own length."""
+        return (self.sample_frames - 1) // self.temporal_compression_ratio + 1
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """C, T, H, W of the one latent size that the learned position table fits."""
+        return self.out_channels, self.latent_frames, self.sample_height, self.sample_width
+
+    @property
+    def video_tokens(self) -> int:
+        """N, the number of video tokens."""
+        return self.latent_frames * (self.sample_height // self.patch_size) * (self.sample_width // self.patch_size)
+
+    def describe_size(self, compression: int = 8) -> str:
+        """The native size in words, e.g. `49 frames of 720x480`."""
+        return f"{self.sample_frames} frames of {self.sample_width * compression}x{self.sample_height * compression}"
+
+    @classmethod
+    def tiny(cls, **changes) -> TransformerConfig:
+        """Three heads (the host's constructor wants a width divisible by 3), two layers, 9 frames."""
+        small = cls(
+            num_layers=2,
+            num_attention_heads=3,
+            time_embed_dim=64,
+            text_embed_dim=64,
+            sample_width=12,
+            sample_height=8,
+            sample_frames=9,
+        )
+        return replace(small, **changes)
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Widths and counts of the identity branch and of the injection into the transformer.
+
+    `interval`: a block i receives injection i // interval when i % interval == 0. None means that it
+    follows from the number of blocks of the model that the adapter is attached to.
+    """
+
+    variant: str = "release"
+    injected_layers: int = 42
+    interval: int | None = 1
+    dit_width: int = 3072
+    attention_heads: int = 16
+    attention_head_dim: int = 128
+    id_width: int = 2048
+    # face abstractor
+    vit_width: int = 1024
+    vit_tokens: int = 577
+    abstractor_width: int = 256
+    abstractor_depth: int = 3
+    face_tokens: int = 36
+    feed_forward_ratio: int = 4
+    # vertex encoder and fusion
+    vertex_counts: tuple[int, ...] = (5023, 1256, 314)
+    vertex_width: int = 128
+    spiral_length: int = 9
+    fusion_layers: int = 6
+    fusion_heads: int = 4
+    # reducer: width, kernel, stride of its four residual blocks
+    reducer_widths: tuple[int, ...] = (256, 512, 1024, 2048)
+    reducer_kernels: tuple[int, ...] = (5, 5, 3, 3)
+    reducer_strides: tuple[int, ...] = (4, 4, 2, 2)
+
+    @property
+    def inner_width(self) -> int:
+        """Width of Q, K and V: heads times head width."""
+        return self.attention_heads * self.attention_head_dim
+
+    @property
+    def vertex_tokens(self) -> int:
+        """Nv, what the reducer leaves of the vertices."""
+        count = self.vertex_counts[0]
+        for kernel, stride in zip(self.reducer_kernels, self.reducer_strides, strict=True):
+            count = (count + 2 * (kernel // 2) - kernel) // stride + 1
+        return count
+
+    @property
+    def id_tokens(self) -> int:
+        """Nid, face tokens and vertex tokens together."""
+        return self.face_tokens + self.vertex_tokens
+
+    @classmethod
+    def tiny(cls, **changes) -> AdapterConfig:
+        """A few thousand parameters, fitting `TransformerConfig.tiny()` and the synthetic head."""
+        small = cls(
+            injected_layers=2,
+            dit_width=192,
+            attention_heads=2,
+            attention_head_dim=16,
+            id_width=32,
+            vit_width=32,
+            vit_tokens=17,
+            abstractor_width=16,
+            abstractor_depth=1,
+            face_tokens=4,
+            vertex_counts=(642, 162, 42),
+            vertex_width=16,
+            fusion_layers=2,
+            fusion_heads=2,
+            reducer_widths=(16, 16, 32, 32),
+        )
+        return replace(small, **changes)
+
+
+def config_from_mapping(kind: type, values: Mapping, defaults=None):
+    """The known keys of `values` over `defaults` (of `kind`); unknown keys are ignored, as diffusers does."""
+    known = {field.name for field in fields(kind)}
+    picked = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known
+    }
+    return replace(defaults, **picked) if defaults is not None else kind(**picked)
+
+
+def config_to_json(config) -> str:
+    """JSON of a config, for the metadata of a safetensors file (which holds strings only)."""
+    return json.dumps(asdict(config))

@@ -1,0 +1,126 @@
+"""Layer-aware injection: every injected block attends to the identity with its own weights (paper section 3.3).
+
+    hidden <- hidden + strength * weight[layer] * Attention_layer(LN(id_tokens), LN(hidden))
+
+applied after the block, to the video tokens only. The identity tokens do not depend on the timestep
+nor on the half of classifier-free guidance, so K and V of all layers are projected once and kept.
+The release has neither a strength nor the paper's F_l (convolution and normalisation).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import AdapterConfig
+
+
+class LayerInjection(nn.Module):
+    """Cross-attention of one injected layer: video tokens ask, identity tokens answer."""
+
+    def __init__(self, config: AdapterConfig, operations=nn):
+        super().__init__()
+        self.heads = config.attention_heads
+        self.hidden_norm = operations.LayerNorm(config.dit_width)
+        self.to_q = operations.Linear(config.dit_width, config.inner_width, bias=False)
+        self.id_norm = operations.LayerNorm(config.id_width)
+        self.to_kv = operations.Linear(config.id_width, 2 * config.inner_width, bias=False)
+        self.to_out = operations.Linear(config.inner_width, config.dit_width, bias=False)
+
+    def forward(self, id_tokens: Tensor, hidden: Tensor) -> Tensor:
+        """[B, Nid, Cid] and [B, N, D] -> what is added to the hidden states, [B, N, D]."""
+        return self.attend(self.project(id_tokens), hidden)
+
+    def project(self, id_tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """K and V of the identity tokens, each [B, H, Nid, Dh]."""
+        k, v = rearrange(self.to_kv(self.id_norm(id_tokens)), "b n (s h d) -> s b h n d", s=2, h=self.heads)
+        return k, v
+
+    def attend(self, kv: tuple[Tensor, Tensor], hidden: Tensor) -> Tensor:  # [B, N, D] -> [B, N, D]
+        q = rearrange(self.to_q(self.hidden_norm(hidden)), "b n (h d) -> b h n d", h=self.heads)
+        k, v = (_match_batch(x, q.shape[0]) for x in kv)
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.to_out(rearrange(attended, "b h n d -> b n (h d)"))
+
+
+class Injector:
+    """K and V of all injected layers for one set of identity tokens, ready for the denoising loop.
+
+    `injector(layer, hidden)` -> what is added after the block that belongs to `layer`.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[LayerInjection],
+        tokens: Tensor,  # [B, Nid, Cid]
+        strength: float = 1.0,
+        layer_weights: Sequence[float] | None = None,
+        interval: int | None = None,
+    ):
+        self.layers = layers
+        self.interval = interval
+        self.weights = [strength * weight for weight in check_layer_weights(layer_weights, len(layers))]
+        check_strength(strength)
+        self.kv = [layer.project(tokens) for layer in layers]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __call__(self, layer: int, hidden: Tensor) -> Tensor:
+        """Index of the injected layer and [B, N, D] -> [B, N, D]; zeros without work at weight 0."""
+        if self.weights[layer] == 0:
+            return torch.zeros_like(hidden)
+        delta = self.layers[layer].attend(self.kv[layer], hidden)
+        return delta if self.weights[layer] == 1 else delta * self.weights[layer]
+
+    def layer_of_block(self, block_count: int) -> dict[int, int]:
+        """Block index -> injected layer, for a transformer of `block_count` blocks.
+
+        Official rule: block i is injected when i % interval == 0. Raises ValueError when the adapter
+        and the transformer do not belong together.
+        """
+        return layers_by_block(len(self.layers), self.interval, block_count)
+
+
+def layers_by_block(layer_count: int, interval: int | None, block_count: int) -> dict[int, int]:
+    """Block index -> injected layer (official rule: i % interval == 0); ValueError when they do not fit."""
+    interval = interval or max(1, block_count // max(1, layer_count))
+    blocks = range(0, block_count, interval)
+    if len(blocks) != layer_count:
+        raise ValueError(
+            f"The adapter has {layer_count} injected layers (every {interval} blocks), but the model has "
+            f"{block_count} blocks, which need {len(blocks)}. Use the adapter that belongs to this model."
+        )
+    return {block: layer for layer, block in enumerate(blocks)}
+
+
+def check_strength(strength: float) -> None:
+    """Raises ValueError unless `strength` is a finite number."""
+    if not math.isfinite(strength):
+        raise ValueError(f"Identity strength must be a finite number (1 is the trained strength), got {strength}.")
+
+
+def check_layer_weights(weights: Sequence[float] | None, count: int) -> list[float]:
+    """`weights` as a list of `count` floats (ones for None); ValueError for another length or a NaN."""
+    if weights is None:
+        return [1.0] * count
+    weights = [float(weight) for weight in weights]
+    if len(weights) != count:
+        raise ValueError(f"Expected {count} layer weights, one per injected layer, got {len(weights)}.")
+    if not all(map(math.isfinite, weights)):
+        raise ValueError(f"Layer weights must be finite numbers, got {weights}.")
+    return weights
+
+
+def _match_batch(x: Tensor, batch: int) -> Tensor:  # [b, ...] -> [B, ...]
+    # Guidance stacks whole copies of the batch, so the identities repeat as a block.
+    if x.shape[0] == batch:
+        return x
+    if batch % x.shape[0]:
+        raise ValueError(f"{x.shape[0]} identities cannot be spread over a batch of {batch} videos.")
+    return x.expand(batch, *x.shape[1:]) if x.shape[0] == 1 else x.repeat(batch // x.shape[0], 1, 1, 1)

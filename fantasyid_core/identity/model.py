@@ -1,0 +1,99 @@
+"""The adapter: everything FantasyID adds to CogVideoX, in the order of the data flow.
+
+    vit_feats -> FaceAbstractor -> face tokens [36] ─────────────────┐
+    vertices  -> VertexEncoder (fused with the face tokens) -> Reducer -> vertex tokens [79]
+    id_tokens = face tokens, then vertex tokens -> K, V of every injected layer
+
+The identity branch (`encoder`, 62 M parameters) is needed once per person, the injection (`layers`,
+21 M per layer) in every step: two modules, so that a host can keep only one of them on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..config import AdapterConfig
+from ..shape.topology import Topology
+from .abstractor import FaceAbstractor
+from .injection import Injector, LayerInjection
+from .reducer import VertexReducer
+from .vertices import VertexEncoder
+
+
+class IdentityEncoder(nn.Module):
+    """Identity branch: [B, P, vit_width] features and [B, V, 3] vertices -> [B, Nid, id_width] tokens."""
+
+    def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
+        super().__init__()
+        self.face_abstractor = FaceAbstractor(config, operations)
+        self.vertex_encoder = VertexEncoder(config, topology, operations)
+        self.vertex_reducer = VertexReducer(config, operations)
+
+    def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
+        face_tokens = self.face_abstractor(vit_feats)  # [B, Nf, Cid]
+        return torch.cat([face_tokens, self.vertex_tokens(vertices, face_tokens)], dim=1)
+
+    def vertex_tokens(self, vertices: Tensor, face_tokens: Tensor) -> Tensor:  # -> [B, Nv, Cid]
+        descriptors = self.vertex_encoder(vertices, face_tokens)  # [B, V, C]
+        return self.vertex_reducer(descriptors.transpose(1, 2)).transpose(1, 2)
+
+
+class IdentityAdapter(nn.Module):
+    """FantasyID's own weights; `state_dict()` is the checkpoint. Made by `load_adapter`."""
+
+    def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
+        super().__init__()
+        self.config = config
+        self.topology = topology
+        self.encoder = IdentityEncoder(config, topology, operations)
+        self.layers = nn.ModuleList(LayerInjection(config, operations) for _ in range(config.injected_layers))
+
+    def encode(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
+        """Identity tokens [B, Nid, Cid] of ViT features [B, P, vit_width] and vertices [B, V, 3] in metres.
+
+        A missing batch dimension is added. Raises ValueError for other sizes or values that are not finite.
+        """
+        vit_feats, vertices = self._check(vit_feats, vertices)
+        return self.encoder(vit_feats, vertices)
+
+    def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
+        return self.encode(vit_feats, vertices)
+
+    def injector(
+        self, tokens: Tensor, strength: float = 1.0, layer_weights: Sequence[float] | None = None
+    ) -> Injector:
+        """K and V of all layers for `tokens` [B, Nid, Cid]; see `Injector`. Raises ValueError for another width."""
+        self.check_tokens(tokens)
+        weight = self.layers[0].to_kv.weight
+        return Injector(self.layers, tokens.to(weight), strength, layer_weights, self.config.interval)
+
+    def check_tokens(self, tokens: Tensor) -> None:
+        """Raises ValueError unless `tokens` are [B, Nid, Cid] of this adapter's width."""
+        if tokens.ndim != 3 or tokens.shape[-1] != self.config.id_width:
+            raise ValueError(
+                f"Expected identity tokens [B, {self.config.id_tokens}, {self.config.id_width}], got "
+                f"{list(tokens.shape)}. Encode the identity again with this adapter."
+            )
+
+    def _check(self, vit_feats: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
+        config, weight = self.config, self.encoder.face_abstractor.projection
+        vit_feats = _batched(vit_feats, "Face features", (config.vit_tokens, config.vit_width))
+        vertices = _batched(vertices, "Vertices", (config.vertex_counts[0], 3))
+        if vit_feats.shape[0] != vertices.shape[0] and 1 not in (vit_feats.shape[0], vertices.shape[0]):
+            raise ValueError(f"Got {vit_feats.shape[0]} face features but {vertices.shape[0]} shapes; give as many.")
+        batch = max(vit_feats.shape[0], vertices.shape[0])
+        # Depth stays in float32: its sine code loses the face's relief in half precision.
+        vertices = vertices.to(weight.device, torch.promote_types(weight.dtype, torch.float32))
+        return vit_feats.to(weight).expand(batch, -1, -1), vertices.expand(batch, -1, -1)
+
+
+def _batched(x: Tensor, what: str, size: tuple[int, int]) -> Tensor:
+    x = x.unsqueeze(0) if x.ndim == 2 else x
+    if x.ndim != 3 or tuple(x.shape[1:]) != size:
+        raise ValueError(f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}.")
+    if not torch.isfinite(x).all():
+        raise ValueError(f"{what}: expected finite numbers, got NaN or infinite values.")
+    return x

@@ -1,0 +1,204 @@
+"""Loading FantasyID's own weights: official folder, single file, adapter file or state dict -> adapter.
+
+Sizes come from the shapes of the tensors, then from config.json, then from the file's own metadata.
+Dead keys are dropped by an explicit list (`keymaps.DEAD_IN_RELEASE`); anything else that is missing,
+unexpected or of the wrong shape is an error naming the first five keys.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .checkpoint import Checkpoint, open_checkpoint
+from .config import AdapterConfig, config_from_mapping
+from .identity.model import IdentityAdapter
+from .keymaps import adapter_name, host_name, is_dead
+from .shape.topology import Topology, load_topology
+
+METADATA_KEY = "fantasyid"  # JSON under this key of a safetensors file's metadata
+TOPOLOGY_PREFIX = "topology."
+
+
+def load_adapter(
+    source, topology=None, dtype: torch.dtype | None = torch.float32, operations=nn, search_folders=()
+) -> IdentityAdapter:
+    """Loads the adapter of a FantasyID model.
+
+    source: release folder, transformer folder, .safetensors/.bin/.pt file, adapter file, or a state dict with
+        the release's key names (an official state dict also holds the whole DiT; it is not read).
+    topology: `transform.pkl`, its safetensors cache, a folder holding one of them, or a `Topology`; None takes
+        the one inside the adapter file, then looks beside `source`, in `search_folders` and at FANTASYID_TOPOLOGY.
+    dtype: of the loaded weights; None keeps the file's own.
+    operations: where the layers come from (`torch.nn` or a host's replacement).
+
+    Raises FileNotFoundError or ValueError saying what was expected, what was found and what to do.
+    """
+    check_float(dtype)
+    checkpoint = open_checkpoint(source)
+    live = live_keys(checkpoint)
+    topology = _find_topology(checkpoint, topology, search_folders)
+    config = adapter_config(checkpoint, topology)
+    with torch.device("meta"):
+        adapter = IdentityAdapter(config, topology, operations)
+    check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter")
+    state = {own: _read(checkpoint, key, dtype) for key, own in live.items()}
+    adapter.load_state_dict(state, strict=True, assign=True)
+    return adapter.eval()
+
+
+def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
+    """Release name -> own name of every tensor that the adapter needs; ValueError for foreign keys."""
+    live, unexpected = {}, []
+    for key in checkpoint:
+        own = adapter_name(key)
+        if own is not None:
+            live[key] = own
+        elif not (is_dead(key) or host_name(key) or key.startswith(TOPOLOGY_PREFIX)):
+            unexpected.append(key)
+    if not any(own.startswith("layers.") for own in live.values()):
+        raise ValueError(
+            f"{checkpoint.name} holds no FantasyID weights (expected face_abstractor.*, vertex_spiral_net.*, "
+            f"vertex_reducer.* and layer_attention.*): {describe_family(checkpoint)}. "
+            "Choose the FantasyID release folder or an adapter file."
+        )
+    if unexpected:
+        raise ValueError(
+            f"{checkpoint.name} holds {len(unexpected)} unexpected tensors: {', '.join(unexpected[:5])}. "
+            "It is not the official release nor an adapter made from it."
+        )
+    return live
+
+
+def adapter_config(checkpoint: Checkpoint, topology: Topology) -> AdapterConfig:
+    """Sizes of the adapter in `checkpoint`."""
+    shapes = {key: info.shape for key, info in checkpoint.tensors.items()}
+    try:
+        inferred = _sizes_from_shapes(shapes)
+    except (KeyError, IndexError) as error:
+        raise ValueError(
+            f"{checkpoint.name} is incomplete: the tensor {error} that gives a size of the FantasyID adapter is "
+            "missing or has too few dimensions. Download the model again."
+        ) from error
+    config = config_from_mapping(AdapterConfig, {**inferred, "vertex_counts": topology.vertex_counts})
+    if shapes["vertex_spiral_net.vtx_query"][1] != config.vertex_counts[-1]:
+        raise ValueError(
+            f"{checkpoint.name} was trained with {shapes['vertex_spiral_net.vtx_query'][1]} coarse vertices, the "
+            f"mesh topology has {config.vertex_counts[-1]}. Use the transform.pkl that belongs to the model."
+        )
+    config = config_from_mapping(AdapterConfig, checkpoint.config.get(METADATA_KEY, {}), config)
+    return config_from_mapping(AdapterConfig, own_metadata(checkpoint).get("adapter", {}), config)
+
+
+def own_metadata(checkpoint: Checkpoint) -> dict:
+    """What this project wrote into the file's metadata, {} for other files."""
+    try:
+        return json.loads(checkpoint.metadata.get(METADATA_KEY, "{}"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{checkpoint.name}: its FantasyID metadata is not JSON ({error}). Convert it again.") from error
+
+
+def describe_family(checkpoint: Checkpoint) -> str:
+    """What kind of model `checkpoint` looks like, in words for an error message."""
+    names = list(checkpoint)
+    for marker, family in _FAMILIES:
+        if any(marker in name for name in names):
+            return f"it looks like {family}"
+    return f"its first tensors are {', '.join(names[:5])}"
+
+
+_FAMILIES = (
+    ("lora_", "a LoRA"),
+    (".lora.", "a LoRA"),
+    ("decoder.conv_in", "a VAE"),
+    ("transformer_blocks.0.attn1", "a CogVideoX transformer without FantasyID"),
+    ("blocks.0.norm1.linear", "a converted CogVideoX transformer (choose the adapter file beside it)"),
+    ("encoder.block.0.layer", "a T5 text encoder"),
+    ("visual.", "a CLIP model"),
+    ("double_blocks.", "a Flux or Hunyuan model"),
+    ("face_abstractor.", "a part of a FantasyID model"),
+)
+
+
+def check_float(dtype: torch.dtype | None) -> None:
+    """Raises ValueError for a dtype that weights cannot be held in."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"Expected a floating-point dtype such as torch.bfloat16, got {dtype}.")
+
+
+def adapter_shapes(config: AdapterConfig, topology: Topology) -> dict[str, tuple[int, ...]]:
+    """Own name -> shape of every tensor of an adapter of this config."""
+    with torch.device("meta"):
+        state = IdentityAdapter(config, topology).state_dict()
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def check_keys(checkpoint: Checkpoint, names: dict[str, str], shapes: dict[str, tuple], what: str) -> None:
+    """Raises ValueError unless the tensors `names` (file name -> own name) are exactly those of `shapes`."""
+    back = {own: key for key, own in names.items()}
+    missing = [key for key in shapes if key not in back]
+    foreign = [back[own] for own in back if own not in shapes]
+    wrong = [
+        f"{back[key]} is {list(checkpoint.tensors[back[key]].shape)} instead of {list(shape)}"
+        for key, shape in shapes.items()
+        if key in back and checkpoint.tensors[back[key]].shape != shape
+    ]
+    odd = [f"{key} is {checkpoint.tensors[key].dtype}" for key in names if not checkpoint.tensors[key].dtype.is_floating_point]
+    for problem, keys in (("missing", missing), ("unexpected", foreign), ("of the wrong shape", wrong), ("not floating-point", odd)):
+        if keys:
+            raise ValueError(
+                f"{checkpoint.name}: {len(keys)} tensors of the {what} are {problem}: {', '.join(keys[:5])}. "
+                "Download or convert the model again."
+            )
+
+
+def _read(checkpoint: Checkpoint, key: str, dtype: torch.dtype | None) -> torch.Tensor:
+    tensor = checkpoint.read(key)
+    return tensor if dtype is None else tensor.to(dtype)
+
+
+def _find_topology(checkpoint: Checkpoint, topology, search_folders) -> Topology:
+    if topology is not None:
+        return load_topology(topology)
+    embedded = [key for key in checkpoint if key.startswith(TOPOLOGY_PREFIX)]
+    if embedded:
+        return Topology.from_tensors({key: checkpoint.read(key) for key in embedded})
+    beside = [folder for path in checkpoint.files for folder in (path.parent, path.parent.parent)]
+    return load_topology(None, search_folders=[*dict.fromkeys([*beside, *map(Path, search_folders)])])
+
+
+def _sizes_from_shapes(shapes: dict[str, tuple[int, ...]]) -> dict:
+    query = shapes["layer_attention.0.to_q.weight"]
+    width = shapes["vertex_spiral_net.vtx_query"][2]
+    defaults = AdapterConfig()
+    layers = _count(shapes, "layer_attention.{}.to_q.weight")
+    blocks = _count(shapes, "transformer_blocks.{}.attn1.to_q.weight")
+    reducer = [shapes[f"vertex_reducer.conv_block{n + 1}.conv_in.conv1d.weight"] for n in range(4)]
+    spiral = shapes["vertex_spiral_net.vtx_upsampler.de_layers.0.conv.layer.weight"]
+    return {
+        "injected_layers": layers,
+        "interval": max(1, blocks // layers) if blocks else None,
+        "dit_width": query[1],
+        "attention_heads": max(1, query[0] // defaults.attention_head_dim),
+        "attention_head_dim": min(query[0], defaults.attention_head_dim),
+        "id_width": shapes["face_abstractor.proj_out"][1],
+        "vit_width": shapes["face_abstractor.proj_out"][0],
+        "vit_tokens": shapes["face_abstractor.layers.9.0.pos_emb"][1] + 1,
+        "abstractor_width": shapes["face_abstractor.layers.9.0.net.0.b1.conv1.conv.weight"][0],
+        "abstractor_depth": _count(shapes, "face_abstractor.layers.9.0.net.0.b{}.conv1.conv.weight", start=1),
+        "vertex_width": width,
+        "spiral_length": spiral[1] // width,
+        "fusion_layers": _count(shapes, "vertex_spiral_net.transformer.layers.{}.0.fn.to_qkv.weight"),
+        "reducer_widths": tuple(shape[0] for shape in reducer),
+        "reducer_kernels": tuple(shape[2] for shape in reducer),
+    }
+
+
+def _count(shapes: dict, template: str, start: int = 0) -> int:
+    number = start
+    while template.format(number) in shapes:
+        number += 1
+    return number - start
