@@ -1,0 +1,371 @@
+"""Sets FantasyID up on a machine that has only Python 3.10 or newer.
+
+    python install.py               looks at this Python and at the model files; changes nothing
+    python install.py demo [...]    makes .venv, installs into it, makes a small video (output/demo.mp4)
+    python install.py test [...]    makes .venv, installs into it, runs the checks
+
+Further arguments of demo go to `python -m fantasyid_core demo`, those of test to pytest. The first form
+is what ComfyUI-Manager calls, with ComfyUI's own Python: it installs and downloads nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).absolute().parent  # not resolved: a linked pack must see the custom_nodes it lies in
+VENV = ROOT / ".venv"
+LOG = VENV / "install.log"
+UNFINISHED = VENV / "install-unfinished"  # present while pip works; what it leaves when cut off is unusable
+
+OLDEST_PYTHON = (3, 10)
+# A set that is known to work together, on CPU and GPU. Only this project's own .venv is held to it.
+TORCH_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+DEMO_PACKAGES = ("scikit-image>=0.22",)  # holds the public-domain portrait
+NEWS_EVERY = 20  # seconds between signs of life while pip works
+
+# Packages that put the same module into Python as the required one.
+STAND_INS = {
+    "opencv-python-headless": (
+        "opencv-python",
+        "opencv-contrib-python",
+        "opencv-contrib-python-headless",
+    )
+}
+
+PIP_FAILURES = (
+    (
+        r"No space left on device|Errno 28|not enough space on the disk",
+        "The disk is full. Free some space (.venv takes about 7 GB on Linux) and run the same command again.",
+    ),
+    (
+        r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|SSLError"
+        r"|Connection broken|ConnectionResetError|getaddrinfo failed|Network is unreachable",
+        "The package index cannot be reached. Check the network connection (and the proxy settings, if you "
+        "use one) and run the same command again.",
+    ),
+    (
+        r"No matching distribution found for \S+|requires a different Python",
+        "A package is not offered for this Python or this system. Run install.py with Python 3.10 to 3.13, "
+        "64 bit.",
+    ),
+    (
+        r"Permission denied|Access is denied|Errno 13",
+        "A file in .venv cannot be written. Close the programs that use it, make sure that this folder "
+        "belongs to you, and run the same command again.",
+    ),
+)
+
+
+class SetupError(RuntimeError):
+    """Something the user has to mend; the text says what and how."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one subcommand and returns the exit code (0 fine, 1 a problem, 2 wrong usage, 130 interrupted)."""
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if command in ("-h", "--help"):
+        say(__doc__)
+        return 0
+    if command not in ("", "demo", "test"):
+        say(f'install.py does not know "{command}".\n\n{__doc__}')
+        return 2
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        say(f"FantasyID needs Python 3.10 or newer; this is {sys.version.split()[0]} ({sys.executable}).")
+        return 1
+    try:
+        if not command:
+            return check()
+        return demo(rest) if command == "demo" else test(rest)
+    except KeyboardInterrupt:
+        say("Interrupted. Run the same command again: it picks up from a clean state.")
+        return 130
+    except (SetupError, OSError) as error:
+        say(f"install.py: {error}")
+        return 1
+
+
+# ---- the look at the environment and the model files
+
+
+def check() -> int:
+    """Reports on this Python and the model files. Returns 1 if a required package is missing or too old."""
+    say(f"FantasyID looks at Python {sys.version.split()[0]} ({sys.executable}); it installs nothing.")
+    problems = package_problems(parse_requirements((ROOT / "requirements.txt").read_text(encoding="utf-8")))
+    for line in problems:
+        say(line)
+    if problems:
+        say(
+            "Outside ComfyUI, `python install.py demo` sets up everything. Inside it, run this file with "
+            "ComfyUI's own Python."
+        )
+    else:
+        say(f"Packages: all present, torch {installed_version('torch')}.")
+    for line in model_file_report(load_model_files()):
+        say(line)
+    return 1 if problems else 0
+
+
+def parse_requirements(text: str) -> list[tuple[str, str]]:
+    """The (name, lowest version or "") pairs of a requirements file that holds lower bounds only."""
+    pairs = []
+    for line in text.splitlines():
+        line = line.split("#")[0].strip()
+        if not line:
+            continue
+        match = re.fullmatch(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*(\d+(?:\.\d+)*))?", line)
+        if not match:
+            raise SetupError(f'requirements.txt: expected "name" or "name>=version", got "{line}"')
+        pairs.append((match[1], match[2] or ""))
+    return pairs
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, without trailing zeros: "2.11.0+cpu" -> (2, 11)."""
+    numbers = [int(number) for number in re.match(r"(?:\d+(?:\.\d+)*)?", version)[0].split(".") if number]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def installed_version(name: str) -> str | None:
+    """The version of a package, or of one that stands in for it, in this Python; None when there is none."""
+    for candidate in (name, *STAND_INS.get(name, ())):
+        try:
+            version = importlib.metadata.version(candidate)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if version:  # None when the metadata of a package is damaged
+            return version
+    return None
+
+
+def package_problems(requirements: list[tuple[str, str]]) -> list[str]:
+    """One line for each package that is missing or too old, and then what to do; empty when all is well."""
+    wrong = []
+    for name, lowest in requirements:
+        version = installed_version(name)
+        wanted = f"{lowest} or newer" if lowest else "any version"
+        if version is None:
+            wrong.append(f"  {name}: missing, expected {wanted}")
+        elif version_numbers(version) < version_numbers(lowest):
+            wrong.append(f"  {name}: found {version}, expected {wanted}")
+    lines = []
+    if wrong:
+        pip = f'"{sys.executable}" -m pip install -r "{ROOT / "requirements.txt"}"'
+        lines += ["Packages that are missing or too old:", *wrong, f"  Install them with: {pip}"]
+    for name in ("torch", "torchvision"):
+        if installed_version(name) is None:
+            lines.append(f"{name}: missing; ComfyUI brings its own, else see https://pytorch.org/get-started")
+    return lines
+
+
+def model_file_report(modelfiles) -> list[str]:
+    """What was found of the user's model files, and for each missing one where it belongs and comes from."""
+    folder = modelfiles.find_models_folder(ROOT)
+    lines = [
+        f"Model files in {folder}:"
+        if folder
+        else "Model files: no ComfyUI found (this folder is not in its custom_nodes; see also COMFYUI_PATH)."
+    ]
+    for row, path in modelfiles.find_model_files(folder):
+        if path is None:
+            note = "required" if row.required else "optional"
+            lines.append(f"  missing ({note}): {row.name} ({row.purpose}); without it {row.without}")
+            lines.append(f"    {row.advice()}")
+        elif problem := row.size_problem(path):
+            lines.append(f"  damaged: {row.name}: {path}: {problem}")
+        else:
+            lines.append(f"  found: {row.name}: {path}")
+    if folder and (folder.parent / "extra_model_paths.yaml").is_file():
+        lines.append("  Folders named in extra_model_paths.yaml are not searched here; ComfyUI itself does.")
+    return lines
+
+
+def load_model_files():
+    """The module fantasyid_core/modelfiles.py, loaded by its path.
+
+    By path, because an embedded Python (ComfyUI's portable Windows build) does not search this folder.
+    """
+    path = ROOT / "fantasyid_core" / "modelfiles.py"
+    spec = importlib.util.spec_from_file_location("fantasyid_modelfiles", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---- demo and test, in an environment of their own
+
+
+def demo(arguments: list[str]) -> int:
+    """Installs what the demo needs and runs it; the demo's exit code."""
+    prepare("demo", [["torch", "torchvision", *requirement("requirements.txt"), *DEMO_PACKAGES]])
+    out = str(Path("output") / "demo.mp4")
+    return run("-m", "fantasyid_core", "demo", "--out", out, *arguments)
+
+
+def test(arguments: list[str]) -> int:
+    """Installs what the tests need and runs ruff and pytest; the exit code of the tests, or else of ruff."""
+    trio = ["torch", "torchvision", "torchaudio"]  # together: a torchaudio of another release fails on import
+    steps = [[*trio, *requirement("requirements.txt"), *requirement("tests/requirements.txt")]]
+    host = load_model_files().find_comfyui()
+    if host:
+        say(f"ComfyUI found in {host}: its tests run too.")
+        steps.append([*trio, "-r", str(host / "requirements.txt")])
+    else:
+        say("No ComfyUI found (COMFYUI_PATH, ~/comfy/ComfyUI): tests that need it will be SKIPPED.")
+    prepare("test", steps)
+    say("ruff check .")
+    lint = run("-m", "ruff", "check", ".")
+    say("python -m pytest " + " ".join(arguments))
+    return run("-m", "pytest", *arguments) or lint
+
+
+def requirement(path: str) -> list[str]:
+    """pip's arguments for one of this project's requirement files."""
+    return ["-r", str(ROOT / path)]
+
+
+def prepare(recipe: str, steps: list[list[str]]) -> None:
+    """Makes .venv hold what `steps` ask for (one list of pip arguments for each pip call).
+
+    .venv/installed-<recipe> holds the hash of what was installed; if it still fits, nothing is done.
+    .venv/install-unfinished tells that pip was cut off while it wrote packages: then, and when .venv
+    belongs to another Python, the environment is made anew (pip's cache is kept).
+    """
+    stamp = VENV / f"installed-{recipe}"
+    wanted = recipe_hash(steps)
+    anew = UNFINISHED.exists() or environment_version() != list(sys.version_info[:2])
+    if not anew and stamp.is_file() and stamp.read_text() == wanted:
+        say(f".venv is up to date ({recipe}).")
+        return
+    if anew:
+        create_environment()
+    stamp.unlink(missing_ok=True)
+    for step in steps:
+        pip_install(step)
+    stamp.write_text(wanted)
+
+
+def recipe_hash(steps: list[list[str]]) -> str:
+    """Changes with Python, the pins, the packages, and the text of the requirement files."""
+    texts = [
+        [Path(word).read_text(encoding="utf-8") if os.path.isabs(word) else word for word in step]
+        for step in steps
+    ]
+    return hashlib.sha256(repr((sys.version_info[:2], sys.platform, TORCH_PINS, texts)).encode()).hexdigest()
+
+
+def environment_python() -> Path:
+    """The interpreter inside .venv."""
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def environment_version() -> list[int] | None:
+    """[major, minor] of .venv's Python, or None when there is no environment that works and has pip."""
+    command = [str(environment_python()), "-c", "import sys, pip; print(*sys.version_info[:2])"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError:
+        return None
+    return [int(number) for number in answer.stdout.split()] if answer.returncode == 0 else None
+
+
+def create_environment() -> None:
+    """Makes an empty .venv with this Python; one that is there already is emptied."""
+    if Path(sys.prefix).resolve() == VENV.resolve():
+        raise SetupError(
+            f"{VENV} has to be made anew, but its own Python is running. "
+            "Run install.py with the system's Python instead."
+        )
+    say(f"Making .venv {'anew ' if VENV.exists() else ''}with Python {sys.version.split()[0]}")
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    made = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL
+    )
+    if made.returncode:
+        raise SetupError(
+            f"{VENV} could not be made.\n{last_lines(made.stdout)}\n"
+            "If venv or ensurepip is missing, install it (Debian, Ubuntu: apt install python3-venv). "
+            "If the disk is full or the folder is read-only, mend that. Then run the same command again."
+        )
+
+
+def pip_install(arguments: list[str]) -> None:
+    """One quiet pip call inside .venv. Raises SetupError with the end of the log and what to do."""
+    constraints = VENV / "constraints.txt"
+    constraints.write_text("\n".join(TORCH_PINS) + "\n")
+    options = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "-c", str(constraints)]
+    names = [word.replace(str(ROOT) + os.sep, "") for word in arguments if word != "-r"]
+    say(f"Installing {' '.join(names)} (log: {LOG})")
+    command = [str(environment_python()), "-m", "pip", "install", *options, *arguments]
+    UNFINISHED.touch()
+    code = None
+    try:
+        with LOG.open("w") as log:
+            process = subprocess.Popen(
+                command, cwd=VENV, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        code = wait_with_news(process)
+    finally:
+        if code == 0 or "Installing collected packages" not in read_log():
+            UNFINISHED.unlink()
+    if code:
+        raise SetupError(pip_failure(read_log()))
+
+
+def wait_with_news(process: subprocess.Popen) -> int:
+    """Waits for pip, saying now and then what it is at; its exit code. An interrupt ends pip, too."""
+    started = time.monotonic()
+    try:
+        while True:
+            try:
+                return process.wait(timeout=NEWS_EVERY)
+            except subprocess.TimeoutExpired:
+                latest = last_lines(read_log(), count=1).strip()
+                say(f"  {time.monotonic() - started:.0f} s: {latest[:90]}")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def read_log() -> str:
+    return LOG.read_text(encoding="utf-8", errors="replace")
+
+
+def pip_failure(log: str) -> str:
+    """The end of pip's log and a sentence on what to do about it."""
+    ending = last_lines(log)
+    cure = next((cure for pattern, cure in PIP_FAILURES if re.search(pattern, last_lines(log, 60))), None)
+    return f"Installing failed. The last lines of {LOG}:\n{ending}\n" + (
+        cure or "Read the log for the cause, mend it, and run the same command again."
+    )
+
+
+def last_lines(text: str, count: int = 12) -> str:
+    """The last `count` lines of `text` that are not empty."""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+def run(*arguments: str) -> int:
+    """Runs .venv's Python in this folder, its output going where ours goes; its exit code."""
+    return subprocess.call([str(environment_python()), *arguments], cwd=ROOT)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # the plain look at the environment leaves no trace
+    sys.stdout.reconfigure(errors="replace")  # a console may lack the characters of a path
+    sys.exit(main(sys.argv[1:]))
