@@ -1,0 +1,21 @@
+"""Image -> FaceCrop -> ViT features. Read `picture` (files and the host's images), then `align`."""
+
+from importlib import import_module
+
+_HOMES = {
+    "align_face": "align",
+    "centre_crop": "align",
+    "crop_face": "align",
+    "FaceCrop": "align",
+    "parse_points": "align",
+    "load_picture": "picture",
+    "picture_from_image": "picture",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

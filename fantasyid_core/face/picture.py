@@ -1,0 +1,182 @@
+"""Pictures as np.uint8 [H,W,3] RGB: read from files of every common kind, or taken from the host's IMAGE.
+
+Nothing is scaled here: points that a user gives are pixels of the picture as it was loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+MIN_SIDE = 64
+"""Shortest side in pixels: below it there is no face left to recognise in a 512 x 512 crop."""
+
+MAX_PIXELS = 100_000_000
+"""Largest picture that is decoded (0.3 GB as RGB), so that a small file cannot fill the memory."""
+
+FILL = (132, 133, 135)
+"""RGB of what lies outside the picture in an aligned crop of the official release. What is transparent gets
+the same colour: the network was trained with it, whereas white or black would be new to it."""
+
+OVERSHOOT = 0.5
+"""How far floats may leave 0..1 (sharp resampling does that); more means another range, such as 0..255."""
+
+COLOUR_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
+ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
+
+
+def load_picture(path: str | os.PathLike) -> np.ndarray:
+    """Reads a picture file upright: np.uint8 [H,W,3] RGB, the EXIF rotation applied.
+
+    Transparency is composited onto `FILL`; greyscale, palette and CMYK become RGB; 16 bits are divided by
+    257 and floats (0..1) multiplied by 255, both rounded. Of an animation the first frame is taken.
+
+    Raises FileNotFoundError for a missing file; ValueError for one that is not a picture, is damaged,
+    has a shorter side below `MIN_SIDE` or more than `MAX_PIXELS` pixels.
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no picture at {path}. Check the path and the spelling of the name."
+        )
+    with _reading(path):
+        image = Image.open(path)
+    with image:
+        check_size(*image.size, path.name)
+        with _reading(path):
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image, path.name)
+
+
+def picture_from_image(image: torch.Tensor, index: int = 0) -> np.ndarray:
+    """Picture `index` of the host's IMAGE (float [B,H,W,C] in 0..1, C 1, 3 or 4) as np.uint8 [H,W,3] RGB.
+
+    (x * 255).round(); alpha is composited onto `FILL`.
+
+    Raises ValueError for another shape, a missing index, NaN or infinite values, another range, or a size
+    that `load_picture` refuses too.
+    """
+    import torch
+
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
+        raise ValueError(
+            f"Expected an image of shape [B,H,W,C] with 1, 3 or 4 channels, got {list(image.shape)}. "
+            "Connect the output of a node that loads or makes a picture."
+        )
+    if not 0 <= index < image.shape[0]:
+        raise ValueError(f"Expected an image batch holding picture {index}, got {image.shape[0]} pictures.")
+    check_size(image.shape[2], image.shape[1], "The image")
+    picture = image[index].detach().cpu()
+    if picture.shape[-1] == 4:
+        picture = picture.float()
+        colour, alpha = picture[..., :3], picture[..., 3:]
+        picture = alpha * colour + (1 - alpha) * torch.tensor(FILL) / 255
+    return as_uint8(picture.expand(*picture.shape[:2], 3), "The image")
+
+
+def as_uint8(values: torch.Tensor | np.ndarray, name: str) -> np.ndarray:
+    """Floats in 0..1 of any shape as np.uint8, (x * 255).round(); uint8 comes back as it is.
+
+    Raises ValueError, beginning with `name`, for NaN or infinite values and for another range or type.
+    """
+    import torch
+
+    values = torch.tensor(np.array(values)) if isinstance(values, np.ndarray) else values.detach().cpu()
+    if values.dtype == torch.uint8:
+        return values.numpy().copy()
+    if not values.is_floating_point():
+        raise ValueError(f"{name} has type {values.dtype}: expected floats in 0..1 or uint8 in 0..255.")
+    values = values.float()
+    bad = int((~values.isfinite()).sum())
+    if bad:
+        raise ValueError(
+            f"{name} holds {bad} NaN or infinite values of {values.numel()}: expected floats in 0..1. "
+            "The step that made it failed; a VAE or a model in half precision is the usual cause."
+        )
+    low, high = values.aminmax() if values.numel() else (0.0, 0.0)
+    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+        raise ValueError(
+            f"{name} holds values from {float(low):.4g} to {float(high):.4g}: expected floats in 0..1. "
+            "Scale it first (divide 0..255 by 255, map -1..1 with x / 2 + 0.5)."
+        )
+    return (values.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Raises ValueError, beginning with `name`, for a picture too small for a face or too large to decode."""
+    if min(width, height) < MIN_SIDE:
+        raise ValueError(
+            f"{name} has {width} x {height} pixels: expected at least {MIN_SIDE} on the shorter side, "
+            "better 512. Choose a larger picture."
+        )
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{name} has {width} x {height} pixels ({width * height / 1e6:.0f} million): expected at most "
+            f"{MAX_PIXELS // 10**6} million. Scale it down, or cut out the part with the face, and try again."
+        )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # `check_size` has its own limit, with an error that says what to do.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{path.name} is too large to decode ({error}): expected at most {MAX_PIXELS // 10**6} million "
+            "pixels. Scale it down, or cut out the part with the face, and try again."
+        ) from error
+    except Exception as error:  # damaged files make PIL's decoders trip in too many ways to name
+        raise ValueError(
+            f"{path.name} cannot be read as a picture ({error or type(error).__name__}): expected a complete "
+            "JPEG, PNG, WebP, TIFF or BMP file. Open it in a picture viewer, save it again, or choose "
+            "another file."
+        ) from error
+
+
+def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return np.repeat(_deep_grey_to_uint8(image, name)[..., None], 3, axis=-1)
+    if image.mode in ALPHA_MODES or "transparency" in image.info:
+        if image.mode == "La":  # PIL has no direct way from premultiplied grey to RGBA
+            image = image.convert("LA")
+        backdrop = Image.new("RGBA", image.size, (*FILL, 255))
+        image = Image.alpha_composite(backdrop, image.convert("RGBA"))
+    elif image.mode not in COLOUR_MODES:
+        raise ValueError(
+            f"{name} has the colour mode {image.mode}: expected greyscale, RGB or CMYK. "
+            "Convert it to RGB in a picture editor and save it again."
+        )
+    return np.array(image.convert("RGB"))
+
+
+def _deep_grey_to_uint8(image: Image.Image, name: str) -> np.ndarray:
+    """One channel of 16 or 32 bits. A plain `convert("L")` would clip everything above 255 to white."""
+    values = np.asarray(image).astype(np.float64)
+    top = 1.0 if image.mode == "F" else 65535.0
+    if not (values.min() >= 0 and values.max() <= top):  # written so that NaN fails too
+        raise ValueError(
+            f"{name} holds pixel values from {values.min():.6g} to {values.max():.6g}: expected 0..{top:g} "
+            f"in a {'floating-point' if image.mode == 'F' else '16-bit'} picture. Save it with 8 or 16 "
+            "bits per channel."
+        )
+    return (values * (255 / top)).round().astype(np.uint8)
