@@ -226,7 +226,10 @@ def test(arguments: list[str]) -> int:
     say("ruff check .")
     lint = run("-m", "ruff", "check", ".")
     say("python -m pytest " + " ".join(arguments))
-    return run("-m", "pytest", *arguments) or lint
+    tests = run("-m", "pytest", *arguments)
+    if lint:
+        say("ruff check found problems: see above.")
+    return tests or lint
 
 
 def requirement(path: str) -> list[str]:
@@ -330,8 +333,8 @@ def wait_with_news(process: subprocess.Popen) -> int:
             try:
                 return process.wait(timeout=NEWS_EVERY)
             except subprocess.TimeoutExpired:
-                latest = last_lines(read_log(), count=1).strip()
-                say(f"  {time.monotonic() - started:.0f} s: {latest[:90]}")
+                news = re.sub(r"(?m)^WARNING:.*\n", "", read_log())
+                say(f"  {time.monotonic() - started:.0f} s: {last_lines(news, count=1).strip()[:90]}")
     finally:
         if process.poll() is None:
             process.terminate()
