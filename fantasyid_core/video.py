@@ -23,7 +23,7 @@ FPS = 8  # what CogVideoX was trained with
 CRF = 17  # indistinguishable from the frames for the eye
 MAX_SIDE = 16384  # of H.264
 BT709 = 1  # the number of this colour standard in H.264 and in FFmpeg
-LIMITED_RANGE = 1
+LIMITED_RANGE, FULL_RANGE = 1, 2
 
 
 def save_video(
@@ -79,9 +79,13 @@ def read_video(path: str | os.PathLike) -> np.ndarray:
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    # PyAV 14 decodes BT.709 as BT.601 unless both are passed on.
-    rgb = frame.reformat(format="rgb24", src_colorspace=frame.colorspace, src_color_range=frame.color_range)
-    return rgb.to_ndarray()
+    # PyAV 14 decodes BT.709 as BT.601 unless all three are given.
+    return frame.reformat(
+        format="rgb24",
+        src_colorspace=frame.colorspace,
+        src_color_range=frame.color_range,
+        dst_color_range=FULL_RANGE,
+    ).to_ndarray()
 
 
 @contextmanager
