@@ -26,7 +26,8 @@ LOG = VENV / "install.log"
 UNFINISHED = VENV / "install-unfinished"  # present while pip works; what it leaves when cut off is unusable
 
 OLDEST_PYTHON = (3, 10)
-# A set that is known to work together, on CPU and GPU. Only this project's own .venv is held to it.
+# A set that works on CPU and GPU; a torchaudio of another release would fail on import. Only this
+# project's own .venv is held to it.
 TORCH_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 DEMO_PACKAGES = ("scikit-image>=0.22",)  # holds the public-domain portrait
 NEWS_EVERY = 20  # seconds between signs of life while pip works
@@ -52,9 +53,9 @@ PIP_FAILURES = (
         "use one) and run the same command again.",
     ),
     (
-        r"No matching distribution found for \S+|requires a different Python",
-        "A package is not offered for this Python or this system. Run install.py with Python 3.10 to 3.13, "
-        "64 bit.",
+        r"No matching distribution found|ResolutionImpossible|requires a different Python",
+        "A package is not offered for this Python or system, or the package index did not answer. "
+        "Run install.py with a 64-bit Python 3.10 to 3.13, check the network connection, and try again.",
     ),
     (
         r"Permission denied|Access is denied|Errno 13",
@@ -207,19 +208,18 @@ def load_model_files():
 
 def demo(arguments: list[str]) -> int:
     """Installs what the demo needs and runs it; the demo's exit code."""
-    prepare("demo", [["torch", "torchvision", *requirement("requirements.txt"), *DEMO_PACKAGES]])
+    prepare("demo", [[*TORCH_PINS[:2], *requirement("requirements.txt"), *DEMO_PACKAGES]])
     out = str(Path("output") / "demo.mp4")
     return run("-m", "fantasyid_core", "demo", "--out", out, *arguments)
 
 
 def test(arguments: list[str]) -> int:
     """Installs what the tests need and runs ruff and pytest; the exit code of the tests, or else of ruff."""
-    trio = ["torch", "torchvision", "torchaudio"]  # together: a torchaudio of another release fails on import
-    steps = [[*trio, *requirement("requirements.txt"), *requirement("tests/requirements.txt")]]
+    steps = [[*TORCH_PINS, *requirement("requirements.txt"), *requirement("tests/requirements.txt")]]
     host = load_model_files().find_comfyui()
     if host:
         say(f"ComfyUI found in {host}: its tests run too.")
-        steps.append([*trio, "-r", str(host / "requirements.txt")])
+        steps.append(["-r", str(host / "requirements.txt")])
     else:
         say("No ComfyUI found (COMFYUI_PATH, ~/comfy/ComfyUI): tests that need it will be SKIPPED.")
     prepare("test", steps)
@@ -348,7 +348,7 @@ def read_log() -> str:
 def pip_failure(log: str) -> str:
     """The end of pip's log and a sentence on what to do about it."""
     ending = last_lines(log)
-    cure = next((cure for pattern, cure in PIP_FAILURES if re.search(pattern, last_lines(log, 60))), None)
+    cure = next((cure for pattern, cure in PIP_FAILURES if re.search(pattern, log)), None)
     return f"Installing failed. The last lines of {LOG}:\n{ending}\n" + (
         cure or "Read the log for the cause, mend it, and run the same command again."
     )
