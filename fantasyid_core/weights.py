@@ -8,6 +8,7 @@ unexpected or of the wrong shape is an error naming the first five keys.
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import torch
@@ -39,9 +40,9 @@ def load_adapter(
     """
     check_float(dtype)
     checkpoint = open_checkpoint(source)
-    live = live_keys(checkpoint)
+    live = _within_interval(live_keys(checkpoint), checkpoint)
     topology = _find_topology(checkpoint, topology, search_folders)
-    config = adapter_config(checkpoint, topology)
+    config = adapter_config(checkpoint, topology, live)
     with torch.device("meta"):
         adapter = IdentityAdapter(config, topology, operations)
     check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter")
@@ -73,9 +74,25 @@ def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
     return live
 
 
-def adapter_config(checkpoint: Checkpoint, topology: Topology) -> AdapterConfig:
-    """Sizes of the adapter in `checkpoint`."""
-    shapes = {key: info.shape for key, info in checkpoint.tensors.items()}
+def _within_interval(live: dict[str, str], checkpoint: Checkpoint) -> dict[str, str]:
+    """`live` without the layers that the config's `cross_attn_interval` leaves unused, as the official code does."""
+    interval, blocks = checkpoint.config.get("cross_attn_interval"), checkpoint.config.get("num_layers")
+    if not interval or not blocks:
+        return live
+    used = {f"layers.{layer}." for layer in range(blocks // interval)}
+    unused = [key for key, own in live.items() if own.startswith("layers.") and not own.startswith(tuple(used))]
+    if unused:
+        warnings.warn(
+            f"{checkpoint.name}: with cross_attn_interval {interval} only {len(used)} injected layers are used; "
+            f"{len(unused)} tensors such as {unused[0]} are left out.",
+            stacklevel=3,
+        )
+    return {key: own for key, own in live.items() if key not in unused}
+
+
+def adapter_config(checkpoint: Checkpoint, topology: Topology, live: dict[str, str]) -> AdapterConfig:
+    """Sizes of the adapter whose tensors are `live` in `checkpoint`; other keys tell the number of blocks."""
+    shapes = {key: checkpoint.tensors[key].shape for key in checkpoint if key in live or host_name(key)}
     try:
         inferred = _sizes_from_shapes(shapes)
     except (KeyError, IndexError) as error:

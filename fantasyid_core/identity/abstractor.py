@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 from ..config import AdapterConfig
 
-_NORM_EPS_2D = 1e-6  # the epsilon of the two-dimensional layer norm the release was trained with
-
 
 class FaceAbstractor(nn.Module):
     """[B, P, vit_width] features, CLS token first -> [B, Nf, id_width] face tokens."""
@@ -114,7 +112,7 @@ class ConvNorm(nn.Module):
         self.conv = operations.Conv2d(
             channels_in, channels, kernel, padding=kernel // 2, groups=groups, bias=False
         )
-        self.norm = operations.LayerNorm(channels, eps=_NORM_EPS_2D)
+        self.norm = operations.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, Cin, h, w] -> [B, C, h, w]
         return self.norm(self.conv(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -86,6 +86,19 @@ class Injector:
         """
         return layers_by_block(len(self.layers), self.interval, block_count)
 
+    def check_width(self, width: int) -> None:
+        """Raises ValueError unless the adapter was made for a transformer of this width."""
+        check_dit_width(self.layers[0].to_q.weight.shape[1], width)
+
+
+def check_dit_width(expected: int, actual: int) -> None:
+    """Raises ValueError unless a transformer of width `actual` suits an adapter made for `expected`."""
+    if expected != actual:
+        raise ValueError(
+            f"The adapter was made for a transformer of width {expected}, this model has {actual}. "
+            "FantasyID needs the CogVideoX model it was trained with."
+        )
+
 
 def layers_by_block(layer_count: int, interval: int | None, block_count: int) -> dict[int, int]:
     """Block index -> injected layer (official rule: i % interval == 0); ValueError when they do not fit."""

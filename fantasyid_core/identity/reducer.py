@@ -15,7 +15,7 @@ class VertexReducer(nn.Sequential):
 
     def __init__(self, config: AdapterConfig, operations=nn):
         widths = (config.vertex_width, *config.reducer_widths)
-        sizes = zip(widths, widths[1:], config.reducer_kernels, config.reducer_strides, strict=True)
+        sizes = zip(widths[:-1], widths[1:], config.reducer_kernels, config.reducer_strides, strict=True)
         super().__init__(*(ResidualConv1d(*size, operations=operations) for size in sizes))
 
 
