@@ -1,0 +1,21 @@
+"""The 3D face: files, the mesh topology of the networks, and a head for tests.
+
+Everything is imported on first use.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "topology": ("Topology", "load_topology", "pool", "save_topology"),
+    "head": ("synthetic_head", "synthetic_topology"),
+    "pointcloud": ("FaceShape", "load_shape", "read_shape", "save_shape"),
+}
+
+__all__ = sorted(name for names in _HOMES.values() for name in names)
+
+
+def __getattr__(name: str):
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
