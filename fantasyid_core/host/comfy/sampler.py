@@ -1,0 +1,130 @@
+"""The official sampler on the host: its guidance, memory management and progress, our loop.
+
+The host's own samplers start this model at a wrong noise level (they scale the noise by sigma although
+the model works in variance-preserving space), hence a Sampler of our own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...sampling import SOLVERS, OfficialNoise, Step, make_steps
+from ...sampling import sample as run_solver
+from .corrections import check_latent, check_text, native_sizes
+
+
+def initial_noise(shape, seed: int) -> Tensor:
+    """The official starting latent of `seed` in the host's layout [B, C, T, H, W] (drawn as [B, T, C, H, W])."""
+    batch, channels, frames, height, width = shape
+    generator = torch.Generator().manual_seed(seed)
+    return OfficialNoise((batch, frames, channels, height, width), generator).initial().transpose(1, 2)
+
+
+def sample(
+    model,
+    noise: Tensor | None,
+    positive,
+    negative,
+    steps: int = 50,
+    cfg: float = 6.0,
+    solver: str = "dpm",
+    seed: int = 0,
+    callback=None,
+    step_noise=None,
+) -> Tensor:
+    """Denoises `noise` [B, C, T, H, W] as the official pipeline; returns latents as the host's VAE takes them.
+
+    noise None draws it from `seed` first, as the official pipeline does; the noise of each "dpm" step comes
+    from the same generator, or from `step_noise(index)`. callback(step, D, x, total) after every step.
+    Raises ValueError for another size, length, token count, solver or a patched noise schedule.
+    """
+    import comfy.sample
+
+    sizes = native_sizes(model)
+    if solver not in SOLVERS:
+        raise ValueError(f"Expected a solver among {', '.join(SOLVERS)}, got {solver!r}.")
+    _check_conditioning(sizes, positive, negative)
+    shape = (1, *sizes.latent_shape) if noise is None else noise.shape
+    check_latent(sizes, shape)
+    batch, channels, frames, height, width = shape
+    draws = OfficialNoise((batch, frames, channels, height, width), torch.Generator().manual_seed(seed))
+    if noise is None:
+        noise = draws.initial().transpose(1, 2)
+    plan = make_steps(steps)
+    sigmas = _sigmas(model, plan)
+    sampler = _exact_sampler(plan, solver, step_noise or (lambda index: draws(index).transpose(1, 2)))
+    empty = torch.zeros(shape)
+    return comfy.sample.sample_custom(
+        model, noise, cfg, sampler, sigmas, positive, negative, empty, callback=callback, seed=seed
+    )
+
+
+def _sigmas(model, plan: list[Step]) -> Tensor:
+    """The host's noise level of every step, and zero."""
+    import comfy.model_sampling
+
+    sampling = model.get_model_object("model_sampling")
+    if not isinstance(sampling, comfy.model_sampling.V_PREDICTION_DDPM):
+        raise ValueError(
+            "The model's noise schedule was replaced (by a ModelSampling node?). The FantasyID sampler is exact "
+            "for the model's own; connect the model without that node."
+        )
+    return torch.cat([sampling.sigmas[[step.timestep for step in plan]].float().cpu(), torch.zeros(1)])
+
+
+def _exact_sampler(plan: list[Step], solver: str, step_noise):
+    import comfy.samplers
+
+    class ExactSampler(comfy.samplers.Sampler):
+        def sample(
+            self, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
+        ):
+            denoise = _denoiser(guider, sigmas, extra_args)
+            draw = lambda index: step_noise(index).to(noise)  # noqa: E731
+            on_step = _on_step(callback, len(plan), disable_pbar)
+            return run_solver(denoise, noise, plan, solver, draw, on_step)
+
+    return ExactSampler()
+
+
+def _denoiser(guider, sigmas: Tensor, extra_args: dict):
+    import comfy.model_management
+
+    def denoise(x: Tensor, step: Step) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        sigma = sigmas[step.index]
+        clean = guider(x, sigma * x.new_ones([x.shape[0]]), **extra_args)
+        if step.alpha == 0:
+            # The host's table ends at a large finite sigma; at true zero signal D = -v, without any x.
+            scale = (1 + sigma.double() ** 2).sqrt()
+            clean = ((clean.double() - x.double() / scale) * (scale / sigma.double())).to(x)
+        return clean
+
+    return denoise
+
+
+def _on_step(callback, total: int, disable_pbar: bool):
+    from tqdm.auto import trange
+
+    bar = trange(total, disable=disable_pbar)
+
+    def on_step(index: int, x: Tensor, clean: Tensor) -> None:
+        bar.update()
+        if callback is not None:
+            callback(index, clean, x, total)
+        if index == total - 1:
+            bar.close()
+
+    return on_step
+
+
+def _check_conditioning(sizes, positive, negative) -> None:
+    for conditioning in (positive, negative):
+        for embedding, _ in conditioning:
+            check_text(sizes, embedding.shape[1])
+            if embedding.shape[-1] != sizes.text_embed_dim:
+                raise ValueError(
+                    f"Expected prompt embeddings of width {sizes.text_embed_dim}, got {embedding.shape[-1]}. Load the "
+                    "model's own T5 text encoder (CLIP loader type cogvideox)."
+                )

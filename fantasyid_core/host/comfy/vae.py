@@ -1,0 +1,130 @@
+"""The host's CogVideoX VAE as the official pipeline uses it: one encoded crop, an exact decode, a preview."""
+
+from __future__ import annotations
+
+import weakref
+
+import torch
+from torch import Tensor
+
+from ...config import TransformerConfig
+
+_previews: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # first-stage model -> preview map
+_CHART_LEVELS, _CHART_PATCH = 4, 32  # colours per channel, pixels per side of a patch
+_OVERLAP = 8  # latent pixels that neighbouring tiles share
+
+
+def encode_crop(vae, image: Tensor, sizes: TransformerConfig) -> Tensor:
+    """The face crop [1, H, W, 3] in 0..1 -> unscaled latent of one frame, [1, C, 1, h, w].
+
+    As official: Lanczos stretch to the video's size; the host scales the latent once and pads with zero frames.
+    """
+    import comfy.utils
+
+    check_vae(vae)
+    height, width = sizes.sample_height * 8, sizes.sample_width * 8
+    stretched = comfy.utils.common_upscale(image[..., :3].movedim(-1, 1), width, height, "lanczos", "disabled")
+    return vae.encode(stretched.movedim(1, -1))
+
+
+def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
+    """Latents [1, C, T, h, w] -> frames [T', H, W, 3] in 0..1, equal to diffusers' decode.
+
+    tile: 0 decodes the whole picture (exact); otherwise the side of a tile in pixels, at least 128, which needs
+    less memory and blends the seams. Raises ValueError for other shapes or tiles.
+    """
+    check_vae(vae)
+    if latents.ndim != 5 or latents.shape[1] != vae.latent_channels:
+        raise ValueError(f"Expected video latents [B, {vae.latent_channels}, T, h, w], got {list(latents.shape)}.")
+    if tile and tile < 128:
+        raise ValueError(f"Expected a tile of 0 (whole picture) or at least 128 pixels, got {tile}.")
+    _load(vae, latents if not tile else latents[..., : tile // 8, : tile // 8])
+    frames = [_decode(vae, latents[i : i + 1], tile // 8) for i in range(latents.shape[0])]
+    return torch.cat(frames).movedim(1, -1)
+
+
+def preview_map(vae) -> Tensor:
+    """[C + 1, 3]: latent channels and a one -> RGB in 0..1, fitted to an encoded colour chart once per VAE."""
+    check_vae(vae)
+    if vae.first_stage_model not in _previews:
+        chart = _colour_chart()
+        latent = vae.encode(chart)[0, :, 0].movedim(0, -1)  # [h, w, C]
+        step = chart.shape[1] // latent.shape[0]
+        middle = chart[0, step // 2 :: step, step // 2 :: step].reshape(-1, 3)
+        known = torch.cat([latent.reshape(len(middle), -1), torch.ones(len(middle), 1)], dim=1)
+        _previews[vae.first_stage_model] = torch.linalg.lstsq(known.double(), middle.double()).solution.float()
+    return _previews[vae.first_stage_model]
+
+
+def preview_image(latents: Tensor, to_rgb: Tensor) -> Tensor:
+    """Middle frame of unscaled latents [B, C, T, h, w] -> [h, w, 3] in 0..1."""
+    frame = latents[0, :, latents.shape[2] // 2].movedim(0, -1).float().cpu()
+    return (frame @ to_rgb[:-1] + to_rgb[-1]).clamp(0, 1)
+
+
+def check_vae(vae) -> None:
+    """Raises ValueError unless `vae` is CogVideoX's."""
+    if not hasattr(getattr(vae, "first_stage_model", None), "_decode_batched"):
+        raise ValueError(
+            f"Expected the CogVideoX VAE, got {type(getattr(vae, 'first_stage_model', vae)).__name__}. "
+            "Load vae/diffusion_pytorch_model.safetensors of the model with the host's VAE loader."
+        )
+
+
+def _load(vae, latents: Tensor) -> None:
+    import comfy.model_management
+
+    memory = vae.memory_used_decode(latents.shape, vae.vae_dtype)
+    comfy.model_management.load_models_gpu([vae.patcher], memory_required=memory, force_full_load=vae.disable_offload)
+
+
+def _decode(vae, latents: Tensor, tile: int) -> Tensor:  # [1, C, T, h, w] -> [T', 3, H, W]
+    latents = latents.to(vae.device, vae.vae_dtype)
+    # The host's own decode normalises over the whole clip; in batches of two latent frames it is the official one.
+    if tile and tile < max(latents.shape[-2:]):
+        video = _decode_tiled(vae.first_stage_model._decode_batched, latents, tile, vae.output_device)
+    else:
+        video = vae.first_stage_model._decode_batched(latents)
+    video = video.to(device=vae.output_device, dtype=torch.float32)
+    return vae.process_output(video)[0].movedim(1, 0)
+
+
+def _decode_tiled(decode, latents: Tensor, tile: int, device) -> Tensor:
+    """Tiles of the whole clip, blended linearly where they overlap."""
+    height, width = latents.shape[-2:]
+    total = weight = None
+    for top in _starts(height, tile):
+        for left in _starts(width, tile):
+            part = decode(latents[..., top : top + tile, left : left + tile]).to(device, torch.float32)
+            if total is None:
+                scale = part.shape[-1] // min(tile, width)
+                total = part.new_zeros(*part.shape[:-2], height * scale, width * scale)
+                weight = part.new_zeros(height * scale, width * scale)
+            ramp = _ramp(part.shape[-2:], _OVERLAP * scale).to(part)
+            rows = slice(top * scale, top * scale + part.shape[-2])
+            columns = slice(left * scale, left * scale + part.shape[-1])
+            total[..., rows, columns] += part * ramp
+            weight[rows, columns] += ramp
+    return total / weight
+
+
+def _starts(size: int, tile: int) -> list[int]:
+    """Where tiles begin, so that neighbours overlap and the last one ends at the border."""
+    if size <= tile:
+        return [0]
+    return sorted({*range(0, size - tile, tile - _OVERLAP), size - tile})
+
+
+def _ramp(shape, overlap: int) -> Tensor:
+    """Weights of a tile, falling towards its borders."""
+    rows, columns = (torch.minimum(torch.arange(n), torch.arange(n).flip(0)).add(1).clamp(max=overlap) for n in shape)
+    return rows[:, None].float() * columns[None, :].float()
+
+
+def _colour_chart() -> Tensor:
+    """All colours of a coarse RGB grid as patches: [1, S, S, 3] in 0..1."""
+    levels = torch.linspace(0, 1, _CHART_LEVELS)
+    colours = torch.cartesian_prod(levels, levels, levels)
+    side = round(len(colours) ** 0.5)
+    chart = colours.reshape(side, side, 3)
+    return chart.repeat_interleave(_CHART_PATCH, 0).repeat_interleave(_CHART_PATCH, 1).unsqueeze(0)
