@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# Import names that differ from the name of the package.
+PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless"}
+# What ComfyUI itself, or the user's choice of PyTorch, puts into the environment.
+HOST = {
+    "torch",
+    "torchvision",
+    "comfy",
+    "comfy_api",
+    "folder_paths",
+    "latent_preview",
+    "node_helpers",
+    "server",
+}
+
+
+def imported(source: str) -> set[str]:
+    """Top-level names of all absolute imports, those inside functions included."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_whatever_is_imported_is_a_requirement():
+    declared = set(re.findall(r"(?m)^[\w-]+", (ROOT / "requirements.txt").read_text()))
+    files = [path for folder in ("fantasyid_core", "nodes") for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert files
+    for path in files:
+        foreign = imported(path.read_text(encoding="utf-8")) - sys.stdlib_module_names - HOST
+        undeclared = {PACKAGES.get(name, name) for name in foreign} - declared
+        assert not undeclared, f"{path.relative_to(ROOT)} imports what requirements.txt lacks"
 
 
 def test_continuous_integration_runs_the_command_of_the_readme():
