@@ -70,7 +70,9 @@ def open_checkpoint(source) -> Checkpoint:
         return _open_folder(path)
     if path.is_file():
         return _merge(str(path), [path], read_config(path.parent))
-    raise FileNotFoundError(f"{path} does not exist. Expected a model folder or a .safetensors, .bin or .pt file.")
+    raise FileNotFoundError(
+        f"{path} does not exist. Expected a model folder or a .safetensors, .bin or .pt file."
+    )
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -91,7 +93,9 @@ def read_config(folder: Path) -> dict:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Download it again.") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{path}: expected a JSON object with the model's sizes, got {type(config).__name__}.")
+        raise ValueError(
+            f"{path}: expected a JSON object with the model's sizes, got {type(config).__name__}."
+        )
     return config
 
 
@@ -116,7 +120,9 @@ def _indexed_files(folder: Path) -> list[Path]:
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
-            raise ValueError(f"{index} is not a readable shard index ({error!r}). Download it again.") from error
+            raise ValueError(
+                f"{index} is not a readable shard index ({error!r}). Download it again."
+            ) from error
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise FileNotFoundError(
@@ -220,7 +226,9 @@ class _PickleReader:
         self.metadata: dict[str, str] = {}
         self._state: dict | None = None
         self._bytes_read = 0
-        self.tensors = {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._load().items()}
+        self.tensors = {
+            key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._load().items()
+        }
 
     def read(self, key: str) -> Tensor:
         value = self._load()[key].clone()

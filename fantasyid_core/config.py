@@ -50,7 +50,11 @@ class TransformerConfig:
     @property
     def video_tokens(self) -> int:
         """N, the number of video tokens."""
-        return self.latent_frames * (self.sample_height // self.patch_size) * (self.sample_width // self.patch_size)
+        return (
+            self.latent_frames
+            * (self.sample_height // self.patch_size)
+            * (self.sample_width // self.patch_size)
+        )
 
     def describe_size(self, compression: int = 8) -> str:
         """The native size in words, e.g. `49 frames of 720x480`."""
@@ -149,7 +153,9 @@ def config_from_mapping(kind: type, values: Mapping, defaults=None):
     """The known keys of `values` over `defaults` (of `kind`); unknown keys are ignored, as diffusers does."""
     known = {field.name for field in fields(kind)}
     picked = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in values.items()
+        if key in known
     }
     return replace(defaults, **picked) if defaults is not None else kind(**picked)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 
 _BLOCK = "face_abstractor.layers.9.0.net"
 _OWN_BLOCK = "encoder.face_abstractor.abstractor"
@@ -44,7 +44,10 @@ RELEASE_TO_ADAPTER = [
     (f"{_FUSION}.1.norm.", f"{_OWN_FUSION}.mlp_norm."),
     (f"{_FUSION}.1.fn.net.0.", f"{_OWN_FUSION}.mlp_in."),
     (f"{_FUSION}.1.fn.net.3.", f"{_OWN_FUSION}.mlp_out."),
-    ("vertex_spiral_net.vtx_upsampler.de_layers.{i}.conv.layer.", "encoder.vertex_encoder.upsampling.{i}.layer."),
+    (
+        "vertex_spiral_net.vtx_upsampler.de_layers.{i}.conv.layer.",
+        "encoder.vertex_encoder.upsampling.{i}.layer.",
+    ),
     ("vertex_spiral_net.vtx_upsampler.de_layers.2.layer.", "encoder.vertex_encoder.finest.layer."),
     ("vertex_spiral_net.vtx_descriptor_head.0.", "encoder.vertex_encoder.head."),
     (f"{_REDUCER}.conv_in.conv1d.", f"{_OWN_REDUCER}.conv_in.conv."),
@@ -124,7 +127,7 @@ def diffusers_name(key: str) -> str | None:
     return rename(key, DIFFUSERS_TO_HOST, reverse=True)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(template: str) -> re.Pattern:
     escaped = re.escape(template).replace(r"\{i\}", r"(?P<i>\d+)").replace(r"\{i\+1\}", r"(?P<i>\d+)")
     # A template that ends with a dot is a prefix: whatever follows is kept.

@@ -80,7 +80,9 @@ def _within_interval(live: dict[str, str], checkpoint: Checkpoint) -> dict[str, 
     if not interval or not blocks:
         return live
     used = {f"layers.{layer}." for layer in range(blocks // interval)}
-    unused = [key for key, own in live.items() if own.startswith("layers.") and not own.startswith(tuple(used))]
+    unused = [
+        key for key, own in live.items() if own.startswith("layers.") and not own.startswith(tuple(used))
+    ]
     if unused:
         warnings.warn(
             f"{checkpoint.name}: with cross_attn_interval {interval} only {len(used)} injected layers are used; "
@@ -106,8 +108,14 @@ def adapter_config(checkpoint: Checkpoint, topology: Topology, live: dict[str, s
             f"{checkpoint.name} was trained with {shapes['vertex_spiral_net.vtx_query'][1]} coarse vertices, the "
             f"mesh topology has {config.vertex_counts[-1]}. Use the transform.pkl that belongs to the model."
         )
-    config = config_from_mapping(AdapterConfig, checkpoint.config.get(METADATA_KEY, {}), config)
+    config = config_from_mapping(AdapterConfig, _stated_sizes(checkpoint), config)
     return config_from_mapping(AdapterConfig, own_metadata(checkpoint).get("adapter", {}), config)
+
+
+def _stated_sizes(checkpoint: Checkpoint) -> dict:
+    """What config.json says of the adapter: the official interval, and this project's own entry."""
+    interval = checkpoint.config.get("cross_attn_interval")
+    return {**({"interval": interval} if interval else {}), **checkpoint.config.get(METADATA_KEY, {})}
 
 
 def own_metadata(checkpoint: Checkpoint) -> dict:
@@ -115,7 +123,9 @@ def own_metadata(checkpoint: Checkpoint) -> dict:
     try:
         return json.loads(checkpoint.metadata.get(METADATA_KEY, "{}"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{checkpoint.name}: its FantasyID metadata is not JSON ({error}). Convert it again.") from error
+        raise ValueError(
+            f"{checkpoint.name}: its FantasyID metadata is not JSON ({error}). Convert it again."
+        ) from error
 
 
 def describe_family(checkpoint: Checkpoint) -> str:
@@ -163,8 +173,17 @@ def check_keys(checkpoint: Checkpoint, names: dict[str, str], shapes: dict[str, 
         for key, shape in shapes.items()
         if key in back and checkpoint.tensors[back[key]].shape != shape
     ]
-    odd = [f"{key} is {checkpoint.tensors[key].dtype}" for key in names if not checkpoint.tensors[key].dtype.is_floating_point]
-    for problem, keys in (("missing", missing), ("unexpected", foreign), ("of the wrong shape", wrong), ("not floating-point", odd)):
+    odd = [
+        f"{key} is {checkpoint.tensors[key].dtype}"
+        for key in names
+        if not checkpoint.tensors[key].dtype.is_floating_point
+    ]
+    for problem, keys in (
+        ("missing", missing),
+        ("unexpected", foreign),
+        ("of the wrong shape", wrong),
+        ("not floating-point", odd),
+    ):
         if keys:
             raise ValueError(
                 f"{checkpoint.name}: {len(keys)} tensors of the {what} are {problem}: {', '.join(keys[:5])}. "

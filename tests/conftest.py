@@ -9,7 +9,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # tests import fantasyid_core as users of the plain package do
+# Tests import fantasyid_core as users of the plain package do, and the helpers that lie beside them.
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keeps the user's cache folder out of the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("FANTASYID_CACHE")
+    os.environ["FANTASYID_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["FANTASYID_CACHE"]
+    else:
+        os.environ["FANTASYID_CACHE"] = before
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +33,48 @@ def shared() -> Path:
     if not (folder / "reference").is_dir():
         pytest.skip(f"{folder} is absent: the golden outputs of the official release are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def reference(shared):
+    """The official two-layer checkpoint of the golden run, seeded: key -> tensor."""
+    from golden import reference_state
+
+    return reference_state(shared)
+
+
+@pytest.fixture(scope="session")
+def golden(shared):
+    """What the official code computed: name -> tensor."""
+    from golden import golden as load
+
+    return load(shared)
+
+
+@pytest.fixture(scope="session")
+def reference_adapter(shared, reference):
+    """The adapter of the golden run."""
+    from fantasyid_core import load_adapter
+
+    return load_adapter(reference, topology=shared / "assets" / "transform.pkl")
+
+
+@pytest.fixture(scope="session")
+def reference_tokens(shared, reference_adapter):
+    """Identity tokens of the golden run, [1, 115, 2048]."""
+    import torch
+    from golden import network_input
+
+    from fantasyid_core.shape import load_shape
+
+    with torch.no_grad():
+        vertices = load_shape(shared / "samples" / "anne.ply")
+        return reference_adapter.encode(network_input("face_states.4", (1, 577, 1024)), vertices)
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter():
+    """A small seeded adapter on the synthetic head."""
+    from small import make_adapter
+
+    return make_adapter()

@@ -1,4 +1,4 @@
-"""Image -> FaceCrop -> ViT features. Read `picture` (files and the host's images), then `align`."""
+"""Image -> FaceCrop -> ViT features. Read `picture` (files and the host's images), `align`, `encoder`."""
 
 from importlib import import_module
 
@@ -10,6 +10,11 @@ _HOMES = {
     "parse_points": "align",
     "load_picture": "picture",
     "picture_from_image": "picture",
+    "FaceEncoder": "encoder",
+    "load_face_encoder": "encoder",
+    "prepare_pixels": "encoder",
+    "save_face_encoder": "encoder",
+    "tiny_face_encoder": "encoder",
 }
 
 __all__ = list(_HOMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -81,20 +82,25 @@ class Attachment:
         self.remove()
 
 
-def attach(transformer, injector: Injector) -> Attachment:
-    """Adds the identity after the injected blocks of `transformer`; several attachments add up.
+def attach(transformer, *injectors: Injector) -> Attachment:
+    """Adds one or several identities after the injected blocks of `transformer`.
 
-    Raises ValueError when the adapter does not belong to this transformer.
+    Injectors given together read the same hidden states, so their order does not matter. Raises ValueError
+    when an adapter does not belong to this transformer.
     """
     blocks = transformer.transformer_blocks
-    layers = injector.layer_of_block(len(blocks))
-    injector.check_width(transformer.patch_embed.proj.weight.shape[0])
-    return Attachment([blocks[block].register_forward_hook(_hook(injector, layer)) for block, layer in layers.items()])
+    parts = defaultdict(list)
+    for injector in injectors:
+        layers = injector.layer_of_block(len(blocks))
+        injector.check_width(transformer.patch_embed.proj.weight.shape[0])
+        for block, layer in layers.items():
+            parts[block].append((injector, layer))
+    return Attachment([blocks[block].register_forward_hook(_hook(parts[block])) for block in parts])
 
 
-def _hook(injector: Injector, layer: int):
-    def add_identity(_module, _inputs, output):
+def _hook(parts: list[tuple[Injector, int]]):
+    def add_identities(_module, _inputs, output):
         hidden, text = output  # [B, N, D], [B, text, D]
-        return hidden + injector(layer, hidden), text
+        return hidden + sum(injector(layer, hidden) for injector, layer in parts), text
 
-    return add_identity
+    return add_identities

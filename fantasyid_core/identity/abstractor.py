@@ -94,7 +94,9 @@ class RegNetBlock(nn.Module):
         self.squeeze = operations.Conv2d(channels, squeezed, 1)
         self.excite = operations.Conv2d(squeezed, channels, 1)
         self.conv3 = ConvNorm(channels, channels, 1, operations)
-        self.shortcut = ConvNorm(channels_in, channels, 1, operations) if channels_in != channels else nn.Identity()
+        self.shortcut = (
+            ConvNorm(channels_in, channels, 1, operations) if channels_in != channels else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:  # [B, Cin, h, w] -> [B, C, h, w]
         y = F.silu(self.conv1(x))

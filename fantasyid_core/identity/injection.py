@@ -115,7 +115,9 @@ def layers_by_block(layer_count: int, interval: int | None, block_count: int) ->
 def check_strength(strength: float) -> None:
     """Raises ValueError unless `strength` is a finite number."""
     if not math.isfinite(strength):
-        raise ValueError(f"Identity strength must be a finite number (1 is the trained strength), got {strength}.")
+        raise ValueError(
+            f"Identity strength must be a finite number (1 is the trained strength), got {strength}."
+        )
 
 
 def check_layer_weights(weights: Sequence[float] | None, count: int) -> list[float]:

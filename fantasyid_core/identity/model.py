@@ -83,7 +83,9 @@ class IdentityAdapter(nn.Module):
         vit_feats = _batched(vit_feats, "Face features", (config.vit_tokens, config.vit_width))
         vertices = _batched(vertices, "Vertices", (config.vertex_counts[0], 3))
         if vit_feats.shape[0] != vertices.shape[0] and 1 not in (vit_feats.shape[0], vertices.shape[0]):
-            raise ValueError(f"Got {vit_feats.shape[0]} face features but {vertices.shape[0]} shapes; give as many.")
+            raise ValueError(
+                f"Got {vit_feats.shape[0]} face features but {vertices.shape[0]} shapes; give as many."
+            )
         batch = max(vit_feats.shape[0], vertices.shape[0])
         # Depth stays in float32: its sine code loses the face's relief in half precision.
         vertices = vertices.to(weight.device, torch.promote_types(weight.dtype, torch.float32))

@@ -133,7 +133,9 @@ class IdentityInjection:
             delta = delta * entry.weights[layer]
         return delta if entry.mask is None else delta * entry.mask.to(delta)
 
-    def _project(self, index: int, layer: int, module: LayerInjection, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def _project(
+        self, index: int, layer: int, module: LayerInjection, hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
         key = (index, layer, hidden.device, hidden.dtype)
         if key not in self._kv:
             k, v = module.project(self.entries[index].tokens.to(hidden.device, torch.float32))
@@ -226,7 +228,9 @@ def _find_layers(base, entry: Entry) -> nn.ModuleList:
 def _make_entry(patched, sizes, adapter, layers, tokens, strength, layer_weights, mask) -> Entry:
     adapter.check_tokens(tokens)
     if not torch.isfinite(tokens).all():
-        raise ValueError("Expected finite identity tokens, got NaN or infinite values. Encode the identity again.")
+        raise ValueError(
+            "Expected finite identity tokens, got NaN or infinite values. Encode the identity again."
+        )
     check_strength(strength)
     check_dit_width(adapter.config.dit_width, sizes.width)
     weights = check_layer_weights(layer_weights, adapter.config.injected_layers)
@@ -257,10 +261,18 @@ def token_mask(mask: Tensor, sizes: TransformerConfig) -> Tensor:
     """[H, W] or [frames, H, W] in 0..1 -> the weight of each video token, [1, N, 1]."""
     mask = mask.unsqueeze(0) if mask.ndim == 2 else mask
     if mask.ndim != 3 or not torch.isfinite(mask).all():
-        raise ValueError(f"Expected a mask [H, W] or [frames, H, W] of finite numbers, got {list(mask.shape)}.")
-    grid = (sizes.latent_frames, sizes.sample_height // sizes.patch_size, sizes.sample_width // sizes.patch_size)
-    weights = F.adaptive_avg_pool3d(mask[None, None].float(), grid) if _is_finer(mask, grid) else F.interpolate(
-        mask[None, None].float(), grid, mode="trilinear"
+        raise ValueError(
+            f"Expected a mask [H, W] or [frames, H, W] of finite numbers, got {list(mask.shape)}."
+        )
+    grid = (
+        sizes.latent_frames,
+        sizes.sample_height // sizes.patch_size,
+        sizes.sample_width // sizes.patch_size,
+    )
+    weights = (
+        F.adaptive_avg_pool3d(mask[None, None].float(), grid)
+        if _is_finer(mask, grid)
+        else F.interpolate(mask[None, None].float(), grid, mode="trilinear")
     )
     return weights.reshape(1, -1, 1)
 

@@ -52,7 +52,9 @@ def _with_text_rows(executor, *args, **kwargs):
 def check_family(diffusion_model) -> None:
     """Raises ValueError unless this is CogVideoX of the 1.0 image-to-video kind."""
     embed = getattr(diffusion_model, "patch_embed", None)
-    if not hasattr(diffusion_model, "use_rotary_positional_embeddings") or not hasattr(embed, "pos_embedding"):
+    if not hasattr(diffusion_model, "use_rotary_positional_embeddings") or not hasattr(
+        embed, "pos_embedding"
+    ):
         raise ValueError(
             f"Expected a CogVideoX-5B-I2V 1.0 model with its learned position table, got "
             f"{type(diffusion_model).__name__}. Load the model with FantasyID Load Model, or the file that "
@@ -72,11 +74,18 @@ def native_sizes(patcher) -> TransformerConfig:
         in_channels=model.in_channels,
         out_channels=model.out_channels,
         patch_size=model.patch_size,
+        text_embed_dim=embed.text_proj.in_features,
         **{name: getattr(embed, name) for name in _EMBED_SIZES},
     )
 
 
-_EMBED_SIZES = ("sample_width", "sample_height", "sample_frames", "temporal_compression_ratio", "max_text_seq_length")
+_EMBED_SIZES = (
+    "sample_width",
+    "sample_height",
+    "sample_frames",
+    "temporal_compression_ratio",
+    "max_text_seq_length",
+)
 
 
 def check_latent(sizes: TransformerConfig, shape) -> None:

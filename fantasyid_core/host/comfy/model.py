@@ -36,7 +36,9 @@ def load_model(
     shapes = {name: tuple(value.shape) for name, value in _parameters(model, sizes)}
     check_keys(checkpoint, host_keys, shapes, "CogVideoX transformer")
 
-    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    patcher_class = (
+        comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    )
     offload_device = comfy.model_management.unet_offload_device()
     patcher = patcher_class(
         model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
@@ -94,7 +96,9 @@ def _weight_dtype(checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | No
         return dtype
     sizes: Counter = Counter()
     for key in keys:
-        sizes[checkpoint.tensors[key].dtype] += checkpoint.tensors[key].bytes // checkpoint.tensors[key].dtype.itemsize
+        sizes[checkpoint.tensors[key].dtype] += (
+            checkpoint.tensors[key].bytes // checkpoint.tensors[key].dtype.itemsize
+        )
     return sizes.most_common(1)[0][0]
 
 

@@ -15,7 +15,9 @@ def encode_prompt(clip, text: str, length: int = TransformerConfig.max_text_seq_
     Parentheses, colons and `embedding:` are plain text here, as in the official pipeline. Raises ValueError
     when `clip` is not the T5 text encoder.
     """
-    return clip.encode_from_tokens_scheduled({"t5xxl": [[(token, 1.0) for token in prompt_ids(clip, text, length)]]})
+    return clip.encode_from_tokens_scheduled(
+        {"t5xxl": [[(token, 1.0) for token in prompt_ids(clip, text, length)]]}
+    )
 
 
 def prompt_ids(clip, text: str, length: int) -> list[int]:
@@ -29,7 +31,9 @@ def prompt_ids(clip, text: str, length: int) -> list[int]:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     if len(ids) > length - 1:
         removed = tokenizer.decode(ids[length - 1 :])
-        logging.warning("FantasyID: the prompt is longer than %d tokens; this part is left out: %s", length - 1, removed)
+        logging.warning(
+            "FantasyID: the prompt is longer than %d tokens; this part is left out: %s", length - 1, removed
+        )
         ids = ids[: length - 1]
     ids = [*ids, _END]
     return ids + [_PAD] * (length - len(ids))

@@ -78,7 +78,15 @@ def _exact_sampler(plan: list[Step], solver: str, step_noise):
 
     class ExactSampler(comfy.samplers.Sampler):
         def sample(
-            self, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
+            self,
+            guider,
+            sigmas,
+            extra_args,
+            callback,
+            noise,
+            latent_image=None,
+            denoise_mask=None,
+            disable_pbar=False,
         ):
             denoise = _denoiser(guider, sigmas, extra_args)
             draw = lambda index: step_noise(index).to(noise)  # noqa: E731

@@ -23,7 +23,9 @@ def encode_crop(vae, image: Tensor, sizes: TransformerConfig) -> Tensor:
 
     check_vae(vae)
     height, width = sizes.sample_height * 8, sizes.sample_width * 8
-    stretched = comfy.utils.common_upscale(image[..., :3].movedim(-1, 1), width, height, "lanczos", "disabled")
+    stretched = comfy.utils.common_upscale(
+        image[..., :3].movedim(-1, 1), width, height, "lanczos", "disabled"
+    )
     return vae.encode(stretched.movedim(1, -1))
 
 
@@ -35,7 +37,9 @@ def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
     """
     check_vae(vae)
     if latents.ndim != 5 or latents.shape[1] != vae.latent_channels:
-        raise ValueError(f"Expected video latents [B, {vae.latent_channels}, T, h, w], got {list(latents.shape)}.")
+        raise ValueError(
+            f"Expected video latents [B, {vae.latent_channels}, T, h, w], got {list(latents.shape)}."
+        )
     if tile and tile < 128:
         raise ValueError(f"Expected a tile of 0 (whole picture) or at least 128 pixels, got {tile}.")
     _load(vae, latents if not tile else latents[..., : tile // 8, : tile // 8])
@@ -52,7 +56,9 @@ def preview_map(vae) -> Tensor:
         step = chart.shape[1] // latent.shape[0]
         middle = chart[0, step // 2 :: step, step // 2 :: step].reshape(-1, 3)
         known = torch.cat([latent.reshape(len(middle), -1), torch.ones(len(middle), 1)], dim=1)
-        _previews[vae.first_stage_model] = torch.linalg.lstsq(known.double(), middle.double()).solution.float()
+        _previews[vae.first_stage_model] = torch.linalg.lstsq(
+            known.double(), middle.double()
+        ).solution.float()
     return _previews[vae.first_stage_model]
 
 
@@ -75,7 +81,9 @@ def _load(vae, latents: Tensor) -> None:
     import comfy.model_management
 
     memory = vae.memory_used_decode(latents.shape, vae.vae_dtype)
-    comfy.model_management.load_models_gpu([vae.patcher], memory_required=memory, force_full_load=vae.disable_offload)
+    comfy.model_management.load_models_gpu(
+        [vae.patcher], memory_required=memory, force_full_load=vae.disable_offload
+    )
 
 
 def _decode(vae, latents: Tensor, tile: int) -> Tensor:  # [1, C, T, h, w] -> [T', 3, H, W]
@@ -117,7 +125,9 @@ def _starts(size: int, tile: int) -> list[int]:
 
 def _ramp(shape, overlap: int) -> Tensor:
     """Weights of a tile, falling towards its borders."""
-    rows, columns = (torch.minimum(torch.arange(n), torch.arange(n).flip(0)).add(1).clamp(max=overlap) for n in shape)
+    rows, columns = (
+        torch.minimum(torch.arange(n), torch.arange(n).flip(0)).add(1).clamp(max=overlap) for n in shape
+    )
     return rows[:, None].float() * columns[None, :].float()
 
 
