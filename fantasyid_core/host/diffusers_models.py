@@ -93,6 +93,17 @@ def load_schedule(folder: Path) -> Tensor:
     return alphas_cumprod(*numbers, zero_snr=bool(stated.get("rescale_betas_zero_snr", True)))
 
 
+def enable_tiling(vae) -> None:
+    """Lets `vae` decode in overlapping tiles of a quarter of the picture, as diffusers does for the real size.
+
+    diffusers' overlap is a fraction of the tile; here it is whole latents, or small tiles would not add up.
+    """
+    vae.enable_tiling()
+    for side in ("height", "width"):
+        tile, name = getattr(vae, f"tile_latent_min_{side}"), f"tile_overlap_factor_{side}"
+        setattr(vae, name, max(1, round(tile * getattr(vae, name))) / tile)
+
+
 def stream_blocks(module, device: torch.device) -> None:
     """Keeps the weights of `module` in main memory; each layer visits `device` only while it computes."""
     from diffusers.hooks import apply_group_offloading

@@ -1,0 +1,325 @@
+"""One photo, one 3D face and a sentence become a video, on diffusers, as the official pipeline makes it.
+
+    picture -> crop -> ViT features ─┐
+    shape file -> vertices ──────────┴-> id tokens ─────────┐
+    prompt -> T5 embeddings ────────────────────────────────┤
+    crop, stretched -> VAE -> image latent ─────────────────┴-> sampling -> latents -> VAE -> frames
+
+Every stage loads its network, uses it and lets go of it: while sampling, only the transformer, the injected
+layers and K, V of the identity are on the device.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import TransformerConfig
+from .face.align import FaceCrop, crop_face
+from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
+from .face.picture import load_picture
+from .host import diffusers as diffusers_host
+from .host import diffusers_models
+from .identity.injection import check_strength
+from .identity.model import IdentityAdapter
+from .sampling import SOLVERS, OfficialNoise, Step, make_steps, sample
+from .shape.pointcloud import load_shape
+from .weights import check_float, load_adapter
+
+OFFLOAD = ("none", "model", "sequential")
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user chooses beside the inputs. Frames and size are not here: the model has one size.
+
+    device: None takes CUDA if there is one. dtype: None is bfloat16 on a GPU and float32 on the CPU.
+    offload: "none"; "model" keeps the VAE in main memory while the transformer samples, and the other way
+    round; "sequential" lets every layer visit the GPU only while it computes (slow, least memory). Without
+    effect on the CPU. tiling: the VAE decodes tile by tile, with less memory and slightly visible seams.
+    """
+
+    prompt: str
+    negative: str = ""
+    seed: int = 0
+    steps: int = 50
+    cfg: float = 6.0
+    strength: float = 1.0
+    solver: str = "dpm"
+    device: str | None = None
+    dtype: torch.dtype | None = None
+    offload: str = "none"
+    tiling: bool = False
+
+    def __post_init__(self):
+        make_steps(self.steps)
+        check_strength(self.strength)
+        check_float(self.dtype)
+        if not math.isfinite(self.cfg) or self.cfg < 1:
+            raise ValueError(f"Guidance must be a finite number of at least 1 (official: 6), got {self.cfg}.")
+        for what, value, known in (("solver", self.solver, SOLVERS), ("offload mode", self.offload, OFFLOAD)):
+            if value not in known:
+                raise ValueError(f"Expected a {what} among {', '.join(known)}, got {value!r}.")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"Expected a seed of 0 to 2^63 - 1, got {self.seed}.")
+
+
+class Inputs(NamedTuple):
+    """Where the person and the model come from.
+
+    model: release folder. image: picture file, or np.uint8 [H,W,3] RGB. shape: file with FLAME vertices, or
+    float [V,3] in metres. points: five points [5,2] in pixels of the picture (None: the centre square).
+    topology, face_encoder: paths, when they are not inside the release folder.
+    """
+
+    model: str | os.PathLike
+    image: str | os.PathLike | np.ndarray
+    shape: str | os.PathLike | Tensor
+    points: np.ndarray | None = None
+    topology: str | os.PathLike | None = None
+    face_encoder: str | os.PathLike | None = None
+
+
+class Conditions(NamedTuple):
+    """What the transformer is told in every step."""
+
+    prompts: Tensor  # [2, text, C]: negative, positive; [1, text, C] without guidance
+    image_latent: Tensor  # [1, T, 16, h, w], scaled; zeros after the first frame
+
+
+def generate(inputs: Inputs, settings: Settings, progress: Progress | None = None) -> np.ndarray:
+    """The video of the person: np.uint8 [T,H,W,3] of the model's own size.
+
+    progress(stage, done, total) is called after every stage and step; what it raises stops the run and
+    leaves nothing behind. Equal inputs and settings give equal frames on the same device.
+    Raises FileNotFoundError, ValueError or RuntimeError saying what was expected, found and what to do.
+    """
+    run = Run(inputs, settings, progress)
+    return decode(run, make_latents(run))
+
+
+class Run:
+    """One run: inputs, settings, and what follows from them. The VAE is kept, for it works twice."""
+
+    def __init__(self, inputs: Inputs, settings: Settings, progress: Progress | None = None):
+        self.inputs, self.settings = inputs, settings
+        self.progress = progress or (lambda stage, done, total: None)
+        self.device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"Expected a device of this machine, got {settings.device}: PyTorch finds no CUDA.")
+        on_cpu = self.device.type == "cpu"
+        self.dtype = settings.dtype or (torch.float32 if on_cpu else torch.bfloat16)
+        self.offload = "none" if on_cpu else settings.offload
+        check_folder(inputs.model)
+        self.folder = Path(inputs.model)
+
+    @cached_property
+    def vae(self):
+        vae = diffusers_models.load_vae(self.folder, self.dtype)
+        if self.settings.tiling:
+            diffusers_models.enable_tiling(vae)
+        return vae
+
+
+@torch.inference_mode()
+def make_latents(run: Run) -> Tensor:
+    """The video's latents [1, T, 16, h, w] in float32, scaled as the transformer has them."""
+    adapter = load_adapter(run.folder, run.inputs.topology, run.dtype)
+    crop = _load_crop(run)
+    run.progress("picture", 1, 1)
+    tokens = _encode_identity(run, adapter, crop)
+    run.progress("identity", 1, 1)
+    prompts = _encode_prompts(run)
+    run.progress("prompt", 1, 1)
+    transformer = diffusers_host.load_transformer(run.folder, dtype=run.dtype)
+    sizes = diffusers_host.transformer_sizes(transformer)
+    _check_text(sizes, prompts)
+    draws = torch.Generator().manual_seed(run.settings.seed)
+    conditions = Conditions(prompts, _encode_picture(run, sizes, crop, draws))
+    run.progress("image latent", 1, 1)
+    adapter.layers.to(run.device)
+    injector = adapter.injector(tokens, run.settings.strength)
+    del adapter  # and with it the identity branch: the injector keeps the injected layers only
+    with _on_device(run, transformer), diffusers_host.attach(transformer, injector):
+        return _checked(_sample(run, transformer, conditions, draws), "The transformer")
+
+
+@torch.inference_mode()
+def decode(run: Run, latents: Tensor) -> np.ndarray:
+    """Latents [1, T, 16, h, w] of `make_latents` -> frames np.uint8 [T',H,W,3]."""
+    latents = latents.transpose(1, 2).to(run.device, run.dtype)  # BTCHW -> BCTHW
+    with _on_device(run, run.vae):
+        video = run.vae.decode(1 / run.vae.config.scaling_factor * latents).sample[0].float()
+    video = _checked(video, "The VAE").div(2).add(0.5).clamp(0, 1)
+    frames = (video * 255).round().to("cpu", torch.uint8).permute(1, 2, 3, 0)  # CTHW -> THWC
+    run.progress("frames", 1, 1)
+    return frames.contiguous().numpy()
+
+
+def check_folder(folder: str | os.PathLike) -> None:
+    """Raises an error unless `folder` is a folder: files hold no VAE and no text encoder."""
+    path = Path(folder)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no model folder at {path}. Check the path and the spelling.")
+    if not path.is_dir():
+        raise ValueError(
+            f"Expected a FantasyID release folder (with transformer/, vae/, text_encoder/ inside), got the file "
+            f"{path}. Give the folder."
+        )
+
+
+def find_face_encoder(folder: str | os.PathLike) -> Path:
+    """The EVA-CLIP file in face_encoder/ of a release folder; FileNotFoundError or ValueError without one."""
+    place = Path(folder) / "face_encoder"
+    if (place / OFFICIAL_FILE).is_file():
+        return place / OFFICIAL_FILE
+    files = sorted(path for path in place.glob("*") if path.suffix in (".safetensors", ".pt", ".bin"))
+    if not files:
+        raise FileNotFoundError(f"Expected the face encoder in {place}, got no weights there. {ORIGIN}")
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files[:5])
+        raise ValueError(f"Expected one face encoder in {place}, got {names}. Give one with --face-encoder.")
+    return files[0]
+
+
+def _load_crop(run: Run) -> FaceCrop:
+    image = run.inputs.image
+    return crop_face(image if isinstance(image, np.ndarray) else load_picture(image), run.inputs.points)
+
+
+def _encode_identity(run: Run, adapter: IdentityAdapter, crop: FaceCrop) -> Tensor:  # -> [1, Nid, Cid]
+    vertices = run.inputs.shape
+    if not torch.is_tensor(vertices):
+        vertices = load_shape(vertices, adapter.config.vertex_counts[0])
+    weights = run.inputs.face_encoder or find_face_encoder(run.folder)
+    features = load_face_encoder(weights, run.dtype).to(run.device).encode(crop.pixels())
+    adapter.encoder.to(run.device)
+    return _checked(adapter.encode(features, vertices), "The identity branch")
+
+
+def _encode_prompts(run: Run) -> Tensor:  # -> [2, text, C], or [1, text, C] without guidance
+    settings = run.settings
+    texts = [settings.negative, settings.prompt] if settings.cfg > 1 else [settings.prompt]
+    ids = prompt_ids(diffusers_models.load_tokenizer(run.folder), texts, TransformerConfig.max_text_seq_length)
+    encoder = diffusers_models.load_text_encoder(run.folder, run.dtype)
+    with _on_device(run, encoder):
+        # One by one and without a mask, as official: the transformer reads the padding, too.
+        return torch.cat([encoder(row[None].to(run.device))[0] for row in ids]).to(run.dtype)
+
+
+def prompt_ids(tokenizer, texts: list[str], length: int) -> Tensor:
+    """Token ids [B, length] of the texts, padded; longer ones are cut with a warning that shows what is lost."""
+    for text in texts:
+        whole = tokenizer(text).input_ids
+        if len(whole) > length:
+            removed = tokenizer.decode(whole[length - 1 : -1])
+            warnings.warn(
+                f"The prompt has {len(whole)} tokens, the model reads {length}; this part is left out: {removed}",
+                stacklevel=2,
+            )
+    return tokenizer(
+        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    ).input_ids
+
+
+def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
+    expected = sizes.max_text_seq_length, sizes.text_embed_dim
+    if tuple(prompts.shape[1:]) != expected:
+        raise ValueError(
+            f"The transformer reads {expected[0]} text tokens of width {expected[1]}, text_encoder/ gives "
+            f"{prompts.shape[1]} of width {prompts.shape[2]}. Use the T5 encoder of CogVideoX-5B-I2V 1.0."
+        )
+
+
+def _encode_picture(
+    run: Run, sizes: TransformerConfig, crop: FaceCrop, draws: torch.Generator
+) -> Tensor:  # -> [1, T, 16, h, w]
+    pixels = stretch(crop.crop, sizes.sample_width * 8, sizes.sample_height * 8)
+    with _on_device(run, run.vae):
+        posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
+    # Drawn in float32 whatever the dtype, so that a seed means the same noise everywhere.
+    noise = torch.randn(posterior.mean.shape, generator=draws).to(run.device)
+    latent = (posterior.mean.float() + posterior.std.float() * noise) * run.vae.config.scaling_factor
+    if latent.shape[1:] != (sizes.out_channels, 1, sizes.sample_height, sizes.sample_width):
+        raise ValueError(
+            f"The VAE made latents {list(latent.shape[1:])}, the transformer needs {sizes.out_channels} channels "
+            f"of {sizes.sample_height} x {sizes.sample_width}. Use the VAE of CogVideoX-5B-I2V 1.0."
+        )
+    video = latent.new_zeros(1, sizes.latent_frames, *latent.shape[1:2], *latent.shape[3:])
+    video[:, 0] = latent[:, :, 0]
+    return _checked(video, "The VAE")
+
+
+def stretch(crop: np.ndarray, width: int, height: int) -> Tensor:
+    """np.uint8 [S,S,3] -> pixels [1,3,height,width] in -1..1: PIL's Lanczos, the sides scaled apart (official)."""
+    from PIL import Image
+
+    resized = Image.fromarray(crop).resize((width, height), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255 * 2 - 1
+
+
+def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator) -> Tensor:
+    noise = OfficialNoise(tuple(conditions.image_latent.shape), draws)
+    plan = make_steps(run.settings.steps, diffusers_models.load_schedule(run.folder))
+    return sample(
+        _denoiser(run, transformer, conditions),
+        noise.initial().to(run.device),
+        plan,
+        run.settings.solver,
+        lambda index: noise(index).to(run.device),
+        lambda index, x, D: run.progress("sampling", index + 1, len(plan)),
+    )
+
+
+def _denoiser(run: Run, transformer, conditions: Conditions):
+    rotary = diffusers_host.rotary_table(diffusers_host.transformer_sizes(transformer), run.device)
+    batch = len(conditions.prompts)
+
+    def denoise(x: Tensor, step: Step) -> Tensor:
+        seen = torch.cat([x, conditions.image_latent], dim=2).to(run.dtype).repeat(batch, 1, 1, 1, 1)
+        time = torch.full((batch,), step.timestep, device=run.device)
+        v = transformer(seen, conditions.prompts, time, image_rotary_emb=rotary, return_dict=False)[0].float()
+        if batch == 2:
+            negative, positive = v.chunk(2)
+            v = negative + run.settings.cfg * (positive - negative)
+        return step.clean_from_velocity(x, v)
+
+    return denoise
+
+
+@contextmanager
+def _on_device(run: Run, network) -> Iterator[None]:
+    """`network` on the device while the body runs."""
+    if run.offload == "sequential":
+        diffusers_models.stream_blocks(network, run.device)
+        yield
+        return
+    network.to(run.device)
+    try:
+        yield
+    finally:
+        if run.offload != "none":
+            network.to("cpu")
+
+
+def _checked(values: Tensor, what: str) -> Tensor:
+    if not values.isfinite().all():
+        raise RuntimeError(
+            f"{what} made NaN or infinite values: expected finite ones. Half precision is the usual cause: "
+            "choose bf16 or fp32."
+        )
+    return values
+
