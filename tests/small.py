@@ -38,3 +38,13 @@ def inputs_of(adapter: IdentityAdapter, batch: int = 1) -> tuple[torch.Tensor, t
     generator = torch.Generator().manual_seed(7)
     feats = torch.randn(batch, config.vit_tokens, config.vit_width, generator=generator)
     return feats, synthetic_head()[0].expand(batch, -1, -1)
+
+
+def make_transformer_state(sizes, seed: int = 1) -> dict[str, torch.Tensor]:
+    """A seeded CogVideoX transformer of `sizes` under diffusers' names; its position table has text rows too."""
+    from fantasyid_core.host.diffusers import build_transformer
+
+    state = seed_module(build_transformer(sizes), seed).state_dict()
+    table = state["patch_embed.pos_embedding"]
+    state["patch_embed.pos_embedding"] = 0.3 * torch.randn(table.shape, generator=torch.Generator().manual_seed(seed))
+    return state

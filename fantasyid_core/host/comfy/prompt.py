@@ -15,14 +15,13 @@ def encode_prompt(clip, text: str, length: int = TransformerConfig.max_text_seq_
     Parentheses, colons and `embedding:` are plain text here, as in the official pipeline. Raises ValueError
     when `clip` is not the T5 text encoder.
     """
-    return clip.encode_from_tokens_scheduled(
-        {"t5xxl": [[(token, 1.0) for token in prompt_ids(clip, text, length)]]}
-    )
+    tokens = [[(token, 1.0) for token in prompt_ids(clip, text, length)]]
+    return clip.encode_from_tokens_scheduled({"t5xxl": tokens})
 
 
 def prompt_ids(clip, text: str, length: int) -> list[int]:
     """The official token ids of `text`: at most length - 1 of them, end token, padding."""
-    tokenizer = getattr(getattr(clip.tokenizer, "t5xxl", None), "tokenizer", None)
+    tokenizer = getattr(getattr(clip.tokenizer, "clip_t5xxl", None), "tokenizer", None)
     if tokenizer is None:
         raise ValueError(
             f"Expected the T5-XXL text encoder of CogVideoX, got {type(clip.tokenizer).__name__}. "
