@@ -99,11 +99,11 @@ class ComfyProcess:
             import comfy.options
 
             comfy.options.enable_args_parsing()
+            import comfy.utils
             import execution
-            import nodes
             import server
 
-            import comfy.utils
+            import nodes
         self._execution, self._nodes = execution, nodes
         self._comfyui = comfyui
         self._server = server.PromptServer(asyncio.new_event_loop())

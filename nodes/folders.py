@@ -1,0 +1,141 @@
+"""Where files come from and go to: the host's model folders, its input folder, its output folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import folder_paths
+
+MODELS = "fantasyid"
+CLIP_VISION = "clip_vision"
+WEIGHTS = {".safetensors", ".sft", ".bin", ".pt"}
+SHAPES = (".ply", ".obj", ".glb", ".npy", ".npz")
+SHAPE_FOLDERS = ("", "3d")  # of the input folder; the host uploads 3D files into the second one
+
+
+def register() -> None:
+    """Tells the host about models/fantasyid, after whatever extra_model_paths.yaml already says."""
+    folder_paths.add_model_folder_path(MODELS, os.path.join(folder_paths.models_dir, MODELS))
+    # An empty set would offer every file, and a list from extra_model_paths.yaml comes with one.
+    folder_paths.folder_names_and_paths[MODELS][1].update({*WEIGHTS, ".pkl"})
+
+
+def model_roots() -> list[str]:
+    """The folders that are registered for FantasyID; also searched for the mesh topology."""
+    return folder_paths.get_folder_paths(MODELS)
+
+
+def list_models() -> list[str]:
+    """Release folders, and single weight files outside of them, relative to their registered folder."""
+    return sorted({_relative(path, root) for root in model_roots() for path in _models_in(Path(root))})
+
+
+def list_adapters() -> list[str]:
+    """Safetensors files that lie in no release folder: adapters among them."""
+    return [name for name in list_models() if name.endswith(".safetensors")]
+
+
+def list_face_encoders() -> list[str]:
+    """Files in models/clip_vision, and in the face_encoder folder of every release folder."""
+    in_release = (
+        _relative(path, root)
+        for root in model_roots()
+        for path in sorted(Path(root).glob("*/face_encoder/*"))
+        if path.suffix in WEIGHTS
+    )
+    return [*folder_paths.get_filename_list(CLIP_VISION), *dict.fromkeys(in_release)]
+
+
+def list_shapes() -> list[str]:
+    """3D files in the host's input folder."""
+    root = Path(folder_paths.get_input_directory())
+    found = (path for name in SHAPE_FOLDERS for path in _entries(root / name) if path.suffix.lower() in SHAPES)
+    return sorted(_relative(path, root) for path in found if path.is_file())
+
+
+def find_model(name: str) -> Path:
+    """The file or folder `name` of `list_models`; ValueError when it is gone."""
+    return _find(name, model_roots(), "model")
+
+
+def find_face_encoder(name: str) -> Path:
+    """The file `name` of `list_face_encoders`; ValueError when it is gone."""
+    return _find(name, [*folder_paths.get_folder_paths(CLIP_VISION), *model_roots()], "face encoder")
+
+
+def find_shape(name: str) -> Path:
+    """The 3D file `name`, also in the form "name [output]"; ValueError when it is not there."""
+    if not folder_paths.exists_annotated_filepath(name):
+        raise ValueError(
+            f"Expected a 3D face in ComfyUI's input folder, but there is no {name!r}. Put a "
+            f"{', '.join(SHAPES)} file into {folder_paths.get_input_directory()} and choose it."
+        )
+    return Path(folder_paths.get_annotated_filepath(name))
+
+
+def problem(find, name: str | None) -> str | bool:
+    """True when `find(name)` succeeds (or the name comes from another node), else what to tell the user."""
+    try:
+        return True if name is None else bool(find(name))
+    except ValueError as error:
+        return str(error)
+
+
+def fingerprint(find, name: str) -> str:
+    """Changes when the file, or a file in the folder, that `name` stands for changes on disk."""
+    try:
+        path = find(name)
+    except ValueError:
+        return f"{name} is missing"
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return repr([(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+
+
+def next_output(prefix: str, suffix: str) -> tuple[Path, dict[str, str]]:
+    """A free path in the output folder, numbered as the host does, and how the browser is told about it."""
+    if not prefix.strip("/\\ ") or Path(prefix).is_absolute() or ".." in Path(prefix).parts:
+        raise ValueError(
+            f"Expected a file name below ComfyUI's output folder, such as fantasyid/face, got {prefix!r}. "
+            "Leave out drive, leading slash and '..'."
+        )
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory()
+    )
+    while (path := Path(folder) / f"{name}_{counter:05}_{suffix}").exists():
+        counter += 1
+    return path, {"filename": path.name, "subfolder": subfolder, "type": "output"}
+
+
+def _models_in(root: Path) -> Iterable[Path]:
+    for path in _entries(root):
+        if path.is_dir() and not path.name.startswith("."):
+            yield from [path] if _is_release(path) else _models_in(path)
+        elif path.suffix in WEIGHTS and not path.name.startswith((".", "topology")):
+            yield path
+
+
+def _is_release(folder: Path) -> bool:
+    if any((folder / name).is_dir() for name in ("transformer", "transformer_ema")):
+        return True
+    return (folder / "config.json").is_file() and any(path.suffix in WEIGHTS for path in _entries(folder))
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _find(name: str, roots: list[str], what: str) -> Path:
+    for root in map(os.path.abspath, roots):
+        path = Path(os.path.normpath(os.path.join(root, name)))  # links are followed, ".." is not
+        if name and path.exists() and path.is_relative_to(root):
+            return path
+    raise ValueError(
+        f"Expected the {what} {name!r} in {' or '.join(roots)}, but it is not there. "
+        "Put the file there, press R in ComfyUI to refresh, and choose it."
+    )
+
+
+def _relative(path: Path, root: str | Path) -> str:
+    return path.relative_to(root).as_posix()

@@ -1,0 +1,159 @@
+"""Loading the models: the release in one go, or adapter and face encoder by themselves."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import folders
+from .types import CATEGORY, AdapterType, FaceEncoderType
+
+PRECISIONS = {
+    "default (file's own)": None,
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "fp32": "float32",
+    "fp8_e4m3fn": "float8_e4m3fn",
+}
+ENCODER_PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def _dtype(name: str):
+    import torch
+
+    return PRECISIONS[name] and getattr(torch, PRECISIONS[name])
+
+
+def _precision_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "dtype",
+        options=list(PRECISIONS),
+        tooltip="Precision of the weights in memory. Default keeps what the file holds. bf16 is what the model was "
+        "trained in, fp8_e4m3fn halves the memory and loses a little detail, fp32 is for comparisons.",
+    )
+
+
+class LoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_LoadModel",
+            display_name="FantasyID Load Model",
+            category=CATEGORY,
+            description="Loads a FantasyID model: the video model, and the adapter that puts a person into it.",
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=folders.list_models(),
+                    tooltip="A release folder (it holds transformer/ or transformer_ema/) or a single file in "
+                    "models/fantasyid.",
+                ),
+                _precision_input(),
+            ],
+            outputs=[
+                io.Model.Output(tooltip="The video model, for Apply Identity, LoRA and the sampler."),
+                AdapterType.Output(
+                    display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model=None):
+        return folders.problem(folders.find_model, model)
+
+    @classmethod
+    def fingerprint_inputs(cls, model, dtype):
+        return folders.fingerprint(folders.find_model, model)
+
+    @classmethod
+    def execute(cls, model: str, dtype: str) -> io.NodeOutput:
+        from ..fantasyid_core import load_adapter
+        from ..fantasyid_core.host.comfy import load_model
+
+        source = folders.find_model(model)
+        adapter = load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots())
+        return io.NodeOutput(load_model(source, dtype=_dtype(dtype)), adapter)
+
+
+class LoadAdapter(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_LoadAdapter",
+            display_name="FantasyID Load Adapter",
+            category=CATEGORY,
+            description="Loads only the adapter, for a CogVideoX model that another node has loaded.",
+            inputs=[
+                io.Combo.Input(
+                    "adapter",
+                    options=folders.list_adapters(),
+                    tooltip="A .safetensors file in models/fantasyid, as the convert command writes it.",
+                ),
+                _precision_input(),
+            ],
+            outputs=[
+                AdapterType.Output(
+                    display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, adapter=None):
+        return folders.problem(folders.find_model, adapter)
+
+    @classmethod
+    def fingerprint_inputs(cls, adapter, dtype):
+        return folders.fingerprint(folders.find_model, adapter)
+
+    @classmethod
+    def execute(cls, adapter: str, dtype: str) -> io.NodeOutput:
+        from ..fantasyid_core import load_adapter
+
+        source = folders.find_model(adapter)
+        return io.NodeOutput(
+            load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots())
+        )
+
+
+class LoadFaceEncoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_LoadFaceEncoder",
+            display_name="FantasyID Load Face Encoder",
+            category=CATEGORY,
+            description="Loads the network that looks at the face: the image half of EVA02-CLIP-L-14-336.",
+            inputs=[
+                io.Combo.Input(
+                    "encoder",
+                    options=folders.list_face_encoders(),
+                    tooltip="EVA02_CLIP_L_336_psz14_s6B.pt in models/clip_vision, or in the face_encoder folder "
+                    "of the release.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=list(ENCODER_PRECISIONS),
+                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1 GB of "
+                    "memory; bf16 and fp16 need half of it.",
+                ),
+            ],
+            outputs=[FaceEncoderType.Output(display_name="encoder", tooltip="For Encode Identity.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, encoder=None):
+        return folders.problem(folders.find_face_encoder, encoder)
+
+    @classmethod
+    def fingerprint_inputs(cls, encoder, dtype):
+        return folders.fingerprint(folders.find_face_encoder, encoder)
+
+    @classmethod
+    def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
+        from ..fantasyid_core.face.encoder import load_face_encoder
+        from ..fantasyid_core.host.comfy.run import host_face_encoder
+
+        return io.NodeOutput(
+            host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))
+        )

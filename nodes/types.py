@@ -1,0 +1,42 @@
+"""The pack's own types on the wires between nodes. Everything else is a type of the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+CATEGORY = "FantasyID"
+
+AdapterType = io.Custom("FANTASYID_ADAPTER")  # identity.model.IdentityAdapter
+FaceEncoderType = io.Custom("FANTASYID_FACE_ENCODER")  # host.comfy.run.HostedFaceEncoder
+FaceType = io.Custom("FANTASYID_FACE")  # face.align.FaceCrop
+ShapeType = io.Custom("FANTASYID_SHAPE")  # shape.pointcloud.FaceShape
+IdentityType = io.Custom("FANTASYID_IDENTITY")  # Identity
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """A person, encoded: what FANTASYID_IDENTITY carries.
+
+    tokens: float32 [B, Nid, Cid]. adapter: fingerprint of the adapter that made them.
+    thumbnail: np.uint8 [S, S, 3] RGB of the face. shape_name: where the 3D face came from.
+    """
+
+    tokens: Tensor
+    adapter: str
+    thumbnail: np.ndarray
+    shape_name: str = ""
+
+    def check_adapter(self, fingerprint: str) -> None:
+        """Raises ValueError unless the adapter with this fingerprint made the identity."""
+        if fingerprint != self.adapter:
+            raise ValueError(
+                f"Expected an identity made with this adapter ({fingerprint}), got one made with another "
+                f"({self.adapter}). Encode the identity again with the adapter that is connected here."
+            )

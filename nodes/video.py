@@ -1,0 +1,159 @@
+"""From prompt and face to frames, each step exactly as the official pipeline does it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .types import CATEGORY, FaceType
+
+
+class EncodePrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_EncodePrompt",
+            display_name="FantasyID Encode Prompt",
+            category=CATEGORY,
+            description="Encodes a prompt the way the model was trained: 226 tokens of plain text. Brackets and colons "
+            "are no weights here.",
+            inputs=[
+                io.Clip.Input("clip", tooltip="T5-XXL, from Load CLIP with type cogvideox."),
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    tooltip="What happens in the video, in full English sentences. Leave it empty for the negative "
+                    "prompt. What goes beyond 226 tokens (about 170 words) is cut off with a warning.",
+                ),
+            ],
+            outputs=[io.Conditioning.Output(tooltip="For Video Conditioning.")],
+        )
+
+    @classmethod
+    def execute(cls, clip, text: str) -> io.NodeOutput:
+        from ..fantasyid_core.host.comfy import encode_prompt
+
+        return io.NodeOutput(encode_prompt(clip, text))
+
+
+class VideoConditioning(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_VideoConditioning",
+            display_name="FantasyID Video Conditioning",
+            category=CATEGORY,
+            description="Makes the face the first picture of the video, and an empty latent of the model's own size.",
+            inputs=[
+                io.Conditioning.Input("positive", tooltip="What the video shall show, from Encode Prompt."),
+                io.Conditioning.Input("negative", tooltip="What it shall not show; usually an empty prompt."),
+                io.Vae.Input("vae", tooltip="The CogVideoX VAE, from Load VAE."),
+                FaceType.Input("face", tooltip="The face, from Crop Face. It is stretched to the video's size, as the "
+                "model was trained."),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model whose size the video gets. Not connected: 49 frames of 720 x 480 pixels.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive", tooltip="For the sampler."),
+                io.Conditioning.Output(display_name="negative", tooltip="For the sampler."),
+                io.Latent.Output(display_name="latent", tooltip="The empty video, for the sampler."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, positive, negative, vae, face, model=None) -> io.NodeOutput:
+        from ..fantasyid_core.host.comfy.run import condition_video
+
+        return io.NodeOutput(*condition_video(positive, negative, vae, face, model))
+
+
+class Sampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_Sampler",
+            display_name="FantasyID Sampler",
+            category=CATEGORY,
+            description="Makes the video from noise, with the official sampler. The host's own samplers start this "
+            "model at a wrong noise level.",
+            inputs=[
+                io.Model.Input("model", tooltip="From Apply Identity; or from Load Model, for a video of anybody."),
+                io.Conditioning.Input("positive", tooltip="From Video Conditioning."),
+                io.Conditioning.Input("negative", tooltip="From Video Conditioning."),
+                io.Latent.Input("latent", tooltip="The empty video, from Video Conditioning."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The number the noise is drawn from. The same number gives the same video.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="Steps from noise to video. 50 is official; 25 gives a usable preview in half the time.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=6.0,
+                    min=0.0,
+                    max=30.0,
+                    step=0.1,
+                    tooltip="How closely the prompt is followed. 6 is official; 1 ignores the negative prompt and is "
+                    "twice as fast.",
+                ),
+                io.Combo.Input(
+                    "solver",
+                    options=["dpm", "ddim"],
+                    tooltip="dpm is the official sampler of this model and adds fresh noise in every step; ddim adds "
+                    "none.",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="The video, for Decode Video.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, positive, negative, latent, seed: int, steps: int, cfg: float, solver: str
+    ) -> io.NodeOutput:
+        from ..fantasyid_core.host.comfy.run import sample_latent
+
+        settings = {"seed": seed, "steps": steps, "cfg": cfg, "solver": solver}
+        return io.NodeOutput(sample_latent(model, positive, negative, latent, **settings))
+
+
+class DecodeVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_DecodeVideo",
+            display_name="FantasyID Decode Video",
+            category=CATEGORY,
+            description="Turns the sampled latent into frames, bit by bit as the official pipeline does.",
+            inputs=[
+                io.Vae.Input("vae", tooltip="The CogVideoX VAE, from Load VAE."),
+                io.Latent.Input("latent", tooltip="The video, from the sampler."),
+                io.Int.Input(
+                    "tile",
+                    default=0,
+                    min=0,
+                    max=2048,
+                    step=32,
+                    tooltip="0 decodes whole pictures, which is exact. If memory runs out, 256 decodes pieces of 256 "
+                    "pixels and blends their seams; 128 is the smallest.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="frames", tooltip="The frames, for Create Video at 8 fps.")],
+        )
+
+    @classmethod
+    def execute(cls, vae, latent, tile: int) -> io.NodeOutput:
+        from ..fantasyid_core.host.comfy import decode_video
+
+        return io.NodeOutput(decode_video(vae, latent["samples"], tile))
