@@ -56,7 +56,10 @@ class ComfyProcess:
 
     def object_info(self, node_id: str) -> dict:
         """What the frontend reads about a node."""
-        return self.node_classes[node_id].GET_NODE_INFO_V1()
+        kind = self.node_classes[node_id]
+        if hasattr(kind, "GET_NODE_INFO_V1"):
+            return kind.GET_NODE_INFO_V1()
+        return {"input": kind.INPUT_TYPES()}
 
     def run(self, prompt: dict, cached: bool = False) -> dict:
         """Validates and executes `prompt`; node id -> its ui output. `cached` keeps the outputs of the last run.
