@@ -6,7 +6,6 @@ carry their config in the safetensors metadata; both appear only when they are c
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import os
@@ -255,8 +254,6 @@ def _contents(checkpoint: Checkpoint, order: list[_Entry]) -> Iterator[tuple[_En
         opened = open_checkpoint(path) if path else None
         for entry in entries:
             yield entry, opened.read(entry.source) if opened else entry.tensor
-        opened = None
-        gc.collect()  # torch.load leaves the memory map in a reference cycle
 
 
 def _cast(tensor: Tensor, entry: _Entry) -> Tensor:

@@ -174,7 +174,8 @@ def _sharded(source, folder, suffix, shards=3):
     shutil.copy(source / "topology.safetensors", folder)
     state = load_file(source / WEIGHTS)
     for shard in range(shards):
-        part = {key: state[key] for key in list(state)[shard::shards]}
+        first, last = (len(state) * end // shards for end in (shard, shard + 1))
+        part = {key: state[key] for key in list(state)[first:last]}
         path = folder / "transformer" / f"model-{shard}.{suffix}"
         save_file(part, path) if suffix == "safetensors" else torch.save(part, path)
     return folder
