@@ -95,7 +95,7 @@ def fingerprint(find, name: str) -> str:
 
 def next_output(prefix: str, suffix: str) -> tuple[Path, dict[str, str]]:
     """A free path in the output folder, numbered as the host does, and how the browser is told about it."""
-    if not prefix.strip("/\\ ") or Path(prefix).is_absolute() or ".." in Path(prefix).parts:
+    if not prefix.strip() or prefix.strip().startswith(("/", "\\")) or Path(prefix).drive or ".." in Path(prefix).parts:
         raise ValueError(
             f"Expected a file name below ComfyUI's output folder, such as fantasyid/face, got {prefix!r}. "
             "Leave out drive, leading slash and '..'."
