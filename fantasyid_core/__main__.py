@@ -1,0 +1,52 @@
+"""The command line: `python -m fantasyid_core generate | inspect | convert | demo`.
+
+Exit codes: 0 done, 1 the model that was inspected is not usable, 2 an error that is explained, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from .cli import convert, demo, generate, inspect
+
+COMMANDS = {"generate": generate, "inspect": inspect, "convert": convert, "demo": demo}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; errors that a user can mend are one message, no traceback."""
+    arguments = parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing was written.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; importing it costs no torch."""
+    whole = argparse.ArgumentParser(prog="python -m fantasyid_core", description=__doc__.splitlines()[0])
+    commands = whole.add_subparsers(dest="command", required=True, metavar="command")
+    for name, module in COMMANDS.items():
+        summary = module.__doc__.splitlines()[0]
+        command = commands.add_parser(name, help=summary, description=summary)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return whole
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    # What this project says to its users; the libraries' notices to programmers would bury it.
+    if category is UserWarning:
+        print(f"note: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
