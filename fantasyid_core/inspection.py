@@ -41,6 +41,7 @@ class Part:
     state: str
     text: str
     bytes: int = 0  # of its weights, in their own dtype
+    encoding_bytes: int = 0  # of these, what is needed before sampling only
     required: bool = True
 
     @property
@@ -122,7 +123,7 @@ def _try(name: str, read: Callable):
         return Part(name, state, " ".join(str(error).split()) or type(error).__name__)
 
 
-def _part(name: str, describe: Callable[[], tuple[str, int]]) -> Part:
+def _part(name: str, describe: Callable[[], tuple]) -> Part:
     found = _try(name, describe)
     if not isinstance(found, Part):
         return Part(name, FOUND, *found)
@@ -156,7 +157,7 @@ def _shapes(build: Callable, *arguments) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in build(*arguments).state_dict().items()}
 
 
-def _adapter(checkpoint: Checkpoint, mesh: Topology | None) -> tuple[str, int]:
+def _adapter(checkpoint: Checkpoint, mesh: Topology | None) -> tuple[str, int, int]:
     live = live_keys(checkpoint)
     layers = {key.split(".")[1] for key in live if key.startswith("layer_attention.")}
     text = f"{len(layers)} injected layers"
@@ -166,7 +167,8 @@ def _adapter(checkpoint: Checkpoint, mesh: Topology | None) -> tuple[str, int]:
         text = f"{config.variant} variant, {_injection_text(checkpoint, config)}"
     dead = count_parameters(checkpoint, filter(is_dead, checkpoint))
     text += f", {_weights_text(checkpoint, live)} live, {_millions(dead)} dead (never read)"
-    return text, _bytes(checkpoint, live)
+    branch = [key for key, own in live.items() if own.startswith("encoder.")]
+    return text, _bytes(checkpoint, live), _bytes(checkpoint, branch)
 
 
 def _injection_text(checkpoint: Checkpoint, config: AdapterConfig) -> str:
@@ -225,12 +227,14 @@ def _mesh_part(topology: Topology | Part) -> Part:
     return Part("topology", FOUND, f"mesh of {' -> '.join(map(str, topology.vertex_counts))} vertices")
 
 
-def _memory(parts: Iterable[Part], disk: int) -> list[str]:
+def _memory(parts: list[Part], disk: int) -> list[str]:
     size = {part.name: part.bytes for part in parts}
-    stages = (size["text_encoder"], size["face_encoder"] + size["adapter"], size["vae"])
+    branch = sum(part.encoding_bytes for part in parts)
+    stages = (size["text_encoder"], size["face_encoder"] + branch, size["vae"])
+    sampling = size["transformer"] + size["adapter"] - branch
     return [
-        f"Weights in memory while encoding: {size_text(max(stages))} (the largest stage)",
-        f"Weights in memory while sampling: {size_text(size['transformer'] + size['adapter'])}",
+        f"Weights on the device while encoding: {size_text(max(stages))} (the largest stage)",
+        f"Weights on the device while sampling: {size_text(sampling)}",
         f"On disk: {size_text(disk)}",
     ]
 

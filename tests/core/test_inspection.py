@@ -47,7 +47,9 @@ def test_memory_is_counted_from_the_shapes(source):
     found = parts(report)
     state = load_file(source / WEIGHTS)
     assert found["transformer"].bytes + found["adapter"].bytes == sum(value.nbytes for value in state.values())
-    sampling = found["transformer"].bytes + found["adapter"].bytes
+    layers = sum(value.nbytes for key, value in state.items() if key.startswith("layer_attention."))
+    assert found["adapter"].bytes - found["adapter"].encoding_bytes == layers
+    sampling = found["transformer"].bytes + layers
     assert f"while sampling: {size_text(sampling)}" in " ".join(report.notes)
     assert f"while encoding: {size_text(found['vae'].bytes)}" in " ".join(report.notes)
     assert size_text(3 * 2**30) == "3.00 GiB" and size_text(2**19) == "0.5 MiB"

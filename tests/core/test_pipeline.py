@@ -142,6 +142,14 @@ def test_encoding_networks_are_gone_while_sampling(inputs):
     assert alive == []
 
 
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offloading_changes_nothing(inputs, offload):
+    expected = generate(inputs, settings(steps=2))
+    run = Run(inputs, settings(steps=2))
+    run.offload = offload  # a run on the CPU has none of its own; the moves are the same with one device
+    assert np.array_equal(pipeline.decode(run, make_latents(run)), expected)
+
+
 def test_tiling_decodes_the_same_size(inputs):
     latents = torch.randn(1, 3, 16, 8, 12, generator=torch.Generator().manual_seed(0))
     whole = pipeline.decode(Run(inputs, settings()), latents)
