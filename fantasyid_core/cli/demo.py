@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from .generate import add_sampling_arguments, check_output, hush_libraries, make_video
+from .generate import add_sampling_arguments, check_output, make_video
 
 EYES_NOSE_MOUTH = ((203.6, 100.6), (246.6, 103.0), (225.0, 126.0), (205.0, 141.0), (243.0, 142.0))
 PROMPT = "An astronaut smiles into the camera."
@@ -28,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     check_output(Path(arguments.out))
     picture = portrait()
-    hush_libraries()
+    from ..host.diffusers_models import hush_libraries
     from ..pipeline import Inputs
     from ..shape.head import synthetic_head
     from ..shape.pointcloud import save_shape
     from ..tiny import write_tiny_model
 
+    hush_libraries()
     with tempfile.TemporaryDirectory(prefix="fantasyid-demo-") as folder:
         model = write_tiny_model(Path(folder) / "model", seed=arguments.seed, transformer=sizes())
         shape = Path(folder) / "head.ply"

@@ -70,6 +70,7 @@ def make_video(inputs, arguments: argparse.Namespace, prompt: str) -> None:
     """Generates and writes the video with progress bars; the last line printed is its path."""
     import torch
 
+    from ..host.diffusers_models import hush_libraries
     from ..pipeline import Settings, generate
     from ..video import save_video
 
@@ -134,13 +135,3 @@ def check_output(path: Path) -> None:
             f"Cannot write {path}: {existing} is not a writable folder ({error.strerror or error}). "
             "Choose another output folder."
         ) from error
-
-
-def hush_libraries() -> None:
-    """Their progress bars and notices are about our internals."""
-    import diffusers
-    import transformers
-
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
-        library.utils.logging.set_verbosity_error()

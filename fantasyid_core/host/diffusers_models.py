@@ -113,6 +113,16 @@ def stream_blocks(module, device: torch.device) -> None:
     )
 
 
+def hush_libraries() -> None:
+    """Turns off the libraries' own progress bars and notices, for programs that have their own."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+
+
 def write_untrained_vae(folder: Path, sample_height: int, sample_width: int, seed: int = 0) -> None:
     """Writes a small AutoencoderKLCogVideoX with random weights (4 x 8 x 8 compression, 16 channels)."""
     from diffusers import AutoencoderKLCogVideoX
