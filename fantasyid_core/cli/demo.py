@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 from .generate import add_sampling_arguments, check_output, make_video
@@ -55,7 +56,8 @@ def sizes():
 def portrait():
     """The astronaut, np.uint8 [512,512,3] RGB; RuntimeError without scikit-image."""
     try:
-        from skimage import data
+        # Optional, so not an import statement: it is no requirement of the pack, `install.py demo` brings it.
+        data = import_module("skimage.data")
     except ImportError as error:
         raise RuntimeError(
             "The demo's portrait comes with scikit-image, which is not installed here. Run `python install.py "

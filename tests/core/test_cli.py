@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,12 @@ def test_demo(tmp_path, capsys):
     assert "The network is untrained (small, random weights)" in output and str(video) in output
 
 
+def test_demo_without_its_portrait(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    assert main(["demo", "--out", str(tmp_path / "demo.mp4")]) == 2
+    assert "not installed here. Run `python install.py demo`" in capsys.readouterr().err
+
+
 def test_inspect(source, tmp_path, capsys):
     assert main(["inspect", str(source / "model")]) == 0
     output = capsys.readouterr().out
@@ -159,8 +166,6 @@ def test_bad_input_is_one_message(generate, source, tmp_path, capsys, changes, m
     captured = capsys.readouterr().err
     error = captured[captured.index("error: ") :]
     assert "Traceback" not in captured
-    import re
-
     assert re.search(message, error), error
     assert not (tmp_path / "out").exists()
 
