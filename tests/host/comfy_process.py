@@ -8,6 +8,7 @@ host's folder must come first while they are imported.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import sys
 import uuid
@@ -68,6 +69,7 @@ class ComfyProcess:
         and Interrupted. `events` holds everything that was sent to the browser.
         """
         self.events.clear()
+        prompt = copy.deepcopy(prompt)  # the host writes what it found out into it
         prompt_id = str(uuid.uuid4())
         valid, error, outputs, node_errors = asyncio.run(self._execution.validate_prompt(prompt_id, prompt, None))
         if not valid or node_errors:
