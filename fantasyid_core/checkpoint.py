@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -253,9 +254,12 @@ def load_pickle(path: Path):
                 raise
             return torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
     except pickle.UnpicklingError as error:
+        # torch's own text advises to switch the safety off; only what was refused is worth telling.
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it wants to run {refused[1]}" if refused else "it is not a file of tensors"
         raise ValueError(
-            f"{path} could not be read as plain weights: {str(error).splitlines()[0]} Files that carry code are "
-            "not loaded; if it should be plain weights, it is corrupt: download it again."
+            f"{path} could not be read as plain weights: {reason}. Files that carry code are not loaded; "
+            "if it should be plain weights, it is corrupt: download it again."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is truncated or corrupt ({error}). Download it again.") from error

@@ -26,7 +26,7 @@ from .files import write_aside
 from .keymaps import host_name, is_dead
 from .shape.topology import SPIRAL_LENGTH, Topology, load_topology
 from .transformer import transformer_config, transformer_keys
-from .weights import METADATA_KEY, _within_interval, adapter_config, adapter_shapes, check_keys, live_keys
+from .weights import METADATA_KEY, adapter_config, adapter_shapes, check_keys, live_keys, within_interval
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8_e4m3fn": torch.float8_e4m3fn}
 NAMES = {
@@ -86,7 +86,7 @@ def convert(
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"Expected a dtype among {', '.join(DTYPES)}, got {dtype!r}.")
     checkpoint = open_checkpoint(source)
-    live = _within_interval(live_keys(checkpoint), checkpoint)
+    live = within_interval(live_keys(checkpoint), checkpoint)
     keys = transformer_keys(checkpoint)
     mesh = _find_topology(checkpoint, topology)
     metadata = _checked_metadata(checkpoint, live, keys, mesh) | {"source": _model_name(source)}

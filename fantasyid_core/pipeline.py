@@ -205,8 +205,9 @@ def _encode_identity(run: Run, adapter: IdentityAdapter, crop: FaceCrop) -> Tens
     if not torch.is_tensor(vertices):
         vertices = load_shape(vertices, adapter.config.vertex_counts[0])
     weights = run.inputs.face_encoder or find_face_encoder(run.folder)
-    features = load_face_encoder(weights, run.dtype).to(run.device).encode(crop.pixels())
-    adapter.encoder.to(run.device)
+    # In float32 whatever the dtype: it runs once, and half precision costs likeness.
+    features = load_face_encoder(weights, torch.float32).to(run.device).encode(crop.pixels())
+    adapter.encoder.to(run.device, torch.float32)
     return _checked(adapter.encode(features, vertices), "The identity branch")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 from .checkpoint import Checkpoint, open_checkpoint
 from .config import AdapterConfig, config_from_mapping
 from .identity.model import IdentityAdapter
-from .keymaps import adapter_name, host_name, is_dead
+from .keymaps import adapter_name, diffusers_name, host_name, is_dead, release_name
 from .shape.topology import Topology, load_topology
 
 METADATA_KEY = "fantasyid"  # JSON under this key of a safetensors file's metadata
@@ -40,12 +41,12 @@ def load_adapter(
     """
     check_float(dtype)
     checkpoint = open_checkpoint(source)
-    live = _within_interval(live_keys(checkpoint), checkpoint)
+    live = within_interval(live_keys(checkpoint), checkpoint)
     topology = _find_topology(checkpoint, topology, search_folders)
     config = adapter_config(checkpoint, topology, live)
     with torch.device("meta"):
         adapter = IdentityAdapter(config, topology, operations)
-    check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter")
+    check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter", release_name)
     state = {own: _read(checkpoint, key, dtype) for key, own in live.items()}
     adapter.load_state_dict(state, strict=True, assign=True)
     return adapter.eval()
@@ -58,7 +59,7 @@ def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
         own = adapter_name(key)
         if own is not None:
             live[key] = own
-        elif not (is_dead(key) or host_name(key) or key.startswith(TOPOLOGY_PREFIX)):
+        elif not (is_dead(key) or _is_transformers(key) or key.startswith(TOPOLOGY_PREFIX)):
             unexpected.append(key)
     if not any(own.startswith("layers.") for own in live.values()):
         raise ValueError(
@@ -74,15 +75,13 @@ def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
     return live
 
 
-def _within_interval(live: dict[str, str], checkpoint: Checkpoint) -> dict[str, str]:
+def within_interval(live: dict[str, str], checkpoint: Checkpoint) -> dict[str, str]:
     """`live` without the layers that the config's `cross_attn_interval` leaves unused, as the official code does."""
     interval, blocks = checkpoint.config.get("cross_attn_interval"), checkpoint.config.get("num_layers")
     if not interval or not blocks:
         return live
     used = {f"layers.{layer}." for layer in range(blocks // interval)}
-    unused = [
-        key for key, own in live.items() if own.startswith("layers.") and not own.startswith(tuple(used))
-    ]
+    unused = [key for key, own in live.items() if own.startswith("layers.") and not own.startswith(tuple(used))]
     if unused:
         warnings.warn(
             f"{checkpoint.name}: with cross_attn_interval {interval} only {len(used)} injected layers are used; "
@@ -90,6 +89,11 @@ def _within_interval(live: dict[str, str], checkpoint: Checkpoint) -> dict[str, 
             stacklevel=3,
         )
     return {key: own for key, own in live.items() if key not in unused}
+
+
+def _is_transformers(key: str) -> bool:
+    """Whether `key` is of the video transformer, in the release's naming or the converted one."""
+    return host_name(key) is not None or diffusers_name(key) is not None
 
 
 def adapter_config(checkpoint: Checkpoint, topology: Topology, live: dict[str, str]) -> AdapterConfig:
@@ -142,7 +146,11 @@ _FAMILIES = (
     (".lora.", "a LoRA"),
     ("decoder.conv_in", "a VAE"),
     ("transformer_blocks.0.attn1", "a CogVideoX transformer without FantasyID"),
-    ("blocks.0.norm1.linear", "a converted CogVideoX transformer (choose the adapter file beside it)"),
+    (
+        "blocks.0.norm1.linear",
+        "a converted CogVideoX transformer, whose adapter is the file beside it (load the two separately, or "
+        "put both into one folder and choose the folder)",
+    ),
     ("encoder.block.0.layer", "a T5 text encoder"),
     ("visual.", "a CLIP model"),
     ("double_blocks.", "a Flux or Hunyuan model"),
@@ -163,27 +171,33 @@ def adapter_shapes(config: AdapterConfig, topology: Topology) -> dict[str, tuple
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
-def check_keys(checkpoint: Checkpoint, names: dict[str, str], shapes: dict[str, tuple], what: str) -> None:
-    """Raises ValueError unless the tensors `names` (file name -> own name) are exactly those of `shapes`."""
+def check_keys(
+    checkpoint: Checkpoint,
+    names: dict[str, str],
+    shapes: dict[str, tuple],
+    what: str,
+    published: Callable[[str], str | None] = lambda name: name,
+) -> None:
+    """Raises ValueError unless the tensors `names` (file name -> own name) are exactly those of `shapes`.
+
+    `published(own name)` is the name under which a missing tensor is known to the user.
+    """
     back = {own: key for key, own in names.items()}
-    missing = [key for key in shapes if key not in back]
-    foreign = [back[own] for own in back if own not in shapes]
-    wrong = [
-        f"{back[key]} is {list(checkpoint.tensors[back[key]].shape)} instead of {list(shape)}"
-        for key, shape in shapes.items()
-        if key in back and checkpoint.tensors[back[key]].shape != shape
-    ]
-    odd = [
-        f"{key} is {checkpoint.tensors[key].dtype}"
-        for key in names
-        if not checkpoint.tensors[key].dtype.is_floating_point
-    ]
-    for problem, keys in (
-        ("missing", missing),
-        ("unexpected", foreign),
-        ("of the wrong shape", wrong),
-        ("not floating-point", odd),
-    ):
+    tensors = {own: checkpoint.tensors[key] for own, key in back.items()}
+    present = [own for own in shapes if own in back]
+    problems = {
+        "missing": [str(published(own)) for own in shapes if own not in back],
+        "unexpected": [back[own] for own in back if own not in shapes],
+        "of the wrong shape": [
+            f"{back[own]} is {list(tensors[own].shape)} instead of {list(shapes[own])}"
+            for own in present
+            if tensors[own].shape != shapes[own]
+        ],
+        "not floating-point": [
+            f"{back[own]} is {tensors[own].dtype}" for own in present if not tensors[own].dtype.is_floating_point
+        ],
+    }
+    for problem, keys in problems.items():
         if keys:
             raise ValueError(
                 f"{checkpoint.name}: {len(keys)} tensors of the {what} are {problem}: {', '.join(keys[:5])}. "

@@ -11,6 +11,7 @@ import folder_paths
 MODELS = "fantasyid"
 CLIP_VISION = "clip_vision"
 WEIGHTS = {".safetensors", ".sft", ".bin", ".pt"}
+CONVERTED_TRANSFORMER, CONVERTED_ADAPTER = "*_dit_*.safetensors", "*_adapter_*.safetensors"
 SHAPES = (".ply", ".obj", ".glb", ".npy", ".npz")
 SHAPE_FOLDERS = ("", "3d")  # of the input folder; the host uploads 3D files into the second one
 
@@ -33,8 +34,10 @@ def list_models() -> list[str]:
 
 
 def list_adapters() -> list[str]:
-    """Safetensors files that lie in no release folder: adapters among them."""
-    return [name for name in list_models() if name.endswith(".safetensors")]
+    """Safetensors files that may be adapters: those in no release folder, and what `convert` wrote."""
+    loose = {name for name in list_models() if name.endswith(".safetensors")}
+    converted = {_relative(path, root) for root in model_roots() for path in Path(root).rglob(CONVERTED_ADAPTER)}
+    return sorted(loose | converted)
 
 
 def list_face_encoders() -> list[str]:
@@ -118,6 +121,8 @@ def _models_in(root: Path) -> Iterable[Path]:
 
 def _is_release(folder: Path) -> bool:
     if any((folder / name).is_dir() for name in ("transformer", "transformer_ema")):
+        return True
+    if any(folder.glob(CONVERTED_TRANSFORMER)) and any(folder.glob(CONVERTED_ADAPTER)):
         return True
     return (folder / "config.json").is_file() and any(path.suffix in WEIGHTS for path in _entries(folder))
 

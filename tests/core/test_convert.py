@@ -300,3 +300,13 @@ def test_results_are_aligned(source, tmp_path):
     assert length % 8 == 0
     assert all(entry["data_offsets"][0] % sizes[entry["dtype"]] == 0 for entry in list(header.values())[1:])
     assert asdict(result)["adapter_bytes"] == len(content)
+
+
+def test_a_folder_of_the_two_files_loads_as_one_model(tmp_path):
+    from fantasyid_core.host.diffusers import load_transformer
+
+    source = write_tiny_model(tmp_path / "model")
+    convert(source, tmp_path / "converted")
+    assert load_adapter(tmp_path / "converted").config == load_adapter(source).config
+    again, original = load_transformer(tmp_path / "converted"), load_transformer(source)
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in original.state_dict().items())

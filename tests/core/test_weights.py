@@ -109,7 +109,7 @@ def rewrite(folder, change):
     [
         (
             lambda s: s.pop("vertex_reducer.conv_block2.conv_in.conv1d.bias"),
-            "1 tensors of the FantasyID adapter are missing: encoder.vertex_reducer.1.conv_in.conv.bias",
+            "1 tensors of the FantasyID adapter are missing: vertex_reducer.conv_block2.conv_in.conv1d.bias",
         ),
         (
             lambda s: [s.pop(k) for k in list(s) if k.startswith("face_abstractor.layers.9.1")],

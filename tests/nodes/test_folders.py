@@ -112,3 +112,10 @@ def test_an_existing_output_is_never_chosen(folders, tmp_path):
 def test_outputs_stay_in_the_output_folder(folders, prefix):
     with pytest.raises(ValueError, match="below ComfyUI's output folder"):
         folders.next_output(prefix, ".ply")
+
+
+def test_a_converted_model_is_offered_as_a_whole_and_as_an_adapter(folders, models):
+    touch(models / "Converted" / "m_dit_bf16.safetensors")
+    touch(models / "Converted" / "m_adapter_bf16.safetensors")
+    assert folders.list_models() == ["Converted"]
+    assert folders.list_adapters() == ["Converted/m_adapter_bf16.safetensors"]

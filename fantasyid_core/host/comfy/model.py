@@ -9,7 +9,7 @@ import torch
 
 from ...checkpoint import Checkpoint, open_checkpoint
 from ...config import TransformerConfig
-from ...keymaps import host_name
+from ...keymaps import diffusers_name, host_name
 from ...transformer import POSITION_TABLE, transformer_config, transformer_keys
 from ...weights import check_float, check_keys
 from .corrections import add_text_rows
@@ -34,7 +34,7 @@ def load_model(
     model = _empty_model(sizes, _weight_dtype(checkpoint, keys, dtype))
     host_keys = {key: host_name(name) for key, name in keys.items()}
     shapes = {name: tuple(value.shape) for name, value in _parameters(model, sizes)}
-    check_keys(checkpoint, host_keys, shapes, "CogVideoX transformer")
+    check_keys(checkpoint, host_keys, shapes, "CogVideoX transformer", diffusers_name)
 
     patcher_class = (
         comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher

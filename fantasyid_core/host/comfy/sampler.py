@@ -36,7 +36,9 @@ def sample(
     """Denoises `noise` [B, C, T, H, W] as the official pipeline; returns latents as the host's VAE takes them.
 
     noise None draws it from `seed` first, as the official pipeline does; the noise of each "dpm" step comes
-    from the same generator, or from `step_noise(index)`. callback(step, D, x, total) after every step.
+    from the same generator, or from `step_noise(index)`. A given `noise` leaves the generator untouched (as
+    latents given to the official pipeline do), so it should not come from the same seed.
+    callback(step, D, x, total) is called after every step.
     Raises ValueError for another size, length, token count, solver or a patched noise schedule.
     """
     import comfy.sample
