@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 
 import torch
 
@@ -15,9 +15,7 @@ from ...weights import check_float, check_keys
 from .corrections import add_text_rows
 
 
-def load_model(
-    source, config: Mapping | None = None, dtype: torch.dtype | None = None, disable_dynamic: bool = False
-):
+def load_model(source, config: Mapping | None = None, dtype: torch.dtype | None = None, disable_dynamic: bool = False):
     """The host's MODEL (a ModelPatcher) with the transformer of `source` and the 5B-I2V corrections.
 
     source: release folder, transformer folder, file (either naming) or state dict; config: official keys that
@@ -36,15 +34,10 @@ def load_model(
     shapes = {name: tuple(value.shape) for name, value in _parameters(model, sizes)}
     check_keys(checkpoint, host_keys, shapes, "CogVideoX transformer", diffusers_name)
 
-    patcher_class = (
-        comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
-    )
+    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
     offload_device = comfy.model_management.unet_offload_device()
-    patcher = patcher_class(
-        model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
-    )
-    weights = {name: _read(checkpoint, key, name, dtype) for key, name in host_keys.items()}
-    model.load_model_weights(weights, "", assign=patcher.is_dynamic())
+    patcher = patcher_class(model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device)
+    _load_weights(model, checkpoint, host_keys, dtype, patcher.is_dynamic())
     patcher.cached_patcher_init = (load_model, (source, config, dtype))
     return patcher
 
@@ -74,6 +67,26 @@ def _empty_model(sizes: TransformerConfig, dtype: torch.dtype):
     return model
 
 
+def _load_weights(model, checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | None, assign: bool) -> None:
+    """Reads the weights into `model`; never a second copy of all of them in memory."""
+
+    def read(names: Mapping[str, str]) -> dict[str, torch.Tensor]:
+        return {name: _read(checkpoint, key, name, dtype) for key, name in names.items()}
+
+    if assign:  # the host's dynamic memory takes the tensors as they are, all at once
+        model.load_model_weights(read(keys), "", True)
+        return
+    for block in _by_block(keys):
+        model.diffusion_model.load_state_dict(read(block), strict=False)  # the keys were checked as a whole
+
+
+def _by_block(keys: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    groups = defaultdict(dict)
+    for key, name in keys.items():
+        groups[".".join(name.split(".")[:2])][key] = name
+    yield from groups.values()
+
+
 def _device_of(module) -> torch.device | None:
     return next((parameter.device for parameter in module.parameters()), None)
 
@@ -96,9 +109,7 @@ def _weight_dtype(checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | No
         return dtype
     sizes: Counter = Counter()
     for key in keys:
-        sizes[checkpoint.tensors[key].dtype] += (
-            checkpoint.tensors[key].bytes // checkpoint.tensors[key].dtype.itemsize
-        )
+        sizes[checkpoint.tensors[key].dtype] += checkpoint.tensors[key].bytes // checkpoint.tensors[key].dtype.itemsize
     return sizes.most_common(1)[0][0]
 
 
