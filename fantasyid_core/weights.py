@@ -76,19 +76,37 @@ def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
 
 
 def within_interval(live: dict[str, str], checkpoint: Checkpoint) -> dict[str, str]:
-    """`live` without the layers that the config's `cross_attn_interval` leaves unused, as the official code does."""
-    interval, blocks = checkpoint.config.get("cross_attn_interval"), checkpoint.config.get("num_layers")
-    if not interval or not blocks:
+    """`live` without the layers that the config's `cross_attn_interval` leaves unused, as the official code does.
+
+    Raises ValueError when injected layers are missing: the transformer's blocks say how many there must be.
+    """
+    blocks = checkpoint.config.get("num_layers") or _count(
+        checkpoint.tensors, "transformer_blocks.{}.attn1.to_q.weight"
+    )
+    if not blocks:
         return live
-    used = {f"layers.{layer}." for layer in range(blocks // interval)}
-    unused = [key for key, own in live.items() if own.startswith("layers.") and not own.startswith(tuple(used))]
+    present = {_layer(own) for own in live.values()} - {None}
+    interval = checkpoint.config.get("cross_attn_interval") or max(1, blocks // len(present))
+    wanted = set(range(blocks // interval))
+    missing = [f"layer_attention.{layer}" for layer in sorted(wanted - present)]
+    if missing:
+        raise ValueError(
+            f"{checkpoint.name}: {len(missing)} of {len(wanted)} injected layers are missing (one for every "
+            f"{interval} of {blocks} blocks): {', '.join(missing[:5])}. Download the model again."
+        )
+    unused = {key for key, own in live.items() if _layer(own) in present - wanted}
     if unused:
         warnings.warn(
-            f"{checkpoint.name}: with cross_attn_interval {interval} only {len(used)} injected layers are used; "
-            f"{len(unused)} tensors such as {unused[0]} are left out.",
+            f"{checkpoint.name}: with cross_attn_interval {interval} only {len(wanted)} injected layers are used; "
+            f"{len(unused)} tensors such as {min(unused)} are left out.",
             stacklevel=3,
         )
     return {key: own for key, own in live.items() if key not in unused}
+
+
+def _layer(own: str) -> int | None:
+    """The injected layer that a tensor of the adapter belongs to."""
+    return int(own.split(".")[1]) if own.startswith("layers.") else None
 
 
 def _is_transformers(key: str) -> bool:

@@ -127,6 +127,10 @@ def rewrite(folder, change):
             lambda s: s.update({"layer_attention.1.norm1.bias": torch.ones(32, dtype=torch.int32)}),
             "not floating-point: layer_attention.1.norm1.bias is torch.int32",
         ),
+        (
+            lambda s: [s.pop(k) for k in list(s) if k.startswith("layer_attention.1.")],
+            r"1 of 2 injected layers are missing \(one for every 2 of 4 blocks\): layer_attention.1\.",
+        ),
         (lambda s: s.pop("layer_attention.0.to_q.weight"), "layer_attention.0.to_q.weight.* is missing"),
         (
             lambda s: s.update({"vertex_spiral_net.vtx_query": torch.ones(1, 40, 16)}),
@@ -186,3 +190,9 @@ def test_metadata_that_is_not_json(tmp_path, state):
     save_file({**state, **TOPOLOGY.tensors()}, tmp_path / "a.safetensors", {"fantasyid": "{"})
     with pytest.raises(ValueError, match="metadata is not JSON"):
         load_adapter(tmp_path / "a.safetensors")
+
+
+def test_missing_layers_are_found_without_a_config(state):
+    blocks = {f"transformer_blocks.{i}.attn1.to_q.weight": torch.ones(2, 2) for i in range(3)}
+    with pytest.raises(ValueError, match="1 of 3 injected layers are missing .*: layer_attention.2"):
+        load_adapter({**state, **blocks}, topology=TOPOLOGY)
