@@ -37,6 +37,8 @@ def load_adapter(
     dtype: of the loaded weights; None keeps the file's own.
     operations: where the layers come from (`torch.nn` or a host's replacement).
 
+    The adapter comes frozen and in evaluation mode; `adapter.requires_grad_().train()` makes it trainable.
+
     Raises FileNotFoundError or ValueError saying what was expected, what was found and what to do.
     """
     check_float(dtype)
@@ -49,7 +51,7 @@ def load_adapter(
     check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter", release_name)
     state = {own: _read(checkpoint, key, dtype) for key, own in live.items()}
     adapter.load_state_dict(state, strict=True, assign=True)
-    return adapter.eval()
+    return adapter.requires_grad_(False).eval()
 
 
 def live_keys(checkpoint: Checkpoint) -> dict[str, str]:

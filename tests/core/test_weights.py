@@ -40,7 +40,8 @@ def test_a_folder_gives_back_the_adapter(folder):
     assert loaded.config == AdapterConfig.tiny(interval=2)
     with torch.no_grad():
         assert torch.equal(loaded.encode(*inputs_of(original)), original.encode(*inputs_of(original)))
-    assert not loaded.training
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+    assert not loaded.encode(*inputs_of(original)).requires_grad
 
 
 def test_sizes_of_the_official_checkpoint_come_from_its_shapes(reference_adapter):
