@@ -7,6 +7,7 @@ from importlib import import_module
 
 _HOMES = {
     "topology": ("Topology", "load_topology", "pool", "save_topology"),
+    "flame": ("FlameModel", "load_flame"),
     "head": ("synthetic_head", "synthetic_topology"),
     "pointcloud": ("FaceShape", "load_shape", "read_shape", "save_shape"),
 }
