@@ -1,4 +1,7 @@
-"""Image -> FaceCrop -> ViT features. Read `picture` (files and the host's images), `align`, `encoder`."""
+"""Image -> FaceCrop -> ViT features.
+
+Read `picture` (files and the host's images), `detect`, `choose`, `align`, `encoder`.
+"""
 
 from importlib import import_module
 
@@ -8,6 +11,11 @@ _HOMES = {
     "crop_face": "align",
     "FaceCrop": "align",
     "parse_points": "align",
+    "choose_face": "choose",
+    "draw_faces": "choose",
+    "detect_faces": "detect",
+    "DetectedFace": "detect",
+    "head_pose": "detect",
     "load_picture": "picture",
     "picture_from_image": "picture",
     "FaceEncoder": "encoder",
