@@ -18,6 +18,16 @@ import torch
 from torch import Tensor
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# Sizes that this project divides and counts by; other models' configs have none of them.
+_COUNTS = (
+    "num_layers",
+    "num_attention_heads",
+    "sample_height",
+    "sample_width",
+    "sample_frames",
+    "max_text_seq_length",
+    "cross_attn_interval",
+)
 # A memory-mapped pickle keeps what was read resident until it is closed: reopen after this many bytes.
 _REOPEN_AFTER = 400 * 2**20
 
@@ -95,9 +105,16 @@ def read_config(folder: Path) -> dict:
         raise ValueError(f"{path} is not valid JSON ({error}). Download it again.") from error
     if not isinstance(config, dict):
         raise ValueError(
-            f"{path}: expected a JSON object with the model's sizes, got {type(config).__name__}."
+            f"{path}: expected a JSON object with the model's sizes, got {type(config).__name__}. Download it again."
         )
+    wrong = {key: config[key] for key in _COUNTS if not _is_count(config.get(key))}
+    if wrong:
+        raise ValueError(f"{path}: expected whole numbers above zero, got {wrong}. Download it again.")
     return config
+
+
+def _is_count(value) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
 
 
 def _open_folder(folder: Path) -> Checkpoint:

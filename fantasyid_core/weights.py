@@ -145,11 +145,14 @@ def _stated_sizes(checkpoint: Checkpoint) -> dict:
 def own_metadata(checkpoint: Checkpoint) -> dict:
     """What this project wrote into the file's metadata, {} for other files."""
     try:
-        return json.loads(checkpoint.metadata.get(METADATA_KEY, "{}"))
+        metadata = json.loads(checkpoint.metadata.get(METADATA_KEY, "{}"))
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{checkpoint.name}: its FantasyID metadata is not JSON ({error}). Convert it again."
         ) from error
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{checkpoint.name}: its FantasyID metadata is no JSON object. Convert it again.")
+    return metadata
 
 
 def describe_family(checkpoint: Checkpoint) -> str:

@@ -140,3 +140,10 @@ def test_broken_config(tmp_path, text):
     (tmp_path / "m" / "config.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match="config.json"):
         open_checkpoint(tmp_path / "m")
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_layers", "two"), ("cross_attn_interval", 0), ("sample_height", 1.5)])
+def test_impossible_sizes_in_the_config(tmp_path, key, value):
+    write_folder(tmp_path / "m", config={key: value})
+    with pytest.raises(ValueError, match=f"config.json: expected whole numbers above zero, got .*{key}"):
+        open_checkpoint(tmp_path / "m")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden import network_input, relative_error
+from golden import relative_error
 from small import inputs_of, make_adapter
 
 from fantasyid_core.identity.abstractor import FaceAbstractor, square_side
@@ -135,7 +135,3 @@ def test_layers_come_from_the_operations_given():
 
     FaceAbstractor(make_adapter().config, Counting())
     assert {"Linear", "LayerNorm", "Conv2d"} <= set(Counting.made)
-
-
-def test_reference_inputs_are_reproducible():
-    assert network_input("x", (2, 2)).dtype == torch.float32

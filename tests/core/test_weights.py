@@ -187,9 +187,10 @@ def test_only_the_adapter_is_read_from_a_whole_model(folder, monkeypatch):
     assert read and not [key for key in read if key.startswith("transformer_blocks")]
 
 
-def test_metadata_that_is_not_json(tmp_path, state):
-    save_file({**state, **TOPOLOGY.tensors()}, tmp_path / "a.safetensors", {"fantasyid": "{"})
-    with pytest.raises(ValueError, match="metadata is not JSON"):
+@pytest.mark.parametrize(("text", "message"), [("{", "metadata is not JSON"), ("[]", "metadata is no JSON object")])
+def test_broken_metadata(tmp_path, state, text, message):
+    save_file({**state, **TOPOLOGY.tensors()}, tmp_path / "a.safetensors", {"fantasyid": text})
+    with pytest.raises(ValueError, match=message):
         load_adapter(tmp_path / "a.safetensors")
 
 
