@@ -1,6 +1,7 @@
 """Image -> FaceCrop -> ViT features.
 
-Read `picture` (files and the host's images), `detect`, `choose`, `align`, `encoder`.
+Read `picture` (files and the host's images), `detect`, `choose`, `points`, `framing`, `align`, `likeness`,
+`references`, `photo` (all of these for several photos), `encoder`.
 """
 
 from importlib import import_module
@@ -9,17 +10,28 @@ _HOMES = {
     "align_face": "align",
     "centre_crop": "align",
     "crop_face": "align",
+    "crop_detected": "align",
     "FaceCrop": "align",
-    "parse_points": "align",
+    "Framing": "framing",
+    "parse_points": "points",
+    "choice_notes": "choose",
     "choose_face": "choose",
     "draw_faces": "choose",
     "detect_faces": "detect",
     "DetectedFace": "detect",
     "head_pose": "detect",
+    "has_likeness": "likeness",
+    "Likeness": "likeness",
+    "load_likeness": "likeness",
+    "find_face": "photo",
+    "FaceRequest": "photo",
     "load_picture": "picture",
     "picture_from_image": "picture",
     "FaceEncoder": "encoder",
     "load_face_encoder": "encoder",
+    "odd_ones": "references",
+    "reference_set": "references",
+    "spread_poses": "references",
     "prepare_pixels": "encoder",
     "save_face_encoder": "encoder",
     "tiny_face_encoder": "encoder",

@@ -6,18 +6,21 @@ right, where left is the left of the picture (the person's right).
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .framing import Framing, share_outside
 from .picture import FILL, check_size
+from .points import ORDER, check_points
+from .points import parse_points as parse_points
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike
+
+    from .detect import DetectedFace
 
 TEMPLATE_SIZE = 512
 TEMPLATE = np.array(
@@ -31,8 +34,19 @@ TEMPLATE = np.array(
 )
 """Where the five points lie in the official release's 512 x 512 crop (FFHQ's alignment), in pixels."""
 
-ORDER = "eye left, eye right, nose, mouth left, mouth right, as seen in the picture"
+OFFICIAL = Framing()
 MAX_SIDE = 32766  # OpenCV 4 counts pixels along a side in 16 bits
+
+MIN_SCALE = 1e-4  # a face of five million pixels' width: such points come from a mistake
+
+NOTED_OUTSIDE = 0.1
+"""Share of a crop outside the picture from which on the user is told."""
+
+NOTED_YAW = 50.0
+"""Degrees; beyond it one eye, and with it the width of the face, is hardly seen."""
+
+NOTED_ENLARGEMENT = 4.0
+"""From here on the crop shows no more of the face than 128 x 128 pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +56,22 @@ class FaceCrop:
     crop: np.uint8 [S,S,3] RGB, S = 512 for the release.
     matrix: np.float64 [2,3], picture -> crop: crop_xy = matrix @ (x, y, 1); integers are pixel centres.
     points: np.float32 [5,2], pixels of the picture, or None when the crop was not made from points.
+    picture: np.uint8 [H,W,3], the whole picture it was cut out of (not a copy), or None when it is not known.
+    exact_points: False when the points are estimated from the face's box, not seen in the picture.
+    yaw, pitch, roll: degrees as in `detect.head_pose`, or None when not known.
+    notes: sentences for the user about this crop. others: further views of the same person.
     """
 
     crop: np.ndarray
     matrix: np.ndarray
     points: np.ndarray | None = None
+    picture: np.ndarray | None = None
+    exact_points: bool = True
+    yaw: float | None = None
+    pitch: float | None = None
+    roll: float | None = None
+    notes: tuple[str, ...] = ()
+    others: tuple[FaceCrop, ...] = ()
 
     def __post_init__(self):
         shape = self.crop.shape
@@ -54,6 +79,14 @@ class FaceCrop:
             raise ValueError(f"Expected a face crop uint8 [S,S,3], got {self.crop.dtype} {list(shape)}.")
         if self.matrix.shape != (2, 3):
             raise ValueError(f"Expected a matrix [2,3] from picture to crop, got {list(self.matrix.shape)}.")
+        if self.picture is not None:
+            check_image(self.picture)
+
+    @property
+    def pose(self) -> tuple[float, float, float] | None:
+        """Yaw, pitch and roll in degrees, or None when they are not known."""
+        pose = (self.yaw, self.pitch, self.roll)
+        return None if None in pose else pose
 
     def pixels(self) -> torch.Tensor:
         """The crop as a network reads it: float32 [1,3,S,S] in 0..1."""
@@ -66,69 +99,61 @@ class FaceCrop:
         return torch.tensor(self.crop)[None].float() / 255
 
 
-def align_face(image: np.ndarray, five_points: ArrayLike, size: int = 512) -> tuple[np.ndarray, np.ndarray]:
+def align_face(
+    image: np.ndarray, five_points: ArrayLike, size: int = 512, framing: Framing = OFFICIAL
+) -> tuple[np.ndarray, np.ndarray]:
     """Cuts out the face as the official release does (facexlib's alignment, in RGB).
 
     image: np.uint8 [H,W,3] RGB. five_points: [5,2] x, y in pixels of it, in the order of `TEMPLATE`.
     Returns crop np.uint8 [size,size,3] and matrix np.float64 [2,3] (picture -> crop): the similarity that
     fits the points to the template (scaled to `size`) by least median of squares, so that one bad point in
-    five does no harm; bilinear; `FILL` outside the picture. Points may lie outside it, as a detector's do at
-    the edge.
+    five does no harm, followed by the framing; bilinear; `FILL` outside the picture. Points may lie outside
+    it, as a detector's do at the edge.
+
+    Bilinear means four neighbours, also where a face is much larger than the crop: fine patterns then alias.
+    It is kept because it is the official function; the release scales pictures to 1024 pixels before it.
+    `crop_detected` and `crop_face` average instead.
 
     Raises ValueError for another shape or type, NaN or collapsed points; RuntimeError without OpenCV.
     """
-    cv2 = _opencv()
-    _check_image(image)
-    if not 1 <= min(image.shape[:2]) <= max(image.shape[:2]) <= MAX_SIDE:
-        raise ValueError(
-            f"The picture has {image.shape[1]} x {image.shape[0]} pixels: expected 1 to {MAX_SIDE} along a "
-            "side. Scale it down, or cut out the part with the face."
-        )
-    points = check_points(five_points)
-    template = TEMPLATE * (_check_crop_size(size) / TEMPLATE_SIZE)
-    matrix = cv2.estimateAffinePartial2D(points, template, method=cv2.LMEDS)[0]
-    if matrix is None:
-        raise ValueError(f"The five points {points.tolist()} do not fit a face. Expected: {ORDER}.")
-    crop = cv2.warpAffine(
-        np.ascontiguousarray(image),
-        matrix,
-        (size, size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=FILL,
-    )
-    return crop, matrix
+    matrix = _fit(image, check_points(five_points), size, framing)
+    return _warp(image, matrix, size), matrix
 
 
-def centre_crop(image: np.ndarray, size: int = 512) -> FaceCrop:
+def centre_crop(image: np.ndarray, size: int = 512, framing: Framing = OFFICIAL) -> FaceCrop:
     """The largest centred square of a picture (np.uint8 [H,W,3] RGB), scaled to `size` with PIL's Lanczos.
+
+    Another framing than the official one is cut out as faces are, with `FILL` outside the picture.
 
     Raises ValueError for another shape or type, and for a picture with a side below `MIN_SIDE`.
     """
-    from PIL import Image
-
-    _check_image(image)
+    check_image(image)
     _check_crop_size(size)
     height, width = image.shape[:2]
     check_size(width, height, "The picture")
     side = min(height, width)
     left, top = (width - side) // 2, (height - side) // 2
-    square = Image.fromarray(np.ascontiguousarray(image[top : top + side, left : left + side]))
-    crop = np.array(square.resize((size, size), Image.Resampling.LANCZOS))
     scale = size / side
-    # PIL scales about the pixels' corners, the matrix counts from their centres: hence the halves.
+    # Pictures are scaled about the pixels' corners, the matrix counts from their centres: hence the halves.
     matrix = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
-    return FaceCrop(crop, matrix)
+    if framing == OFFICIAL:
+        return FaceCrop(_resized(image[top : top + side, left : left + side], size), matrix, picture=image)
+    _check_sides(image)
+    matrix = framing.applied(matrix, size)
+    return FaceCrop(_warp_smoothly(image, matrix, size), matrix, picture=image)
 
 
 def crop_face(image: np.ndarray, points: ArrayLike | None = None, size: int = 512) -> FaceCrop:
-    """`align_face` when five points are given ([5,2], inside the picture), else `centre_crop`.
+    """The face at five points ([5,2], inside the picture), else `centre_crop`.
+
+    It is cut out as `align_face` does, and where the picture is reduced to less than half, its pixels are
+    averaged first.
 
     Raises ValueError for a point outside the picture, and what those two raise.
     """
     if points is None:
         return centre_crop(image, size)
-    _check_image(image)
+    check_image(image)
     points = check_points(points)
     height, width = image.shape[:2]
     check_size(width, height, "The picture")
@@ -140,87 +165,130 @@ def crop_face(image: np.ndarray, points: ArrayLike | None = None, size: int = 51
             f"picture: expected x in 0..{width - 1} and y in 0..{height - 1}. Give the points in pixels of "
             "this picture."
         )
-    crop, matrix = align_face(image, points, size)
-    return FaceCrop(crop, matrix, points)
+    matrix = _fit(image, points, size, OFFICIAL)
+    return FaceCrop(_warp_smoothly(image, matrix, size), matrix, points, image)
 
 
-def parse_points(text: str) -> np.ndarray:
-    """Five points that a user typed, as np.float32 [5,2] in pixels.
+def crop_detected(
+    image: np.ndarray, face: DetectedFace, size: int = 512, framing: Framing = OFFICIAL
+) -> FaceCrop:
+    """A detected face, cut out as `crop_face` does, with what is worth knowing about it as notes.
 
-    Numbers may be separated by commas, semicolons, blanks and line breaks ("x,y x,y x,y x,y x,y"), or form a
-    JSON list of [x, y] or {"x": x, "y": y}.
+    image: the picture np.uint8 [H,W,3] RGB in which the face was found. The face of the detector none without
+    points is the centre square.
 
-    Raises ValueError for another count, for what is not a number, for NaN, for collapsed points, and for
-    points in another order (the triangle of eyes and mouth is then turned over).
+    Raises ValueError for a face outside the picture, and what `align_face` raises.
     """
-    numbers = _numbers(text)
-    if len(numbers) != 10:
+    check_image(image)
+    if face.detector == "none" and not face.exact_points:
+        return centre_crop(image, size, framing)
+    points = check_points(face.points)
+    matrix = _fit(image, points, size, framing)
+    outside = share_outside(matrix, size, image.shape[1::-1])
+    if outside == 1:
         raise ValueError(
-            f"Expected 5 points, that is 10 numbers, got {len(numbers)} numbers in {_shortened(text)}. "
-            f'Write "x,y x,y x,y x,y x,y": {ORDER}.'
+            f"The face lies outside the picture of {image.shape[1]} x {image.shape[0]} pixels: its five points are "
+            f"{points.tolist()}. Detect the face in the picture that it is cut out of."
         )
-    points = check_points(np.array(numbers).reshape(5, 2))
-    eye, across, down = points[0], points[1] - points[0], points[3:].mean(axis=0) - points[0]
-    if across[0] * down[1] - across[1] * down[0] <= 0:
-        raise ValueError(
-            f"The five points are in another order or mirrored (first point: {eye[0]:g}, {eye[1]:g}). "
-            f"Expected: {ORDER}."
+    notes = _notes(face, matrix, outside)
+    crop = _warp_smoothly(image, matrix, size)
+    return FaceCrop(crop, matrix, points, image, face.exact_points, face.yaw, face.pitch, face.roll, notes)
+
+
+def _notes(face: DetectedFace, matrix: np.ndarray, outside: float) -> tuple[str, ...]:
+    notes = []
+    if not face.exact_points:
+        notes.append(
+            f"The five points are estimated from the face's box, because the detector {face.detector} gives no "
+            "points, so the crop may sit a little off. Another detector, or the detector none with five points, "
+            "is exact."
         )
-    return points
-
-
-def check_points(points: ArrayLike) -> np.ndarray:
-    """Five points as np.float32 [5,2]; ValueError for another shape, NaN, infinite or collapsed points."""
-    points = np.asarray(points, dtype=np.float32)
-    if points.shape != (5, 2):
-        raise ValueError(
-            f"Expected five points [5,2] (x, y in pixels), got shape {list(points.shape)}: {ORDER}."
+    elif face.yaw is not None and abs(face.yaw) > NOTED_YAW:
+        notes.append(
+            f"The head is turned by about {abs(face.yaw):.0f} degrees, so that half of the face is hidden and the "
+            "person may look different in the video. A photo taken more from the front is safer."
         )
-    if not np.isfinite(points).all():
-        raise ValueError(
-            f"Expected five finite points, got {points.tolist()}. Replace NaN and infinite values."
+    if outside > NOTED_OUTSIDE:
+        notes.append(
+            f"{outside:.0%} of the crop lies outside the picture and is filled with grey, which the video may show. "
+            "Choose a photo with more room around the head, or less padding and margin."
         )
-    along, across = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-    if along < 1 or across < 0.02 * along:
-        raise ValueError(
-            f"The five points {points.tolist()} coincide or lie on one line, so they give no face. "
-            f"Expected different places: {ORDER}."
+    enlargement = _scale(matrix)
+    if enlargement > NOTED_ENLARGEMENT:
+        notes.append(
+            f"The face is small: it is enlarged {enlargement:.1f} times, so the crop is blurred. Choose a larger "
+            "picture of the face."
         )
-    return points
+    return tuple(notes)
 
 
-def _numbers(text: str) -> list[float]:
-    text = text.strip()
-    try:
-        values = json.loads(text) if text[:1] == "[" else [t for t in re.split(r"[\s,;]+", text) if t]
-        return [float(value) for value in _flattened(values)]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"Expected 5 points as numbers, got {_shortened(text)} ({error}). "
-            f'Write "x,y x,y x,y x,y x,y", or a JSON list of [x, y]: {ORDER}.'
-        ) from error
+def _fit(image: np.ndarray, points: np.ndarray, size: int, framing: Framing) -> np.ndarray:
+    """The matrix [2,3] from a picture to its crop."""
+    cv2 = _opencv()
+    check_image(image)
+    _check_sides(image)
+    template = TEMPLATE * (_check_crop_size(size) / TEMPLATE_SIZE)
+    matrix = cv2.estimateAffinePartial2D(points, template, method=cv2.LMEDS)[0]
+    if matrix is None or not np.isfinite(matrix).all() or _scale(matrix) < MIN_SCALE:
+        raise ValueError(f"The five points {points.tolist()} do not fit a face. Expected: {ORDER}.")
+    return framing.applied(matrix, size)
 
 
-def _flattened(values) -> list:
-    if isinstance(values, dict):
-        return [values["x"], values["y"]]
-    if isinstance(values, list):
-        return [number for value in values for number in _flattened(value)]
-    return [values]
+def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    cv2 = _opencv()
+    return cv2.warpAffine(
+        np.ascontiguousarray(image),
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=FILL,
+    )
 
 
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+def _warp_smoothly(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """`_warp`, of a picture reduced by area where it has twice the crop's resolution or more."""
+    factor = int(1 / _scale(matrix))
+    if factor < 2:
+        return _warp(image, matrix, size)
+    cv2 = _opencv()
+    before = np.array(image.shape[1::-1])
+    after = -(-before // factor)
+    small = cv2.resize(np.ascontiguousarray(image), after.tolist(), interpolation=cv2.INTER_AREA)
+    grow = before / after  # rounding gives each axis its own
+    linear = matrix[:, :2] * grow
+    return _warp(small, np.column_stack([linear, matrix[:, 2] + matrix[:, :2] @ (grow / 2 - 0.5)]), size)
 
 
-def _check_image(image: np.ndarray) -> None:
+def _resized(square: np.ndarray, size: int) -> np.ndarray:
+    from PIL import Image
+
+    return np.array(Image.fromarray(np.ascontiguousarray(square)).resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _scale(matrix: np.ndarray) -> float:
+    """Pixels of the crop per pixel of the picture."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raises ValueError unless `image` is a picture np.uint8 [H,W,3]."""
     if not (
         isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
     ):
-        found = f"{image.dtype} {list(image.shape)}" if hasattr(image, "shape") else type(image).__name__
+        named = hasattr(image, "shape") and hasattr(image, "dtype")
+        found = f"{image.dtype} {list(image.shape)}" if named else type(image).__name__
         raise ValueError(
             f"Expected a picture as np.uint8 [H,W,3] RGB, got {found}. Read files with load_picture and "
             "turn the host's IMAGE into one with picture_from_image."
+        )
+
+
+def _check_sides(image: np.ndarray) -> None:
+    if not 1 <= min(image.shape[:2]) <= max(image.shape[:2]) <= MAX_SIDE:
+        raise ValueError(
+            f"The picture has {image.shape[1]} x {image.shape[0]} pixels: expected 1 to {MAX_SIDE} along a "
+            "side. Scale it down, or cut out the part with the face."
         )
 
 
@@ -239,3 +307,6 @@ def _opencv():
             "opencv-python-headless` in the environment of this program."
         ) from error
     return cv2
+
+
+_check_image = check_image

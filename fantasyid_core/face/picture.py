@@ -9,10 +9,13 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .filekind import not_a_picture
 
 if TYPE_CHECKING:
     import torch
@@ -34,15 +37,20 @@ OVERSHOOT = 0.5
 COLOUR_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 
+SEVERAL = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")
+"""Formats whose further pictures the user means. A phone's JPEG may hold a second one too (MPO), for depth."""
+
 
 def load_picture(path: str | os.PathLike) -> np.ndarray:
     """Reads a picture file upright: np.uint8 [H,W,3] RGB, the EXIF rotation applied.
 
     Transparency is composited onto `FILL`; greyscale, palette and CMYK become RGB; 16 bits are divided by
-    257 and floats (0..1) multiplied by 255, both rounded. Of an animation the first frame is taken.
+    257 and floats (0..1) multiplied by 255, both rounded; of 16-bit colours Pillow keeps the upper 8 bits.
+    Of an animation, or of a file of several pages, the first is taken, with a warning.
 
-    Raises FileNotFoundError for a missing file; ValueError for one that is not a picture, is damaged,
-    has a shorter side below `MIN_SIDE` or more than `MAX_PIXELS` pixels.
+    Raises FileNotFoundError for a missing file; ValueError for one that is not a picture (videos, documents
+    and the like have their own sentences), is damaged, has a shorter side below `MIN_SIDE` or more than
+    `MAX_PIXELS` pixels.
     """
     from PIL import Image, ImageOps
 
@@ -52,39 +60,48 @@ def load_picture(path: str | os.PathLike) -> np.ndarray:
             f"There is no picture at {path}. Check the path and the spelling of the name."
         )
     with _reading(path):
+        _learn_heic()
         image = Image.open(path)
     with image:
         check_size(*image.size, path.name)
         with _reading(path):
+            several = image.format in SEVERAL and getattr(image, "is_animated", False)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
+        if several:
+            warnings.warn(
+                f"{path.name} holds several pictures (an animation or pages): only the first is used. Export the "
+                "one that shows the face best if it is another.",
+                stacklevel=2,
+            )
         return _to_rgb(image, path.name)
 
 
-def picture_from_image(image: torch.Tensor, index: int = 0) -> np.ndarray:
+def picture_from_image(image: torch.Tensor | np.ndarray, index: int = 0) -> np.ndarray:
     """Picture `index` of the host's IMAGE (float [B,H,W,C] in 0..1, C 1, 3 or 4) as np.uint8 [H,W,3] RGB.
 
     (x * 255).round(); alpha is composited onto `FILL`.
 
-    Raises ValueError for another shape, a missing index, NaN or infinite values, another range, or a size
-    that `load_picture` refuses too.
+    uint8 in 0..255 is taken too. Raises ValueError for another shape or type, a missing index, NaN or
+    infinite values, another range, or a size that `load_picture` refuses too.
     """
     import torch
 
-    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
+    if not hasattr(image, "shape") or len(image.shape) != 4 or image.shape[-1] not in (1, 3, 4):
+        found = list(image.shape) if hasattr(image, "shape") else type(image).__name__
         raise ValueError(
-            f"Expected an image of shape [B,H,W,C] with 1, 3 or 4 channels, got {list(image.shape)}. "
+            f"Expected an image of shape [B,H,W,C] with 1, 3 or 4 channels, got {found}. "
             "Connect the output of a node that loads or makes a picture."
         )
-    if not 0 <= index < image.shape[0]:
-        raise ValueError(f"Expected an image batch holding picture {index}, got {image.shape[0]} pictures.")
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < image.shape[0]:
+        raise ValueError(f"Expected an image batch holding picture {index!r}, got {image.shape[0]} pictures.")
     check_size(image.shape[2], image.shape[1], "The image")
-    picture = image[index].detach().cpu()
+    picture = _as_tensor(image[index], "The image")
+    picture = picture.float() / 255 if picture.dtype == torch.uint8 else _checked(picture, "The image")
     if picture.shape[-1] == 4:
-        picture = picture.float()
-        colour, alpha = picture[..., :3], picture[..., 3:]
+        colour, alpha = picture[..., :3], picture[..., 3:].clamp(0, 1)
         picture = alpha * colour + (1 - alpha) * torch.tensor(FILL) / 255
-    return as_uint8(picture.expand(*picture.shape[:2], 3), "The image")
+    return _rounded(picture.expand(*picture.shape[:2], 3))
 
 
 def as_uint8(values: torch.Tensor | np.ndarray, name: str) -> np.ndarray:
@@ -94,11 +111,27 @@ def as_uint8(values: torch.Tensor | np.ndarray, name: str) -> np.ndarray:
     """
     import torch
 
-    values = torch.tensor(np.array(values)) if isinstance(values, np.ndarray) else values.detach().cpu()
+    values = _as_tensor(values, name)
     if values.dtype == torch.uint8:
         return values.numpy().copy()
-    if not values.is_floating_point():
-        raise ValueError(f"{name} has type {values.dtype}: expected floats in 0..1 or uint8 in 0..255.")
+    return _rounded(_checked(values, name))
+
+
+def _as_tensor(values: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
+    """Floats or uint8 in main memory; ValueError for every other type."""
+    import torch
+
+    kind = values.dtype
+    if not (kind in (np.uint8, torch.uint8) or getattr(kind, "is_floating_point", getattr(kind, "kind", "") == "f")):
+        raise ValueError(f"{name} has type {kind}: expected floats in 0..1 or uint8 in 0..255.")
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu()
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused later
+        return torch.tensor(values.astype(kind if kind == np.uint8 else np.float32))
+
+
+def _checked(values: torch.Tensor, name: str) -> torch.Tensor:
+    """Floats as float32; ValueError when one is NaN, infinite or far from 0..1."""
     values = values.float()
     bad = int((~values.isfinite()).sum())
     if bad:
@@ -112,6 +145,12 @@ def as_uint8(values: torch.Tensor | np.ndarray, name: str) -> np.ndarray:
             f"{name} holds values from {float(low):.4g} to {float(high):.4g}: expected floats in 0..1. "
             "Scale it first (divide 0..255 by 255, map -1..1 with x / 2 + 0.5)."
         )
+    return values
+
+
+def _rounded(values: torch.Tensor) -> np.ndarray:
+    import torch
+
     return (values.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
@@ -144,11 +183,22 @@ def _reading(path: Path) -> Iterator[None]:
             "pixels. Scale it down, or cut out the part with the face, and try again."
         ) from error
     except Exception as error:  # damaged files make PIL's decoders trip in too many ways to name
+        kind = None if isinstance(error, PermissionError) else not_a_picture(path)
+        if kind:
+            raise ValueError(f"{path.name} {kind}.") from error
         raise ValueError(
             f"{path.name} cannot be read as a picture ({error or type(error).__name__}): expected a complete "
             "JPEG, PNG, WebP, TIFF or BMP file. Open it in a picture viewer, save it again, or choose "
             "another file."
         ) from error
+
+
+def _learn_heic() -> None:
+    """Lets PIL read the HEIC photos of phones where the user has installed pillow-heif."""
+    try:
+        import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        pass  # `filekind.HEIC` says so when a HEIC file comes
 
 
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:

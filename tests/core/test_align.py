@@ -1,13 +1,25 @@
 """The crop: the official alignment in closed form and against a slow warp; points that users type."""
 
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
 import torch
 
-from fantasyid_core.face import FaceCrop, align_face, centre_crop, crop_face, load_picture, parse_points
+from fantasyid_core.face import (
+    DetectedFace,
+    FaceCrop,
+    Framing,
+    align_face,
+    centre_crop,
+    crop_detected,
+    crop_face,
+    detect_faces,
+    load_picture,
+    parse_points,
+)
 from fantasyid_core.face.align import TEMPLATE
 from fantasyid_core.face.picture import FILL
 
@@ -133,6 +145,8 @@ def test_face_crop_as_pixels_and_as_image():
         FaceCrop(np.zeros((512, 512, 3)), np.eye(2, 3))
     with pytest.raises(ValueError, match=r"matrix \[2,3\]"):
         FaceCrop(face.crop, np.eye(3))
+    with pytest.raises(ValueError, match=r"np.uint8 \[H,W,3\] RGB, got float64"):
+        FaceCrop(face.crop, np.eye(2, 3), picture=np.zeros((9, 9, 3)))
 
 
 @pytest.mark.parametrize(
@@ -216,3 +230,135 @@ def test_without_opencv_it_says_what_to_install(monkeypatch):
     with pytest.raises(RuntimeError, match="needs OpenCV.*opencv-python-headless"):
         align_face(smooth_picture(), TEMPLATE)
     assert crop_face(smooth_picture()).crop.shape == (512, 512, 3)  # the centre crop needs none
+
+
+def scattered(count, size):
+    """Point sets as detectors give them: the template moved, each point off by a little, one of them by much."""
+    rng = np.random.default_rng(count)
+    for _ in range(count):
+        to_crop = similarity(rng.uniform(0.15, 6), rng.uniform(-180, 180), rng.uniform(-300, 900, 2))
+        points = moved(inverse(to_crop), TEMPLATE)
+        spread = np.linalg.norm(points[1] - points[0])
+        points += rng.normal(0, 0.05, (5, 2)) * spread
+        points[rng.integers(5)] += rng.normal(0, 0.4, 2) * spread
+        points += np.array(size) / 2 - points.mean(axis=0) + rng.uniform(-0.6, 0.6, 2) * size
+        yield points
+
+
+@pytest.fixture
+def facexlib_aligner(monkeypatch):
+    """facexlib's own class, without its networks, which it would download."""
+    helpers = pytest.importorskip(
+        "facexlib.utils.face_restoration_helper", reason="facexlib is not installed: no peer to compare with"
+    )
+    for name in ("init_detection_model", "init_parsing_model"):
+        monkeypatch.setattr(helpers, name, lambda *_, **__: None)
+    return lambda size: helpers.FaceRestoreHelper(1, face_size=size, device="cpu")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])  # facexlib's own detector gives float32
+@pytest.mark.parametrize("width, height", [(864, 904), (301, 97), (64, 64), (2300, 1200)])
+@pytest.mark.parametrize("size", [512, 256])
+def test_alignment_equals_facexlib_on_the_same_points(facexlib_aligner, width, height, size, dtype):
+    picture = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    for points in scattered(25, (width, height)):
+        official = facexlib_aligner(size)
+        official.all_landmarks_5 = [points.astype(dtype)]
+        official.input_img = np.ascontiguousarray(picture[..., ::-1])  # BGR
+        official.align_warp_face()
+        crop, matrix = align_face(picture, points.astype(dtype), size)
+        np.testing.assert_allclose(matrix, official.affine_matrices[0], rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(crop, official.cropped_faces[0][..., ::-1])
+
+
+def test_a_face_much_larger_than_the_crop_is_averaged_except_in_the_official_function():
+    # Stripes of one pixel: seen eight times smaller they are even grey, but four neighbours show beats.
+    stripes = np.zeros((3000, 4100, 3), np.uint8)
+    stripes[:, ::2] = 255
+    points = TEMPLATE * 5.6 + (300, 30)
+    official, matrix = align_face(stripes, points)
+    smooth = crop_face(stripes, points)
+    np.testing.assert_array_equal(smooth.matrix, matrix)
+    inside = np.s_[40:-40, 40:-40]
+    assert official[inside].std() > 40
+    assert smooth.crop[inside].std() < 15 and abs(smooth.crop[inside].mean() - 127.5) < 1
+
+
+@pytest.mark.parametrize("factor, rotation", [(5.3, 20), (7.6, -75), (11.1, 180)])
+def test_averaging_keeps_every_place_where_it_is(factor, rotation):
+    # Bright discs at known places, in a picture whose sides no factor divides: their centres of mass must lie
+    # where the matrix says.
+    places = np.array([[700, 600], [1500, 800], [1100, 1500]])
+    y, x = np.mgrid[:2203, :2501]
+    face = DetectedFace(np.zeros(4), TEMPLATE * factor / 2, 1.0, True, detector="insightface")
+    for place in places:
+        picture = np.zeros((2203, 2501, 3), np.uint8)
+        picture[np.hypot(x - place[0], y - place[1]) < 60] = 255
+        cut = crop_detected(picture, face, 512, Framing(padding=1, rotation=rotation))
+        wanted = moved(cut.matrix, place[None].astype(float))[0]
+        assert (20 < wanted).all() and (wanted < 490).all()
+        weight = np.where(cut.crop[..., 0] > 140, cut.crop[..., 0], 0).astype(float)
+        weight /= weight.sum()
+        rows, columns = np.mgrid[:512, :512]
+        np.testing.assert_allclose([(weight * columns).sum(), (weight * rows).sum()], wanted, atol=0.15)
+
+
+def found(points, exact=True, yaw=0.0, detector="insightface"):
+    pose = (yaw, 0.0, 0.0) if exact else (None, None, None)
+    points = np.asarray(points, np.float32)
+    box = np.concatenate([points.min(axis=0), points.max(axis=0)])
+    return DetectedFace(box, points, 0.9, exact, *pose, detector)
+
+
+def test_detected_face_is_cut_out_and_remembers_where_from():
+    picture = smooth_picture()
+    face = crop_detected(picture, found(TEMPLATE / 2 + (40, 10), yaw=12.0))
+    np.testing.assert_array_equal(face.crop, align_face(picture, TEMPLATE / 2 + (40, 10))[0])
+    assert face.picture is picture and face.exact_points and face.notes == () and face.others == ()
+    assert face.pose == (12.0, 0.0, 0.0)
+    assert centre_crop(picture).picture is picture and crop_face(picture, parse_points(GOOD)).picture is picture
+    assert centre_crop(picture).pose is None
+
+
+def test_framing_reaches_the_crop():
+    picture, framing = smooth_picture(), Framing(0.3, 0.2, 0.1, 15)
+    points = TEMPLATE / 2 + (40, 10)
+    matrix = framing.applied(align_face(picture, points)[1], 512)
+    for crop, got in (
+        align_face(picture, points, framing=framing),
+        (lambda face: (face.crop, face.matrix))(crop_detected(picture, found(points), framing=framing)),
+    ):
+        np.testing.assert_array_equal(got, matrix)
+        difference = np.abs(crop - warped(picture, matrix, 512))
+        assert np.quantile(difference, 0.99) <= 2 and difference.mean() < 0.6
+
+
+@pytest.mark.parametrize("framing", [Framing(), Framing(padding=-0.1), Framing(hair=0.2, rotation=30)])
+def test_the_detector_none_without_points_gives_the_centre_square(framing):
+    picture = smooth_picture()
+    (face,) = detect_faces(picture, "none")
+    cut = crop_detected(picture, face, framing=framing)
+    np.testing.assert_allclose(cut.matrix, framing.applied(centre_crop(picture).matrix, 512), atol=1e-9)
+    assert np.abs(cut.crop - warped(picture, cut.matrix, 512))[60:-60, 60:-60].max() <= 4
+    assert cut.points is None and cut.notes == ()
+
+
+@pytest.mark.parametrize(
+    "face, message",
+    [
+        (found(TEMPLATE / 2 + 20, exact=False, detector="cascade"), "the detector cascade gives no points"),
+        (found(TEMPLATE / 2 + 20, yaw=-63.0), "The head is turned by about 63 degrees"),
+        (found(TEMPLATE / 2 - (110, 0)), r"^4\d% of the crop lies outside the picture and is filled with grey"),
+        (found(TEMPLATE / 12 + 90), r"The face is small: it is enlarged 12.0 times"),
+    ],
+)
+def test_what_may_disappoint_is_said(face, message):
+    (note,) = crop_detected(smooth_picture(), face).notes
+    assert re.search(message, note)
+
+
+def test_a_face_outside_the_picture_is_refused():
+    with pytest.raises(ValueError, match="face lies outside the picture of 340 x 300 pixels.*Detect the face in"):
+        crop_detected(smooth_picture(), found(TEMPLATE + 5000))
+    with pytest.raises(ValueError, match="do not fit a face"):
+        align_face(smooth_picture(), TEMPLATE * 1e6)

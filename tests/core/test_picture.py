@@ -1,6 +1,9 @@
 """Picture files of every kind, and the host's IMAGE, become uint8 RGB; bad ones are refused."""
 
+import io
 import struct
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -86,6 +89,26 @@ def test_cmyk(tmp_path):
     assert (picture[..., 0] > 240).all() and (picture[..., 1:] < 15).all()
 
 
+def test_cmyk_jpeg(tmp_path):
+    ink = Image.new("CMYK", (80, 70), (0, 255, 255, 0))
+    picture = load_picture(saved(tmp_path, ink, "ink.jpg", quality=98)).astype(int)
+    assert (picture[..., 0] > 240).all() and (picture[..., 1:] < 15).all()
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tiff"])
+def test_sixteen_bit_colours_and_alpha(tmp_path, name):
+    cv2 = pytest.importorskip("cv2")
+    deep = colour()[..., ::-1].astype(np.uint16) * 257
+    assert cv2.imwrite(str(tmp_path / name), deep)
+    np.testing.assert_array_equal(load_picture(tmp_path / name), colour())
+    alpha = np.full((70, 80, 1), 65535, np.uint16)
+    alpha[:, :40] = 0
+    assert cv2.imwrite(str(tmp_path / name), np.dstack([deep, alpha]))
+    picture = load_picture(tmp_path / name)
+    assert (picture[:, :40] == FILL).all()
+    np.testing.assert_array_equal(picture[:, 40:], colour()[:, 40:])
+
+
 @pytest.mark.parametrize("name", ["deep.png", "deep.tiff"])
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path, name):
     deep = (RAMP.astype(np.uint16) * 257 + 100).astype(np.uint16)
@@ -112,16 +135,87 @@ def test_floats_of_another_range_are_refused(tmp_path, value):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no picture at .*nobody.jpg"):
         load_picture(tmp_path / "nobody.jpg")
-    with pytest.raises(ValueError, match="cannot be read as a picture"):
+    with pytest.raises(ValueError, match="is a folder, not a picture. Choose one file in it"):
         load_picture(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture at all\n" * 50, b"\x89PNG\r\n\x1a\n" + b"\0" * 60])
-def test_what_is_no_picture_is_refused(tmp_path, content):
+def heic():
+    return struct.pack(">I", 24) + b"ftypheic" + b"\0\0\0\0mif1heic" + b"\0" * 300
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "is empty: it has 0 bytes"),
+        (b"not a picture at all\n" * 50, "is a text file, not a picture. Choose a JPEG"),
+        ("Grüße aus Köln\n".encode(), "is a text file, not a picture"),
+        (b"<!DOCTYPE html><html><body>", "is a web page, not a picture. Save the picture itself"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>', "is a vector drawing .SVG."),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + b"\0" * 99, "is a PDF document, not a picture. Export the page"),
+        (heic(), "is a HEIC photo, .*pip install pillow-heif.* or export the photo as JPEG"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 60, "cannot be read as a picture .*expected a complete JPEG"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\xab" * 900, "cannot be read as a picture .*expected a complete JPEG"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_its_own_sentence(tmp_path, content, message):
     path = tmp_path / "fake.jpg"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="fake.jpg cannot be read as a picture .*expected a complete JPEG"):
+    with pytest.raises(ValueError, match=f"fake.jpg {message}"):
         load_picture(path)
+
+
+@pytest.mark.parametrize(
+    "container, codec",
+    [("mp4", "mpeg4"), ("mov", "mpeg4"), ("matroska", "mpeg4"), ("webm", "libvpx"), ("avi", "mpeg4")]
+    + [("mpeg", "mpeg2video")],
+)
+def test_videos_are_told_by_their_content(tmp_path, container, codec):
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.jpg"  # the name says nothing
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((96, 128, 3), np.uint8), format="rgb24")))
+        file.mux(stream.encode())
+    with pytest.raises(ValueError, match="clip.jpg is a video, not a picture. Export one frame that shows the face"):
+        load_picture(path)
+
+
+def test_a_damaged_video_is_told_by_its_name(tmp_path):
+    path = tmp_path / "clip.MP4"
+    path.write_bytes(b"\xfe\x01" * 400)
+    with pytest.raises(ValueError, match="clip.MP4 is a video"):
+        load_picture(path)
+
+
+@pytest.mark.parametrize("name", ["many.gif", "many.webp", "many.png", "many.tiff"])
+def test_of_an_animation_the_first_frame_is_used_and_said(tmp_path, name):
+    frames = [Image.new("RGB", (80, 70), shade) for shade in ((200, 30, 40), (10, 200, 30), (0, 0, 250))]
+    path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
+    with pytest.warns(UserWarning, match=f"{name} holds several pictures .*only the first is used"):
+        picture = load_picture(path)
+    assert picture.shape == (70, 80, 3) and np.abs(picture.astype(int) - (200, 30, 40)).max() <= 8
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["one.gif", "one.webp", "one.png", "one.tiff", "one.jpg"])
+def test_of_a_single_picture_nothing_is_said(tmp_path, name):
+    assert load_picture(saved(tmp_path, Image.fromarray(colour()), name)).shape == (70, 80, 3)
+
+
+def test_heic_is_read_where_its_plugin_is_installed(tmp_path, monkeypatch):
+    """The plugin itself is not needed here: a stand-in teaches PIL to read the same bytes."""
+    stand_in = types.ModuleType("pillow_heif")
+    stand_in.register_heif_opener = lambda: Image.register_open("HEIF", heif, lambda head: head[8:12] == b"heic")
+    heif = lambda file, name: Image.open(io.BytesIO(png))  # noqa: E731
+    png = saved(tmp_path, Image.fromarray(colour())).read_bytes()
+    path = tmp_path / "phone.heic"
+    path.write_bytes(heic())
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setitem(sys.modules, "pillow_heif", stand_in)
+    np.testing.assert_array_equal(load_picture(path), colour())
 
 
 @pytest.mark.parametrize("name", ["cut.jpg", "cut.png", "cut.webp", "cut.tiff", "cut.bmp", "cut.gif"])
@@ -200,9 +294,22 @@ def test_alpha_of_an_image_is_composited():
     assert (picture[:, :40] == FILL).all() and (picture[:, 40:] == 255).all()
 
 
+def test_whole_numbers_and_arrays_are_taken_as_images_too():
+    np.testing.assert_array_equal(picture_from_image(torch.tensor(colour())[None]), colour())
+    np.testing.assert_array_equal(picture_from_image(colour()[None] / 255), colour())
+    np.testing.assert_array_equal(picture_from_image(colour()[None, :, ::-1]), colour()[:, ::-1])
+    clear = np.dstack([colour(), np.where(RAMP > 100, 255, 0).astype(np.uint8)])[None]
+    np.testing.assert_array_equal(picture_from_image(clear), np.where(RAMP[..., None] > 100, colour(), FILL))
+
+
 @pytest.mark.parametrize(
     "image, message",
     [
+        ("face.jpg", r"\[B,H,W,C\] .*got str"),
+        (np.zeros((1, 70, 80, 3), bool), "type bool: expected floats"),
+        (np.zeros((1, 70, 80, 4), complex), "type complex128: expected floats"),
+        (np.full((1, 70, 80, 3), None), "type object: expected floats"),
+        (np.full((1, 70, 80, 3), 1e300), "NaN or infinite values"),
         (torch.zeros(70, 80, 3), r"\[B,H,W,C\] .*got \[70, 80, 3\]"),
         (torch.zeros(1, 70, 80, 2), r"1, 3 or 4 channels, got \[1, 70, 80, 2\]"),
         (torch.zeros(0, 70, 80, 3), "got 0 pictures"),
