@@ -29,7 +29,8 @@ OLDEST_PYTHON = (3, 10)
 # A set that works on CPU and GPU; a torchaudio of another release would fail on import. Only this
 # project's own .venv is held to it.
 TORCH_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
-DEMO_PACKAGES = ("scikit-image>=0.22",)  # holds the public-domain portrait
+# Peers that single tests compare with. Their own requirements would bring a second OpenCV, so they come without.
+PEERS = {"peers": ["--no-deps", "-r", "tests/requirements-no-deps.txt"], "numba": ["numba>=0.59"]}
 NEWS_EVERY = 20  # seconds between signs of life while pip works
 
 # Packages that put the same module into Python as the required one.
@@ -170,35 +171,44 @@ def package_problems(requirements: list[tuple[str, str]]) -> list[str]:
 
 def model_file_report(modelfiles) -> list[str]:
     """What was found of the user's model files, and for each missing one where it belongs and comes from."""
-    folder = modelfiles.find_models_folder(ROOT)
+    folders = modelfiles.default_folders()
     lines = [
-        f"Model files in {folder}:"
-        if folder
+        f"Model files in {', '.join(map(str, folders))}:"
+        if folders
         else "Model files: no ComfyUI found (this folder is not in its custom_nodes; see also COMFYUI_PATH)."
     ]
-    for row, path in modelfiles.find_model_files(folder):
-        if path is None:
-            note = "required" if row.required else "optional"
-            lines.append(f"  missing ({note}): {row.name} ({row.purpose}); without it {row.without}")
-            lines.append(f"    {row.advice()}")
-        elif problem := row.size_problem(path):
-            lines.append(f"  damaged: {row.name}: {path}: {problem}")
-        else:
-            lines.append(f"  found: {row.name}: {path}")
-    if folder and (folder.parent / "extra_model_paths.yaml").is_file():
+    for required, title in ((True, "Required"), (False, "Optional, each for what it says")):
+        lines.append(f"  {title}:")
+        for row in modelfiles.MODEL_FILES:
+            if row.required == required:
+                lines += row_report(modelfiles, row, modelfiles.find_model_file(row.key))
+    if any((folder.parent / "extra_model_paths.yaml").is_file() for folder in folders):
         lines.append("  Folders named in extra_model_paths.yaml are not searched here; ComfyUI itself does.")
+    lines.append("More, and files in the wrong place: python -m fantasyid_core doctor (in this folder).")
     return lines
 
 
+def row_report(modelfiles, row, path: Path | None) -> list[str]:
+    """The lines about one row of the table: missing, damaged or found."""
+    if path is None:
+        return [f"    missing: {row.name} ({row.purpose}); without it {row.without}", f"      {row.advice()}"]
+    problems = modelfiles.file_problems(row, path)
+    if problems:
+        return [f"    damaged: {row.name}: {path}: {'; '.join(problems)}"]
+    return [f"    found: {row.name}: {path}"]
+
+
 def load_model_files():
-    """The module fantasyid_core/modelfiles.py, loaded by its path.
+    """The package fantasyid_core/modelfiles, loaded by its path.
 
     By path, because an embedded Python (ComfyUI's portable Windows build) does not search this folder.
     """
-    path = ROOT / "fantasyid_core" / "modelfiles.py"
-    spec = importlib.util.spec_from_file_location("fantasyid_modelfiles", path)
+    folder = ROOT / "fantasyid_core" / "modelfiles"
+    spec = importlib.util.spec_from_file_location(
+        "fantasyid_modelfiles", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[spec.name] = module  # its modules import each other through it
     spec.loader.exec_module(module)
     return module
 
@@ -208,7 +218,7 @@ def load_model_files():
 
 def demo(arguments: list[str]) -> int:
     """Installs what the demo needs and runs it; the demo's exit code."""
-    prepare("demo", [[*TORCH_PINS[:2], *requirement("requirements.txt"), *DEMO_PACKAGES]])
+    prepare("demo", [[*TORCH_PINS[:2], *requirement("requirements.txt")]])
     out = str(Path("output") / "demo.mp4")
     return run("-m", "fantasyid_core", "demo", "--out", out, *arguments)
 
@@ -223,6 +233,8 @@ def test(arguments: list[str]) -> int:
     else:
         say("No ComfyUI found (COMFYUI_PATH, ~/comfy/ComfyUI): tests that need it will be SKIPPED.")
     prepare("test", steps)
+    for name, words in PEERS.items():
+        prepare_optional(name, [str(ROOT / word) if word.endswith(".txt") else word for word in words])
     say("ruff check .")
     lint = run("-m", "ruff", "check", ".")
     say("python -m pytest " + " ".join(arguments))
@@ -256,6 +268,14 @@ def prepare(recipe: str, steps: list[list[str]]) -> None:
     for step in steps:
         pip_install(step)
     stamp.write_text(wanted)
+
+
+def prepare_optional(recipe: str, step: list[str]) -> None:
+    """Like `prepare` for packages that single tests compare with; a failure is said and costs only these tests."""
+    try:
+        prepare(recipe, [step])
+    except SetupError as error:
+        say(f"{error}\nThis was optional: the tests that compare with these packages will be SKIPPED.")
 
 
 def recipe_hash(steps: list[list[str]]) -> str:

@@ -22,16 +22,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..files import write_aside
+from ..modelfiles import model_file
 from .eva import Eva, EvaConfig, rename_key
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 KIND = "face_encoder"
-OFFICIAL_FILE = "EVA02_CLIP_L_336_psz14_s6B.pt"
+_ROW = model_file("eva_clip")
+OFFICIAL_FILE = _ROW.name
 ORIGIN = (
-    f"Download {OFFICIAL_FILE} from QuanSun/EVA-CLIP on Hugging Face (MIT licence) and put it into ComfyUI's "
-    "models/clip_vision folder or into the face_encoder folder of the FantasyID release."
+    f"Download {OFFICIAL_FILE} from {_ROW.sources[0]} ({_ROW.licence} licence) and put it into "
+    f"ComfyUI as models/{_ROW.belongs}, or into the {_ROW.in_release} folder of the FantasyID release."
 )
 # Wrappers and prefixes under which the image tower is published, in the order they are tried.
 WRAPPERS = ("model_ema", "model", "module", "state_dict")

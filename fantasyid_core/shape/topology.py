@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..files import write_aside
+from ..modelfiles import model_file
 from .spiral import spiral_indices
 from .unpickle import SparseMatrix, restricted_load
 
@@ -27,7 +28,8 @@ PREFIX = "topology."  # of the keys in a safetensors file
 POOLINGS = 2  # of the four in the file
 SPIRAL_LENGTH = 9  # the width of the released spiral convolutions
 _CACHE_FORMAT = b"fantasyid topology 1"  # part of the cache's name: a new format never meets an old file
-_ORIGIN = "assets/transform.pkl of the official repository github.com/Fantasy-AMAP/fantasy-id (Apache-2.0)"
+_ROW = model_file("topology")
+_ORIGIN = f"assets/transform.pkl of the official repository, {_ROW.sources[0]} ({_ROW.licence})"
 
 
 @dataclass(frozen=True, eq=False)

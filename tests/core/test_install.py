@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +26,11 @@ def install(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "LOG", module.VENV / "install.log")
     monkeypatch.setattr(module, "UNFINISHED", module.VENV / "install-unfinished")
-    monkeypatch.setitem(sys.modules, "fantasyid_modelfiles", None)  # put there by load_model_files
-    return module
+    before = set(sys.modules)
+    yield module
+    for name in set(sys.modules) - before:  # put there by load_model_files
+        if name.startswith("fantasyid_modelfiles"):
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -51,7 +56,9 @@ def calls(install, monkeypatch):
 def test_requirements_are_lower_bounds_and_leave_torch_to_the_host(install):
     pairs = dict(install.parse_requirements((ROOT / "requirements.txt").read_text()))
     assert all(pairs.values()), "every package has a lower bound"
-    assert not {"torch", "torchvision", "torchaudio", "insightface"} & set(pairs)
+    assert not {"torch", "torchvision", "torchaudio"} & set(pairs)
+    assert not {"insightface", "facexlib", "onnxruntime", "kornia"} & set(pairs), "each serves one detector only"
+    assert "scikit-image" in pairs, "what detects faces without any model file"
     assert {"diffusers", "transformers", "safetensors", "av"} <= set(pairs)
 
 
@@ -118,8 +125,10 @@ def test_another_build_of_opencv_stands_in(install, monkeypatch):
 def plain_copy(folder: Path) -> Path:
     pack = folder / "custom_nodes" / "pack"
     (pack / "fantasyid_core").mkdir(parents=True)
-    for name in ("install.py", "requirements.txt", "fantasyid_core/modelfiles.py"):
+    for name in ("install.py", "requirements.txt"):
         shutil.copy(ROOT / name, pack / name)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "fantasyid_core" / "modelfiles", pack / "fantasyid_core" / "modelfiles", ignore=ignored)
     return pack
 
 
@@ -130,17 +139,21 @@ def snapshot(folder: Path) -> dict[str, int]:
 def run_plain(pack: Path, *arguments: str) -> subprocess.CompletedProcess:
     # -I: as in ComfyUI's embedded Python, the script's own folder is not searched for modules.
     command = [sys.executable, "-I", str(pack / "install.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=pack.parent)
+    home = {"HOME": str(pack.parent), "USERPROFILE": str(pack.parent), "COMFYUI_PATH": str(pack.parent)}
+    environment = os.environ | home | {"FANTASYID_MODELS": ""}
+    options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+    return subprocess.run(command, cwd=pack.parent, env=environment, **options)
 
 
 def test_the_plain_call_names_missing_files_and_writes_nothing(tmp_path, install):
     pack = plain_copy(tmp_path)
     models = tmp_path / "models"
     (models / "clip_vision").mkdir(parents=True)
-    eva = models / "clip_vision" / "EVA02_CLIP_L_336_psz14_s6B.pt"
-    eva.touch()
+    eva = models / "clip_vision" / "EVA02_CLIP_L_336_psz14_s6B.safetensors"
+    header = b'{"visual.x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+    eva.write_bytes(struct.pack("<Q", len(header)) + header)
     (models / "fantasyid").mkdir()
-    (models / "fantasyid" / "transform.pkl").write_bytes(b"cut off")
+    (models / "fantasyid" / "transform.pkl").write_bytes(b"404: Not Found")
     (tmp_path / "extra_model_paths.yaml").touch()
     before = snapshot(tmp_path)
 
@@ -149,12 +162,20 @@ def test_the_plain_call_names_missing_files_and_writes_nothing(tmp_path, install
     assert answer.returncode == 0, answer.stdout + answer.stderr  # missing files alone are no failure
     assert f"Model files in {models}" in answer.stdout
     assert f"found: EVA02_CLIP_L_336_psz14_s6B.pt: {eva}" in answer.stdout
-    assert "damaged: transform.pkl" in answer.stdout and "got 7" in answer.stdout
+    assert "damaged: transform.pkl" in answer.stdout and 'begins with "404: Not Found"' in answer.stdout
     table = install.load_model_files().MODEL_FILES
     for row in table:
-        assert (row.advice() in answer.stdout) == (row.name not in ("transform.pkl", eva.name))
+        assert (row.advice() in answer.stdout) == (row.key not in ("topology", "eva_clip"))
     assert "extra_model_paths.yaml" in answer.stdout
     assert snapshot(tmp_path) == before
+
+
+def test_the_plain_call_lists_optional_files_apart(tmp_path, install):
+    lines = run_plain(plain_copy(tmp_path)).stdout.splitlines()
+    middle = next(number for number, line in enumerate(lines) if line.strip().startswith("Optional"))
+    for row in install.load_model_files().MODEL_FILES:
+        place = next(number for number, line in enumerate(lines) if f"missing: {row.name} " in line)
+        assert (place < middle) == row.required
 
 
 def test_the_plain_call_fails_when_a_package_is_too_old(tmp_path):
@@ -356,8 +377,7 @@ def test_the_demo_gets_its_arguments_and_gives_its_exit_code(install, runs):
     out = str(Path("output") / "demo.mp4")
     assert runs["commands"] == [("-m", "fantasyid_core", "demo", "--out", out, "--steps", "2")]
     (step,) = runs["steps"]
-    assert {"torch==2.11.0", "torchvision==0.26.0", str(ROOT / "requirements.txt")} <= set(step)
-    assert any(word.startswith("scikit-image") for word in step)
+    assert step == ["torch==2.11.0", "torchvision==0.26.0", "-r", str(ROOT / "requirements.txt")]
 
 
 def test_the_host_brings_its_own_requirements(install, runs, tmp_path, monkeypatch, capsys):
@@ -365,7 +385,7 @@ def test_the_host_brings_its_own_requirements(install, runs, tmp_path, monkeypat
     (tmp_path / "main.py").touch()
     assert install.main(["test", "-k", "x"]) == 0
     assert runs["commands"] == [("-m", "ruff", "check", "."), ("-m", "pytest", "-k", "x")]
-    own, host = runs["steps"]
+    own, host, *_ = runs["steps"]
     assert str(ROOT / "tests/requirements.txt") in own and set(install.TORCH_PINS) < set(own)
     assert host == ["-r", str(tmp_path / "requirements.txt")]  # torch is bound by the constraints file
     assert f"ComfyUI found in {tmp_path}" in capsys.readouterr().out
@@ -374,7 +394,60 @@ def test_the_host_brings_its_own_requirements(install, runs, tmp_path, monkeypat
 def test_without_a_host_the_skipped_tests_are_announced(install, runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
     assert install.main(["test"]) == 0
-    assert len(runs["steps"]) == 1 and "SKIPPED" in capsys.readouterr().out
+    assert len(runs["steps"]) == 3 and "SKIPPED" in capsys.readouterr().out
+
+
+def test_peers_come_without_their_own_requirements_and_after_ours(install, runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    install.main(["test"])
+    own, peers, numba = runs["steps"]
+    assert str(ROOT / "tests/requirements.txt") in own
+    assert peers == ["--no-deps", "-r", str(ROOT / "tests/requirements-no-deps.txt")]
+    assert numba[0].startswith("numba>=")
+    named = install.parse_requirements((ROOT / "tests" / "requirements-no-deps.txt").read_text())
+    assert {name for name, _ in named} == {"insightface", "facexlib"}
+
+
+def fail_for(install, monkeypatch, failing: str) -> list:
+    """`prepare` that fails for one recipe; what comes back fills with the recipes that were asked for."""
+    asked = []
+
+    def prepare(recipe, steps):
+        asked.append(recipe)
+        if recipe == failing:
+            raise install.SetupError("no wheel for this Python")
+
+    monkeypatch.setattr(install, "prepare", prepare)
+    return asked
+
+
+@pytest.mark.parametrize("failing", ["peers", "numba"])
+def test_a_peer_that_cannot_be_installed_is_said_and_the_tests_run(install, runs, monkeypatch, capsys, failing):
+    asked = fail_for(install, monkeypatch, failing)
+    assert install.main(["test"]) == 0
+    assert asked == ["test", "peers", "numba"] and len(runs["commands"]) == 2
+    out = capsys.readouterr().out
+    assert "no wheel for this Python" in out and "optional" in out and "SKIPPED" in out
+
+
+def test_a_requirement_that_cannot_be_installed_ends_the_test_run(install, runs, monkeypatch, capsys):
+    asked = fail_for(install, monkeypatch, "test")
+    assert install.main(["test"]) == 1
+    assert asked == ["test"] and not runs["commands"] and "no wheel" in capsys.readouterr().out
+
+
+def test_a_failing_peer_is_tried_again_and_the_others_are_kept(install, calls, monkeypatch):
+    def fail(step):
+        raise install.SetupError("no network")
+
+    install.prepare("test", [["pytest"]])
+    with monkeypatch.context() as patch:
+        patch.setattr(install, "pip_install", fail)
+        install.prepare_optional("peers", ["--no-deps", "insightface"])
+    install.prepare("test", [["pytest"]])
+    install.prepare_optional("peers", ["--no-deps", "insightface"])
+    install.prepare_optional("peers", ["--no-deps", "insightface"])
+    assert calls == ["create", ["pytest"], ["--no-deps", "insightface"]]
 
 
 @pytest.mark.parametrize("ruff, tests, expected", [(0, 1, 1), (1, 0, 1), (1, 5, 5)])

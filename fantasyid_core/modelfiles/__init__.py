@@ -1,0 +1,37 @@
+"""The model files that the user brings: what each is for, where it comes from, where it belongs, whether it is sound.
+
+`table` holds the facts, `search` finds the files, `check` looks into them. One table drives install.py, the
+commands doctor and download, the loaders' error texts and the README. Only the standard library is used and
+nothing else of the package is imported, so that install.py can load this folder on a bare Python. Nothing
+here downloads, unpickles or changes a file.
+"""
+
+from .check import file_problems, misplaced_files
+from .search import (
+    DEFAULT_COMFYUI,
+    default_folders,
+    find_comfyui,
+    find_model_file,
+    find_models_folder,
+    missing_file,
+    model_file,
+    origin,
+)
+from .table import MODEL_FILES, Download, ModelFile, OfficialFile
+
+__all__ = [
+    "DEFAULT_COMFYUI",
+    "MODEL_FILES",
+    "Download",
+    "ModelFile",
+    "OfficialFile",
+    "default_folders",
+    "file_problems",
+    "find_comfyui",
+    "find_model_file",
+    "find_models_folder",
+    "misplaced_files",
+    "missing_file",
+    "model_file",
+    "origin",
+]
