@@ -1,13 +1,11 @@
-"""Face shapes in files: FLAME's vertices, in FLAME's order and in metres, as .ply, .obj, .glb, .npy or .npz.
+"""Face shapes in files: FLAME's vertices, in FLAME's order and in metres, as .ply, .obj, .glb, .stl, .npy or .npz.
 
 The network knows a vertex only by its place in the list, so nothing here merges, splits or reorders vertices.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files import write_aside
+from .mesh import check_faces, check_finite
+from .meshfile import FOREIGN, READABLE, WRITABLE, decode, encode, welded
+from .order import check_order, check_triangles
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 VERTEX_COUNT = 5023
 """Vertices of a FLAME head (2017, 2020 and 2023 alike)."""
-
-MESH_SUFFIXES = (".ply", ".obj", ".glb")
-READABLE = (*MESH_SUFFIXES, ".npy", ".npz")
-WRITABLE = (*MESH_SUFFIXES, ".npy")
 
 UNITS = (("metres", 1, 0.1, 1.0), ("centimetres", 100, 15.0, 70.0), ("millimetres", 1000, 150.0, 700.0))
 """Name, how many make a metre, and the longest extents a head may have in it. Heads decoded by DECA measure
@@ -62,25 +59,36 @@ def load_shape(path: str | os.PathLike, vertex_count: int = VERTEX_COUNT) -> tor
     return read_shape(path, vertex_count).vertices
 
 
-def read_shape(path: str | os.PathLike, vertex_count: int = VERTEX_COUNT) -> FaceShape:
-    """Reads a head from a .ply (text or binary), .obj, .glb, .npy or .npz file.
+def read_shape(
+    path: str | os.PathLike,
+    vertex_count: int = VERTEX_COUNT,
+    faces: ArrayLike | None = None,  # [F,3]
+    template: ArrayLike | None = None,  # [V,3]
+) -> FaceShape:
+    """Reads a head from a .ply (text or binary), .obj, .glb, .stl, .npy or .npz file.
 
     A .npz holds `vertices` and, if it has them, `faces`. A head in centimetres or millimetres, told by its
     size, is converted to metres; the warning and the note of the result say so.
+    faces: FLAME's (`Topology.faces`); a cloud of points gets them, a .stl file is read with their help, and
+    faces in the file are compared with them. template: FLAME's mean head (`Topology.template`): the order of
+    the vertices is checked against it (`check_order`).
 
     Raises FileNotFoundError for a missing file; ValueError for an unknown suffix, a damaged or empty file,
-    another number of vertices than `vertex_count`, NaN or infinite coordinates, and a size that is no head's.
+    another number of vertices than `vertex_count`, NaN or infinite coordinates, a size that is no head's,
+    another order, and a .stl file without `faces`.
     """
     import torch
 
     path = Path(path)
-    vertices, faces = _read(path)
+    known = None if faces is None else check_faces(faces, vertex_count, "FLAME's mesh")
+    vertices, found = _read(path, known)
     _check_vertices(vertices, path.name, vertex_count)
-    scaled, note = _in_metres(vertices, path.name)
-    note = " ".join(filter(None, (note, _displacement_note(scaled, path.name))))
+    scaled, unit_note = _in_metres(vertices, path.name)
+    notes = [unit_note, _displacement_note(scaled, path.name), _order_notes(scaled, found, known, template, path.name)]
+    note = " ".join(filter(None, notes))
     if note:
         warnings.warn(note, stacklevel=2)
-    return FaceShape(torch.tensor(scaled, dtype=torch.float32), faces, path.stem, note)
+    return FaceShape(torch.tensor(scaled, dtype=torch.float32), known if found is None else found, path.stem, note)
 
 
 def save_shape(
@@ -104,23 +112,15 @@ def save_shape(
     vertices = torch.as_tensor(vertices).detach().cpu().to(torch.float32).numpy()
     _check_vertices(vertices, "The shape to save")
     if faces is not None:
-        faces = _checked_faces(faces, len(vertices), "The shape to save")
-    content = _encoded(vertices, faces, path.suffix.lower())
+        faces = check_faces(faces, len(vertices), "The shape to save")
+    content = encode(vertices, faces, path.suffix.lower())
     with write_aside(path) as aside:
         aside.write_bytes(content)
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _read(path: Path, known_faces: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     suffix = path.suffix.lower()
-    if suffix == ".stl":
-        raise ValueError(
-            f"{path.name}: an STL file repeats every vertex for each triangle, so FLAME's order is lost. "
-            f"Export the head as one of {', '.join(READABLE)}."
-        )
-    if suffix not in READABLE:
-        raise ValueError(
-            f"{path.name}: expected a shape as one of {', '.join(READABLE)}, got {suffix or 'no suffix'!r}."
-        )
+    _check_suffix(path.name, suffix, known_faces)
     if not path.exists():
         raise FileNotFoundError(f"There is no shape at {path}. Check the path and the spelling of the name.")
     if path.is_dir() or path.stat().st_size > MAX_BYTES:
@@ -128,52 +128,47 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError(f"{path.name}: expected a head of at most {MAX_BYTES // 2**20} MB, got {found}.")
     content = path.read_bytes()
     try:
-        vertices, faces = (_read_mesh if suffix in MESH_SUFFIXES else _read_arrays)(content, suffix)
-        vertices = np.asarray(vertices, dtype=np.float64)
+        vertices, faces = decode(content, suffix)
     except Exception as error:  # damaged files make the parsers trip in too many ways to name
         raise ValueError(
             f"{path.name} cannot be read as {suffix} ({len(content)} bytes; "
             f"{error or type(error).__name__}): expected a complete file with the vertices of a head. "
             "Export it again or choose another file."
         ) from error
+    if suffix == ".stl":
+        return welded(vertices, known_faces, path.name), known_faces
     if vertices.ndim == 3 and len(vertices) == 1:
         vertices = vertices[0]  # a batch of one
-    return vertices, None if faces is None else _checked_faces(faces, len(vertices), path.name)
+    return vertices, None if faces is None else check_faces(faces, len(vertices), path.name)
 
 
-def _read_mesh(content: bytes, suffix: str) -> tuple[np.ndarray, np.ndarray | None]:
-    import trimesh
-
-    if suffix == ".obj":
-        content = _bare_obj(content)
-    # From memory, so that no texture or material beside the file is looked for.
-    loaded = trimesh.load(io.BytesIO(content), file_type=suffix[1:], process=False, maintain_order=True)
-    if not isinstance(loaded, trimesh.Scene):
-        return loaded.vertices, getattr(loaded, "faces", None)
-    parts = []
-    for node in loaded.graph.nodes_geometry:
-        placement, name = loaded.graph[node]
-        part = loaded.geometry[name]
-        parts.append((trimesh.transform_points(part.vertices, placement), getattr(part, "faces", None)))
-    if len(parts) > 1:
-        sizes = ", ".join(str(len(vertices)) for vertices, _ in parts)
-        raise ValueError(f"it holds {len(parts)} objects with {sizes} vertices; expected one")
-    return parts[0] if parts else (np.zeros((0, 3)), None)
+def _check_suffix(name: str, suffix: str, known_faces: np.ndarray | None) -> None:
+    if suffix not in READABLE:
+        way = " Open it in a 3D program, such as Blender, and export the head as .ply." if suffix in FOREIGN else ""
+        raise ValueError(
+            f"{name}: expected a shape as one of {', '.join(READABLE)}, got {suffix or 'no suffix'!r}.{way}"
+        )
+    if suffix == ".stl" and known_faces is None:
+        raise ValueError(
+            f"{name}: an STL file repeats every vertex for each triangle, so FLAME's order is lost. Export the "
+            "head as .ply, .obj or .glb, or get the mesh topology (transform.pkl), with which the order can be "
+            "found again."
+        )
 
 
-def _bare_obj(content: bytes) -> bytes:
-    # With textures trimesh keeps the vertices that have one, and with materials it makes one mesh of each.
-    lines = re.findall(rb"^[ \t]*[vf][ \t].*$", content.replace(b"\\\n", b" "), flags=re.MULTILINE)
-    return b"\n".join(re.sub(rb"/\S*", b"", line) for line in lines)
-
-
-def _read_arrays(content: bytes, suffix: str) -> tuple[np.ndarray, np.ndarray | None]:
-    loaded = np.load(io.BytesIO(content), allow_pickle=False)
-    if suffix == ".npy":
-        return loaded, None
-    if "vertices" not in loaded:
-        raise ValueError(f"it holds {', '.join(loaded.files) or 'nothing'}; expected 'vertices'")
-    return loaded["vertices"], loaded["faces"] if "faces" in loaded else None
+def _order_notes(
+    vertices: np.ndarray,
+    found: np.ndarray | None,
+    faces: np.ndarray | None,
+    template: ArrayLike | None,
+    name: str,
+) -> str:
+    notes = []
+    if template is not None:
+        notes.append(check_order(vertices, template, faces, name))
+    if found is not None and faces is not None:
+        notes.append(check_triangles(found, faces, name, ordered=template is not None))
+    return " ".join(filter(None, notes))
 
 
 def _check_vertices(vertices: np.ndarray, name: str, count: int | None = None) -> None:
@@ -193,24 +188,7 @@ def _check_vertices(vertices: np.ndarray, name: str, count: int | None = None) -
                 else "Use a FLAME head, such as the cloud DECA writes, complete and not decimated."
             )
         )
-    bad = ~np.isfinite(vertices).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{name}: expected finite coordinates, got NaN or infinite ones in {bad.sum()} of "
-            f"{len(vertices)} vertices, the first at index {bad.argmax()}. Make the shape again."
-        )
-
-
-def _checked_faces(faces: ArrayLike, vertex_count: int, name: str) -> np.ndarray:
-    faces = np.asarray(faces)
-    if faces.ndim != 2 or faces.shape[1] != 3 or not np.issubdtype(faces.dtype, np.integer):
-        raise ValueError(f"{name}: expected faces [F,3] as integers, got {faces.dtype} {list(faces.shape)}.")
-    if faces.size and not 0 <= faces.min() <= faces.max() < vertex_count:
-        raise ValueError(
-            f"{name}: expected faces that name vertices 0 to {vertex_count - 1}, got {faces.min()} to "
-            f"{faces.max()}."
-        )
-    return faces.astype(np.int64)
+    check_finite(vertices, name)
 
 
 def _in_metres(vertices: np.ndarray, name: str) -> tuple[np.ndarray, str]:
@@ -239,15 +217,3 @@ def _displacement_note(vertices: np.ndarray, name: str) -> str:
         "network reads absolute depth, so the result will not resemble this face. Move the head to the "
         "origin."
     )
-
-
-def _encoded(vertices: np.ndarray, faces: np.ndarray | None, suffix: str) -> bytes:
-    if suffix == ".npy":
-        buffer = io.BytesIO()
-        np.save(buffer, vertices)
-        return buffer.getvalue()
-    import trimesh
-
-    shape = trimesh.PointCloud(vertices) if faces is None else trimesh.Trimesh(vertices, faces, process=False)
-    content = shape.export(file_type=suffix[1:])
-    return content.encode() if isinstance(content, str) else content

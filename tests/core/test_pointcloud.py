@@ -10,6 +10,7 @@ import pytest
 import torch
 import trimesh
 
+from fantasyid_core.shape import load_topology
 from fantasyid_core.shape.pointcloud import FaceShape, load_shape, read_shape, save_shape
 
 V = 5023
@@ -50,6 +51,17 @@ def ply(vertices, encoding="ascii", kind="float", faces=()):
     return header + np.asarray(vertices).astype(order + {"float": "f4", "double": "f8"}[kind]).tobytes()
 
 
+@pytest.fixture(scope="module")
+def topology(shared):
+    return load_topology(shared / "assets" / "transform.pkl")
+
+
+@pytest.fixture(scope="module")
+def flame(topology):
+    """What reading a file is told about FLAME: keyword arguments."""
+    return {"faces": topology.faces.numpy(), "template": topology.template.numpy()}
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("with_faces", [False, True])
 def test_round_trip_keeps_order_count_and_bits(tmp_path, head, faces, suffix, with_faces):
@@ -87,6 +99,49 @@ def test_sample_clouds(shared, name):
     expected = np.frombuffer(body, "<f8").reshape(V, 3).astype(np.float32)
     np.testing.assert_array_equal(shape.vertices.numpy(), expected)
     assert shape.faces is None and shape.name == name and shape.note == ""
+
+
+@pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_samples_survive_every_format_and_the_check_of_their_order(shared, tmp_path, flame, name, suffix):
+    sample = read_shape(shared / "samples" / f"{name}.ply", **flame)
+    np.testing.assert_array_equal(sample.faces, flame["faces"])  # a cloud of points gets FLAME's
+    save_shape(sample.vertices, tmp_path / f"head{suffix}", sample.faces)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = read_shape(tmp_path / f"head{suffix}", **flame)
+    torch.testing.assert_close(again.vertices, sample.vertices, rtol=0, atol=1e-7)
+    np.testing.assert_array_equal(again.faces, flame["faces"])
+    assert again.note == ""
+
+
+def test_other_orders_are_refused_whatever_the_file_tells(shared, tmp_path, flame):
+    vertices = load_shape(shared / "samples" / "anne.ply")
+    shuffled = np.random.default_rng(0).permutation(V)
+    save_shape(vertices[shuffled], tmp_path / "head.ply", np.argsort(shuffled)[flame["faces"]])
+    with pytest.raises(ValueError, match="head.ply: its 5023 vertices are not in FLAME's order. They look shuffled"):
+        read_shape(tmp_path / "head.ply", **flame)
+    with pytest.raises(ValueError, match="head.ply: 0% of its 9976 triangles join .* not in FLAME's order"):
+        read_shape(tmp_path / "head.ply", faces=flame["faces"])
+    assert len(load_shape(tmp_path / "head.ply")) == V  # nothing to compare with
+
+
+def test_turned_heads_and_foreign_triangles_are_notes(shared, tmp_path, flame):
+    x, y, z = load_shape(shared / "samples" / "anne.ply").T
+    path = tmp_path / "head.ply"
+    save_shape(torch.stack([x, -z, y], dim=1) * 1000, path, flame["faces"][:9000])
+    with pytest.warns(UserWarning, match="looks like millimetres .*axes swapped: z up instead of y up.*9000 triangles"):
+        shape = read_shape(path, **flame)
+    torch.testing.assert_close(shape.vertices, torch.stack([x, -z, y], dim=1))  # said, not done
+    assert len(shape.faces) == 9000
+
+
+def test_known_faces_and_template_must_fit_the_count(tmp_path, head, flame):
+    save_shape(head, tmp_path / "head.ply")
+    with pytest.raises(ValueError, match="FLAME's mesh: expected faces that name vertices 0 to 5022, got 0 to 5023"):
+        read_shape(tmp_path / "head.ply", faces=[[0, 1, V]])
+    with pytest.raises(ValueError, match=r"FLAME's template has, \[100, 3\], got \[5023, 3\]"):
+        read_shape(tmp_path / "head.ply", template=flame["template"][:100])
 
 
 def test_npz_with_faces_and_a_batch_of_one(tmp_path, head, faces):
@@ -241,8 +296,11 @@ def test_missing_files_folders_and_other_formats_are_refused(tmp_path):
         load_shape(tmp_path / "folder.ply")
     with pytest.raises(ValueError, match="STL file repeats every vertex"):
         load_shape(written(tmp_path, b"solid", "head.stl"))
-    with pytest.raises(ValueError, match="one of .ply, .obj, .glb, .npy, .npz, got '.fbx'"):
-        load_shape(written(tmp_path, b"x", "head.fbx"))
+    with pytest.raises(ValueError, match="one of .ply, .obj, .glb, .stl, .npy, .npz, got '.txt'"):
+        load_shape(written(tmp_path, b"x", "head.txt"))
+    for suffix in (".fbx", ".usdz", ".gltf", ".blend"):
+        with pytest.raises(ValueError, match=rf"got '{suffix}'. Open it in a 3D program, .* export .* as .ply"):
+            load_shape(written(tmp_path, b"x", f"head{suffix}"))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
