@@ -7,14 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .align import _check_image
+from .align import check_image
 
 if TYPE_CHECKING:
     from .detect import DetectedFace
 
-WAYS = ("largest", "most central", "left to right")
-CHOSEN_COLOUR = (40, 200, 80)
-OTHER_COLOUR = (235, 150, 40)
+WAYS = ("largest", "most central", "left to right", "most alike")
+
+SIMILAR_AREA = 0.15
+"""Share by which the area of boxes may differ while the faces look equally large."""
+
+SIMILAR_PLACE = 0.05
+"""Share of the picture's shorter side by which distances from its middle may differ and still seem alike."""
+
+SIMILAR_LIKENESS = 0.1
+"""Difference of two cosines that age, light and pose of one person make easily."""
+
+STRANGER = 0.28
+"""Cosine of ArcFace vectors below which two pictures are not known to show one person (see `references`)."""
+
+CHOSEN_COLOUR = (60, 220, 90)
+OTHER_COLOUR = (255, 165, 40)
+EDGE_COLOUR = (0, 0, 0)
 
 
 def choose_face(
@@ -22,21 +36,22 @@ def choose_face(
     how: str = "largest",
     number: int = 0,
     size: tuple[int, int] | None = None,
+    likeness: Sequence[float] | None = None,
+    detector: str | None = None,
 ) -> DetectedFace:
     """Face `number` (0 is the first) of the order that `how`, one of `WAYS`, puts the faces in.
 
-    size: width and height of the picture in pixels, needed for "most central" only. Faces that are equal
-    stand from left to right, then from top to bottom, so that the answer is always the same.
+    size: width and height of the picture in pixels, needed for "most central" only. likeness: for "most alike",
+    one cosine per face, in the order of `faces`; more is more alike. detector: what looked for the faces, for
+    the error. Faces that are equal stand from left to right, then from top to bottom, so that the answer is
+    always the same.
 
     Raises ValueError when there is no face, for a number without a face, and for another way.
     """
     if how not in WAYS:
         raise ValueError(f"Expected a way to choose out of {', '.join(WAYS)}, got {how!r}.")
-    if not faces:
-        raise ValueError(
-            "There is no face found in the picture. Choose a picture that shows the face larger and from "
-            "the front, or choose the detector none and give the five points by hand."
-        )
+    if not len(faces):
+        raise ValueError(_nothing_found(detector))
     if not isinstance(number, int) or not 0 <= number < len(faces):
         raise ValueError(
             f"There is no face number {number!r}: {len(faces)} found in the picture. Expected 0 to "
@@ -44,18 +59,99 @@ def choose_face(
         )
     if how == "most central" and size is None:
         raise ValueError("Expected the width and height of the picture to find the most central face.")
-    ordered = left_to_right(faces)
     if how == "largest":
-        ordered.sort(key=lambda face: -face.area)
+        keys = [-face.area for face in faces]
     elif how == "most central":
-        middle = (np.array(size) - 1) / 2
-        ordered.sort(key=lambda face: np.linalg.norm(face.centre - middle))
-    return ordered[number]
+        keys = list(_distances(faces, size))
+    elif how == "most alike":
+        keys = [-value for value in _checked_likeness(likeness, len(faces))]
+    else:
+        keys = [0] * len(faces)
+    order = sorted(range(len(faces)), key=lambda index: (keys[index], *faces[index].centre))
+    return faces[order[number]]
 
 
 def left_to_right(faces: Sequence[DetectedFace]) -> list[DetectedFace]:
     """The faces in the order of their numbers: by the middle of their boxes, x first."""
     return sorted(faces, key=lambda face: tuple(face.centre))
+
+
+def choice_notes(
+    faces: Sequence[DetectedFace],
+    chosen: DetectedFace,
+    how: str,
+    size: tuple[int, int] | None = None,
+    likeness: Sequence[float] | None = None,
+) -> list[str]:
+    """Sentences for the user where the choice was close; none when a face was chosen by its number.
+
+    Arguments as in `choose_face`. Numbers are those of `draw_faces`.
+    """
+    if how == "largest":
+        areas = np.array([face.area for face in faces])
+        area = max(chosen.area, 1e-9)
+        close = np.minimum(areas, area) >= (1 - SIMILAR_AREA) * np.maximum(areas, area)
+        return _rivals(faces, chosen, close, "about equally large")
+    if how == "most central" and size is not None:
+        distances = _distances(faces, size)
+        own = distances[_index(faces, chosen)]
+        return _rivals(faces, chosen, abs(distances - own) <= SIMILAR_PLACE * min(size), "about equally central")
+    if how == "most alike" and likeness is not None:
+        values = np.array(_checked_likeness(likeness, len(faces)))
+        own = values[_index(faces, chosen)]
+        notes = _rivals(faces, chosen, values >= own - SIMILAR_LIKENESS, "about equally like the person")
+        return _stranger(faces, chosen, own) if own < STRANGER else notes
+    return []
+
+
+def _rivals(faces, chosen, close: np.ndarray, how: str) -> list[str]:
+    """close: bool per face."""
+    ordered = left_to_right(faces)
+    numbers = [str(n) for n, face in enumerate(ordered) if close[_index(faces, face)] or face is chosen]
+    if len(numbers) < 2:
+        return []
+    return [
+        f"Faces {', '.join(numbers[:-1])} and {numbers[-1]} are {how}; face {_index(ordered, chosen)} was taken. If "
+        "another one is meant, choose left to right and its number."
+    ]
+
+
+def _stranger(faces, chosen, cosine: float) -> list[str]:
+    return [
+        f"Face {_index(left_to_right(faces), chosen)} was taken as the most alike, but its likeness is {cosine:.2f}; "
+        f"below {STRANGER:g} it is probably another person. Choose a photo that shows the person, or the face by its "
+        "number."
+    ]
+
+
+def _index(faces, wanted) -> int:
+    return next(index for index, face in enumerate(faces) if face is wanted)
+
+
+def _distances(faces, size) -> np.ndarray:
+    middle = (np.array(size) - 1) / 2
+    return np.array([np.linalg.norm(face.centre - middle) for face in faces])
+
+
+def _checked_likeness(likeness, count: int) -> list[float]:
+    if likeness is None:
+        raise ValueError(
+            "The most alike face is found by comparing with a picture of the person. Give that picture, or choose "
+            f"one of {', '.join(WAYS[:3])}."
+        )
+    likeness = [float(value) for value in likeness]
+    if len(likeness) != count or not np.isfinite(likeness).all():
+        raise ValueError(f"Expected {count} finite likenesses, one per face, got {likeness}.")
+    return likeness
+
+
+def _nothing_found(detector: str | None) -> str:
+    by = f" by the detector {detector}" if detector else ""
+    return (
+        f"There is no face found in the picture, which was searched{by} at several sizes. Faces seen from the side, "
+        "painted or masked ones and very small ones are often missed. Choose a picture that shows the face larger "
+        "and from the front, try another detector, or choose the detector none and give the five points by hand."
+    )
 
 
 def draw_faces(
@@ -64,32 +160,72 @@ def draw_faces(
     """A copy of a picture (np.uint8 [H,W,3] RGB) with every face boxed and numbered from left to right.
 
     The numbers are those of `choose_face(faces, "left to right", number)`. `chosen` has a thicker box of
-    another colour, and its five points are marked.
+    another colour, and its five points are marked. Lines and numbers are sized by the picture, so that they are
+    still read when it is shown small; numbers stand beside the faces where there is room.
     """
     from PIL import Image, ImageDraw
 
-    _check_image(image)
+    check_image(image)
     picture = Image.fromarray(np.ascontiguousarray(image))
     draw = ImageDraw.Draw(picture)
-    unit = max(1, max(picture.size) // 400)
-    for number, face in enumerate(left_to_right(faces)):
-        if face is not chosen:
-            _draw_box(draw, face, number, OTHER_COLOUR, unit)
-    if chosen is not None:
-        number = next((n for n, face in enumerate(left_to_right(faces)) if face is chosen), None)
-        _draw_box(draw, chosen, number, CHOSEN_COLOUR, 2 * unit)
-        for x, y in chosen.points.tolist():
-            draw.ellipse((x - 2 * unit, y - 2 * unit, x + 2 * unit, y + 2 * unit), fill=CHOSEN_COLOUR)
+    line = max(2, round(float(np.hypot(*picture.size)) / 400))
+    numbered = list(enumerate(left_to_right(faces)))
+    numbered.sort(key=lambda pair: pair[1] is chosen)  # the chosen one lies on top
+    for _, face in numbered:
+        _draw_box(draw, face, line, face is chosen)
+    taken = [face.box.tolist() for face in faces]
+    for number, face in numbered:
+        taken.append(_draw_number(draw, number, face, taken, line, face is chosen))
     return np.array(picture)
 
 
-def _draw_box(draw, face: DetectedFace, number: int | None, colour, line: int) -> None:
+def _draw_box(draw, face: DetectedFace, line: int, chosen: bool) -> None:
+    colour, line = (CHOSEN_COLOUR, 2 * line) if chosen else (OTHER_COLOUR, line)
+    edge = max(1, line // 3)
+    left, top, right, bottom = face.box.tolist()
+    # The dark rim keeps the line visible on a ground of its own colour.
+    draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), outline=EDGE_COLOUR, width=line + 2 * edge)
+    draw.rectangle((left, top, right, bottom), outline=colour, width=line)
+    if chosen:
+        for x, y in face.points.tolist():
+            draw.ellipse((x - line, y - line, x + line, y + line), fill=colour, outline=EDGE_COLOUR, width=edge)
+
+
+def _draw_number(draw, number: int, face: DetectedFace, taken: list, line: int, chosen: bool) -> tuple:
+    """Draws the number where it hides least of `taken`, boxes x0, y0, x1, y1; returns its own box."""
     from PIL import ImageFont
 
-    draw.rectangle(face.box.tolist(), outline=colour, width=line)
-    if number is None:
-        return
-    corner = (float(face.box[0]) + line, float(face.box[1]) + line)
-    font = ImageFont.load_default(size=max(10.0, float(face.box[2] - face.box[0]) / 5))
-    draw.rectangle(draw.textbbox(corner, str(number), font=font), fill=colour)
-    draw.text(corner, str(number), fill=(0, 0, 0), font=font)
+    longer = max(draw.im.size)
+    share = float(face.box[3] - face.box[1]) / 3
+    height = max(14.0, float(np.clip(share, 0.03 * longer, 0.06 * longer)))
+    font, text = ImageFont.load_default(size=height), str(number)
+    x0, y0, x1, y1 = draw.textbbox((0, 0), text, font=font)
+    pad = height / 4
+    width, tall = max(x1 - x0 + 2 * pad, height), y1 - y0 + 2 * pad
+    place = min(_places(face.box.tolist(), width, tall), key=lambda box: _hidden(box, taken, draw.im.size))
+    middle = ((place[0] + place[2] - x0 - x1) / 2, (place[1] + place[3] - y0 - y1) / 2)
+    fill = CHOSEN_COLOUR if chosen else OTHER_COLOUR
+    draw.rounded_rectangle(place, radius=pad, fill=fill, outline=EDGE_COLOUR, width=max(1, line // 2))
+    draw.text(middle, text, fill=EDGE_COLOUR, font=font)
+    return place
+
+
+def _places(box: list, width: float, height: float) -> list[tuple]:
+    """Corners of the box for a label: above, below, beside it, and as the last resort inside."""
+    left, top, right, bottom = box
+    corners = [(left, top - height), (right - width, top - height), (left, bottom), (right - width, bottom)]
+    corners += [(left - width, top), (right, top), (left, top), (right - width, top)]
+    return [(x, y, x + width, y + height) for x, y in corners]
+
+
+def _hidden(label: tuple, taken: list, size: tuple[int, int]) -> float:
+    """Square pixels of faces and other labels below a label, those beyond the picture counting more."""
+    area = (label[2] - label[0]) * (label[3] - label[1])
+    inside = _overlap(label, (0, 0, *size))
+    return 4 * (area - inside) + sum(_overlap(label, other) for other in taken)
+
+
+def _overlap(one: tuple, other: Sequence[float]) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, width) * max(0.0, height)
