@@ -6,14 +6,14 @@ the device. The identity branch runs in float32 whatever its weights are kept in
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...config import TransformerConfig
+from ...identity.fingerprint import adapter_fingerprint as adapter_fingerprint  # still imported from here
 from .attachment import encoder_patcher
 from .corrections import check_latent, native_sizes
 from .sampler import sample
@@ -82,15 +82,6 @@ def encode_identity(
             "are damaged or overflow in their precision. Load them with dtype fp32."
         )
     return tokens.to(comfy.model_management.intermediate_device())
-
-
-def adapter_fingerprint(adapter: IdentityAdapter) -> str:
-    """Sixteen hex digits that tell adapters apart; the same for one adapter in every precision."""
-    # Signs survive every rounding, even the underflow to zero of 8 bits.
-    matrices = (adapter.encoder.face_abstractor.projection, adapter.layers[0].to_kv.weight)
-    signs = torch.cat([torch.signbit(matrix.detach().float().flatten()[:4096]).cpu() for matrix in matrices])
-    config = repr(sorted(asdict(adapter.config).items()))
-    return hashlib.sha256(config.encode() + bytes(signs.tolist())).hexdigest()[:16]
 
 
 def condition_video(positive, negative, vae, face: FaceCrop, model=None):
