@@ -138,7 +138,7 @@ def centre_crop(image: np.ndarray, size: int = 512, framing: Framing = OFFICIAL)
     matrix = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
     if framing == OFFICIAL:
         return FaceCrop(_resized(image[top : top + side, left : left + side], size), matrix, picture=image)
-    _check_sides(image)
+    check_sides(image)
     matrix = framing.applied(matrix, size)
     return FaceCrop(_warp_smoothly(image, matrix, size), matrix, picture=image)
 
@@ -224,9 +224,9 @@ def _notes(face: DetectedFace, matrix: np.ndarray, outside: float) -> tuple[str,
 
 def _fit(image: np.ndarray, points: np.ndarray, size: int, framing: Framing) -> np.ndarray:
     """The matrix [2,3] from a picture to its crop."""
-    cv2 = _opencv()
+    cv2 = opencv()
     check_image(image)
-    _check_sides(image)
+    check_sides(image)
     template = TEMPLATE * (_check_crop_size(size) / TEMPLATE_SIZE)
     matrix = cv2.estimateAffinePartial2D(points, template, method=cv2.LMEDS)[0]
     if matrix is None or not np.isfinite(matrix).all() or _scale(matrix) < MIN_SCALE:
@@ -235,7 +235,7 @@ def _fit(image: np.ndarray, points: np.ndarray, size: int, framing: Framing) -> 
 
 
 def _warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    cv2 = _opencv()
+    cv2 = opencv()
     return cv2.warpAffine(
         np.ascontiguousarray(image),
         matrix,
@@ -251,7 +251,7 @@ def _warp_smoothly(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarr
     factor = int(1 / _scale(matrix))
     if factor < 2:
         return _warp(image, matrix, size)
-    cv2 = _opencv()
+    cv2 = opencv()
     before = np.array(image.shape[1::-1])
     after = -(-before // factor)
     small = cv2.resize(np.ascontiguousarray(image), after.tolist(), interpolation=cv2.INTER_AREA)
@@ -284,7 +284,8 @@ def check_image(image: np.ndarray) -> None:
         )
 
 
-def _check_sides(image: np.ndarray) -> None:
+def check_sides(image: np.ndarray) -> None:
+    """Raises ValueError for a picture with more pixels along a side than OpenCV can warp, or with none."""
     if not 1 <= min(image.shape[:2]) <= max(image.shape[:2]) <= MAX_SIDE:
         raise ValueError(
             f"The picture has {image.shape[1]} x {image.shape[0]} pixels: expected 1 to {MAX_SIDE} along a "
@@ -298,7 +299,8 @@ def _check_crop_size(size: int) -> int:
     return size
 
 
-def _opencv():
+def opencv():
+    """The module cv2; RuntimeError with the command where it is missing."""
     try:
         import cv2
     except ImportError as error:
