@@ -1,6 +1,7 @@
-"""The command line: `python -m fantasyid_core generate | inspect | convert | demo`.
+"""The command line: `python -m fantasyid_core generate | inspect | convert | doctor | download | demo`.
 
-Exit codes: 0 done, 1 the model that was inspected is not usable, 2 an error that is explained, 130 interrupted.
+Exit codes: 0 done, 1 inspect or doctor found something required missing or unusable, 2 an error that is
+explained, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,9 +11,16 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from .cli import convert, demo, generate, inspect
+from .cli import convert, demo, doctor, download, generate, inspect
 
-COMMANDS = {"generate": generate, "inspect": inspect, "convert": convert, "demo": demo}
+COMMANDS = {
+    "generate": generate,
+    "inspect": inspect,
+    "convert": convert,
+    "doctor": doctor,
+    "download": download,
+    "demo": demo,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

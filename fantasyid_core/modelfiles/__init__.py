@@ -6,7 +6,7 @@ nothing else of the package is imported, so that install.py can load this folder
 here downloads, unpickles or changes a file.
 """
 
-from .check import file_problems, misplaced_files
+from .check import file_problems, misplaced_files, sha256
 from .search import (
     DEFAULT_COMFYUI,
     default_folders,
@@ -34,4 +34,5 @@ __all__ = [
     "missing_file",
     "model_file",
     "origin",
+    "sha256",
 ]

@@ -1,0 +1,88 @@
+"""Downloads one model file, verified and resumed; without a name it lists what there is. Asks before nothing else.
+
+Exit code 0 when the file is there, 2 when it is not: refused by its licence, out of reach, or not the right one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="key or file name; without it: a list of both")
+    parser.add_argument("--models", metavar="DIR", help="ComfyUI's models folder, if it is not found by itself")
+    parser.add_argument(
+        "--accept-licence",
+        "--accept-license",
+        action="store_true",
+        help="you have read and accept the licence of a file whose use is restricted (non-commercial)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..download import download, find_row, refusal
+
+    if arguments.name is None:
+        print("\n".join(listing()))
+        return 0
+    row = find_row(arguments.name)
+    if reason := refusal(row, arguments.accept_licence):
+        raise RuntimeError(reason)
+    try:
+        with Bar() as bar:
+            download(row, models_folder(arguments.models), arguments.accept_licence, bar)
+    except KeyboardInterrupt:
+        print("\ninterrupted: run the same command again, it goes on where it stopped.")
+        return 130
+    return 0
+
+
+def models_folder(given: str | None) -> Path:
+    """The folder to download into: the given one, else the first of this machine's; ValueError without any."""
+    from ..modelfiles import default_folders
+
+    folders = [Path(given).expanduser()] if given else default_folders()
+    if not folders:
+        raise ValueError(
+            "No ComfyUI was found (this folder is not in its custom_nodes; see also COMFYUI_PATH). Say where the "
+            "models folder is: --models DIR, or the environment variable FANTASYID_MODELS."
+        )
+    return folders[0]
+
+
+def listing() -> list[str]:
+    """Lines on every file of the table: key, size, name and licence, and which ones have to be fetched by hand."""
+    from ..modelfiles import MODEL_FILES
+
+    lines = ["python -m fantasyid_core download NAME fetches one of these (key or file name):", ""]
+    for row in (row for row in MODEL_FILES if row.download):
+        size = f"{row.download.file.size / 1e6:,.2f} MB" if row.download.file else "many GB"
+        lines += [f"  {row.key:<22}{size:>12}  {row.name}", f"{'':38}{row.licence}"]
+        if row.must_accept:
+            lines.append(f"{'':38}needs --accept-licence")
+    lines += ["", "These you have to fetch yourself, after registering there:", ""]
+    for row in (row for row in MODEL_FILES if not row.download):
+        lines += [f"  {row.key:<36}{row.name}", f"{'':38}{row.sources[0]}", f"{'':38}{row.licence}"]
+    return lines
+
+
+class Bar:
+    """A progress bar that appears with the first byte."""
+
+    def __init__(self):
+        self.bar = None
+
+    def __call__(self, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=total, unit="B", unit_scale=True, desc="download")
+        self.bar.update(done - self.bar.n)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.bar is not None:
+            self.bar.close()
