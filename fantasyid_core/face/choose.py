@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .align import check_image
+from .likeness import SAME
 
 if TYPE_CHECKING:
     from .detect import DetectedFace
@@ -22,9 +23,6 @@ SIMILAR_PLACE = 0.05
 
 SIMILAR_LIKENESS = 0.1
 """Difference of two cosines that age, light and pose of one person make easily."""
-
-STRANGER = 0.28
-"""Cosine of ArcFace vectors below which two pictures are not known to show one person (see `references`)."""
 
 CHOSEN_COLOUR = (60, 220, 90)
 OTHER_COLOUR = (255, 165, 40)
@@ -100,7 +98,7 @@ def choice_notes(
         values = np.array(_checked_likeness(likeness, len(faces)))
         own = values[_index(faces, chosen)]
         notes = _rivals(faces, chosen, values >= own - SIMILAR_LIKENESS, "about equally like the person")
-        return _stranger(faces, chosen, own) if own < STRANGER else notes
+        return _stranger(faces, chosen, own) if own < SAME else notes
     return []
 
 
@@ -119,7 +117,7 @@ def _rivals(faces, chosen, close: np.ndarray, how: str) -> list[str]:
 def _stranger(faces, chosen, cosine: float) -> list[str]:
     return [
         f"Face {_index(left_to_right(faces), chosen)} was taken as the most alike, but its likeness is {cosine:.2f}; "
-        f"below {STRANGER:g} it is probably another person. Choose a photo that shows the person, or the face by its "
+        f"below {SAME:g} it is probably another person. Choose a photo that shows the person, or the face by its "
         "number."
     ]
 

@@ -29,6 +29,12 @@ ARCFACE_TEMPLATE = np.array(
 )
 """Where the five points lie in the crop of 112 x 112 pixels that ArcFace models were trained on."""
 
+SAME = 0.28
+"""Cosine from which on insightface's own examples say "the same person"."""
+
+ANOTHER = 0.2
+"""Cosine below which they say "not the same person"; what lies between may be one."""
+
 PACKAGES = ("insightface", "onnxruntime", "onnx")
 
 

@@ -1,0 +1,46 @@
+"""Identity tokens of several pictures of one person become the tokens that are injected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+WAYS = ("average", "concatenate")
+
+
+def combine_tokens(tokens: Sequence[Tensor], how: str = "average") -> Tensor:
+    """Joins K sets of identity tokens [B, Nid, Cid], one per picture, in one of `WAYS`.
+
+    "average": the mean over the pictures, [B, Nid, Cid], summed in float32 at least. What the pictures share
+    stays, what differs (light, expression) is smoothed; as costly as one picture.
+    "concatenate": one set after the other, [B, K*Nid, Cid]. Every video token then attends to all pictures at
+    once and, by the softmax, takes most from those that suit it, such as the view with its own head pose; K
+    times the keys and values. The weights of all pictures sum to one, so that one picture given K times gives
+    what it gives alone, and the strength does not grow with K.
+
+    The result has the type and device of the first. Raises ValueError for no tokens, other shapes, and another way.
+    """
+    if how not in WAYS:
+        raise ValueError(f"Expected a way to join references out of {', '.join(WAYS)}, got {how!r}.")
+    tokens = list(tokens)
+    _check(tokens)
+    first = tokens[0]
+    if len(tokens) == 1:
+        return first
+    if how == "concatenate":
+        return torch.cat([each.to(first) for each in tokens], dim=1)
+    wide = torch.promote_types(first.dtype, torch.float32)
+    return torch.stack([each.to(first.device, wide) for each in tokens]).mean(dim=0).to(first.dtype)
+
+
+def _check(tokens: list[Tensor]) -> None:
+    if not tokens:
+        raise ValueError("Expected the identity tokens of at least one picture, got none.")
+    shapes = [list(each.shape) for each in tokens]
+    if tokens[0].ndim != 3 or any(shape != shapes[0] for shape in shapes):
+        raise ValueError(
+            f"Expected identity tokens [B, Nid, Cid] of one shape, got {', '.join(map(str, shapes))}. Encode all "
+            "pictures with the same adapter."
+        )
