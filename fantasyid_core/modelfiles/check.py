@@ -84,7 +84,7 @@ def content(path: Path) -> str:
         return "tar archive"
     if _is_safetensors(head):
         return "safetensors"
-    if re.match(rb"\x80[\x02-\x05]", head):
+    if re.match(rb"\x80[\x02-\x05]|[\]}(]q\x00", head):  # protocols 2 to 5, and 1
         return "pickle"
     if re.match(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]", head):  # ir_version, then the next field
         return "ONNX"
@@ -222,9 +222,7 @@ def safetensors_header(path: Path) -> tuple[dict, int]:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    if len(head) < 10 or head[8:9] != b"{":
-        return False
-    return 2 <= struct.unpack("<Q", head[:8])[0] <= LONGEST_HEADER
+    return head[8:9] == b"{" and 2 <= struct.unpack("<Q", head[:8])[0] <= LONGEST_HEADER
 
 
 def _names_inside(path: Path) -> bytes | None:
