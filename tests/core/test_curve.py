@@ -11,8 +11,8 @@ from fantasyid_core.identity.curve import BACKGROUND, INK, draw_curve, draw_sche
 
 
 def ink(picture: np.ndarray) -> np.ndarray:
-    """Where the picture has the colour of the curve."""
-    return np.abs(picture.astype(int) - INK).max(axis=2) < 12
+    """Where the picture is at least as blue as half the curve's colour; everything else in it is grey."""
+    return picture[..., 2].astype(int) - picture[..., 0] > (INK[2] - INK[0]) / 2
 
 
 def test_bars_are_as_high_as_the_weights():
