@@ -61,22 +61,30 @@ class FileReport:
     def state(self) -> str:
         return MISSING if self.path is None else UNUSABLE if self.problems else FOUND
 
-    def hints(self) -> Iterator[str]:
-        """Sentences: what is wrong, what does not work therefore, and what to do."""
-        yield from (f"{self.path}: {problem}." for problem in self.problems)
+    def hints(self) -> Iterator[tuple[str, str]]:
+        """(label, text): what is wrong, what does not work therefore, and what to do."""
         if self.state == FOUND:
             return
-        yield f"Without it {self.row.without}."
         place = f"models/{self.row.belongs}"
+        yield from (("problem", f"{self.path}: {problem}") for problem in self.problems)
+        yield "without", self.row.without
         for path in self.elsewhere:
-            if path.suffix == ".zip":
-                yield f"Found the archive {path}: unpack it, so that the file lies at {place}."
+            if path.suffix.lower() == ".zip":
+                yield "found", f"the archive {path}: unpack it, so that the file lies at {place}"
             else:
-                yield f"Found {path.name} at {path}, expected in {place}: move it there."
+                yield "found", f"{path.name} at {path}, expected in {place}: move it"
         if not self.elsewhere:
-            command = f" Or run: python -m fantasyid_core download {self.row.key}" if self.row.download else ""
-            advice = self.row.advice()
-            yield f"{advice[0].upper()}{advice[1:]}.{command}"
+            yield "put it in", place
+            yield "get it at", self.row.sources[0]
+            yield from (("or at", source) for source in self.row.sources[1:])
+            yield "licence", self.row.licence
+            if self.command:
+                yield "or run", self.command
+
+    @property
+    def command(self) -> str | None:
+        """What downloads the file; None where it may not be downloaded for the user."""
+        return f"python -m fantasyid_core download {self.row.key}" if self.row.download else None
 
 
 @dataclass(frozen=True)
@@ -127,9 +135,11 @@ class Diagnosis:
     def _file_lines(self, report: FileReport) -> list[str]:
         path = _shortest(report.path, self.folders) if report.path else report.row.purpose
         lines = _entry(report.state, report.row.name, path)
-        return lines + [
-            fill(hint, WIDTH, initial_indent=" " * 12, subsequent_indent=" " * 12, **_KEEP) for hint in report.hints()
-        ]
+        for label, text in report.hints():
+            lines += fill(text, WIDTH, initial_indent=f"{'':12}{label:<11}", subsequent_indent=" " * 23, **_KEEP).split(
+                "\n"
+            )
+        return lines
 
     def _summary(self) -> str:
         required = [report for report in self.files if report.row.required]
@@ -147,12 +157,13 @@ def diagnose(folders: Iterable[str | os.PathLike] = ()) -> Diagnosis:
     builds = [name for name in OPENCV if _version(name)]
     if len(builds) > 1:
         notes.append(f"{' and '.join(builds)} are installed side by side and overwrite each other: keep one of them.")
+    files = _file_reports(given, searched)
     return Diagnosis(
         machine=_machine(),
         folders=searched,
-        files=tuple(_file_reports(given, searched)),
+        files=tuple(files),
         packages=tuple((name, _package_version(module, name), purpose) for module, name, purpose in OPTIONAL),
-        detectors=_detectors(given),
+        detectors=_detectors(given, files),
         notes=tuple(notes),
     )
 
@@ -174,19 +185,19 @@ def _file_reports(given: tuple[Path, ...], searched: tuple[Path, ...]) -> list[F
     ]
 
 
-def _detectors(given: tuple[Path, ...]) -> dict[str, tuple[str, ...]]:
+def _detectors(given: tuple[Path, ...], files: list[FileReport]) -> dict[str, tuple[str, ...]]:
     from .face.detect import available_detectors
 
+    states = {report.row.key: report.state for report in files}
     works = available_detectors(given)
-    lacks = {name: () for name in works}
-    for name, (key, modules) in DETECTOR_NEEDS.items():
-        if name in works:
-            continue
-        wanted = [pip for module, pip, _ in OPTIONAL if module in modules and not _package_version(module, pip)]
-        needs = [f"pip install {pip}" for pip in wanted]
-        if key and find_model_file(key, given) is None:
-            needs.append(f"the model file of the row {key}")
-        lacks[name] = tuple(needs) or ("what it has here does not work",)
+    lacks = {}
+    for name in (*works, *(name for name in DETECTOR_NEEDS if name not in works)):
+        key, modules = DETECTOR_NEEDS.get(name, (None, ()))
+        packages = [pip for module, pip, _ in OPTIONAL if module in modules and not _package_version(module, pip)]
+        needs = [f"pip install {pip}" for pip in packages]
+        if states.get(key, FOUND) != FOUND:
+            needs.append(f"{'a usable' if states[key] == UNUSABLE else 'the'} model file {key}")
+        lacks[name] = tuple(needs) or (() if name in works else ("something that is not known here",))
     return lacks
 
 
@@ -243,6 +254,7 @@ def _file_json(report: FileReport) -> dict:
         "belongs": f"models/{row.belongs}",
         "sources": list(row.sources),
         "licence": row.licence,
+        "command": report.command,
     }
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fantasyid_core.modelfiles import MODEL_FILES, OfficialFile, check, file_problems, misplaced_files, model_file
@@ -233,6 +235,23 @@ def test_a_model_in_parts_needs_all_of_them_and_each_whole(tmp_path):
     assert "another model than FantasyID weights" in said, "this is CogVideoX without the identity networks"
     problem("weights", tmp_path / names[2], safetensors("face_abstractor.proj_out"))
     assert problem("weights", first, safetensors("transformer_blocks.0")) == ""
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    start=st.sampled_from([b"", *KINDS.values(), struct.pack("<Q", 20) + b"{", b"PK\x03\x04"]),
+    cut=st.integers(0, 400),
+    rest=st.binary(max_size=600),
+    row=st.sampled_from(MODEL_FILES),
+    suffix=st.sampled_from([*check.CONTENTS, ".other", "-00001-of-00002.safetensors", "-00001-of-99999.bin"]),
+)
+def test_any_bytes_under_any_name_give_sentences(tmp_path, start, cut, rest, row, suffix):
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(start[: len(start) - min(cut, len(start))] + rest)
+    try:
+        assert all(isinstance(said, str) and said for said in file_problems(row, path, whole=True))
+    finally:
+        path.unlink()
 
 
 def test_an_unreadable_file_is_a_sentence(tmp_path, monkeypatch):
