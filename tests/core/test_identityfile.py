@@ -208,10 +208,8 @@ def test_mixing_is_the_weighted_mean():
 
 
 def test_mixing_half_precision_sums_in_float32():
-    people = torch.randn(7, 1, 8, 32, generator=GENERATOR).bfloat16()
-    mixed = mix_identities(people)
-    assert mixed.dtype == torch.bfloat16
-    assert torch.equal(mixed, people.double().mean(0).bfloat16())
+    mixed = mix_identities([torch.ones(1, 1, 1, dtype=torch.bfloat16)] * 700)
+    assert mixed.dtype == torch.bfloat16 and mixed.item() == 1  # summed in bfloat16 it would stay below 0.6
 
 
 @pytest.mark.parametrize(
