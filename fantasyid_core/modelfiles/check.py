@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from .table import MODEL_FILES, ModelFile, OfficialFile
@@ -133,8 +134,8 @@ def _missing_parts(path: Path) -> str | None:
         return None
     count, before, after = int(match[2]), path.name[: match.start(1)], path.name[match.end(1) :]
     names = (f"{before}{number + 1:05}{after}" for number in range(count))
-    missing = [name for name in names if not (path.parent / name).is_file()]
-    return f"it is one of {count} parts; missing beside it: {', '.join(missing[:5])}" if missing else None
+    missing = list(islice((name for name in names if not (path.parent / name).is_file()), 5))
+    return f"it is one of {count} parts; missing beside it: {', '.join(missing)}" if missing else None
 
 
 def _wrong_content(path: Path) -> str | None:
