@@ -89,14 +89,16 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _disk_error(target, error) from error
-    say(f"{row.name}: {row.licence}\nfrom {row.download.addresses[0]} to {target}")
+    say(f"{row.name}: {row.licence}\nfrom {row.download.page} to {target}")
     if row.download.from_hub:
         _from_hub(row, target, say)
     else:
         _from_https(row, target, progress, say)
     first = find_model_file(row.key, [models])
-    if first is None or not first.is_relative_to(target):
-        say(f"note: {first or 'nothing'} is found for {row.name} before {target}; rename what should not be used.")
+    if first is None:
+        say(f"note: {target} came whole, but does not have the layout that is looked for; see `doctor`.")
+    elif not first.is_relative_to(target):
+        say(f"note: {first} is found before {target}; rename or move what should not be used.")
     return target
 
 
@@ -255,14 +257,14 @@ def _from_hub(row: ModelFile, target: Path, say: Say) -> None:
         shutil.rmtree(aside / ".cache", ignore_errors=True)  # the library's notes on how far it was
         return _put(aside, target, say)
     try:
-        _verify(part, file, f"https://huggingface.co/{repository}")
+        _verify(part, file, row.download.page)
         _put(part, target, say)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def _hub_error(row: ModelFile, aside: Path, error: Exception) -> Exception:
-    names, page = {kind.__name__ for kind in type(error).__mro__}, f"https://huggingface.co/{row.download.addresses[0]}"
+    names, page = {kind.__name__ for kind in type(error).__mro__}, row.download.page
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
         return _disk_error(aside, error)
     if "GatedRepoError" in names:

@@ -36,6 +36,11 @@ class Download:
     def from_hub(self) -> bool:
         return not self.addresses[0].startswith("http")
 
+    @property
+    def page(self) -> str:
+        """The address to show, and to look at in a browser."""
+        return f"https://huggingface.co/{self.addresses[0]}" if self.from_hub else self.addresses[0]
+
 
 @dataclass(frozen=True)
 class ModelFile:

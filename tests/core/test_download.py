@@ -74,6 +74,16 @@ def test_an_unusable_file_is_renamed_and_kept(row, models, bad):
     assert said[0].startswith(f"{there} is not usable: ") and "now called transform.pkl.bad-2" in " ".join(said)
 
 
+def test_an_unusable_file_that_is_found_first_is_told_and_left_alone(row, models):
+    there = models / "fantasyid" / "a" / "assets" / "transform.pkl"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(DATA[:-1])
+    moved = replace(row, belongs="fantasyid/a/assets/other/transform.pkl")
+    said = []
+    download(moved, models, say=said.append)
+    assert f"note: {there} is found before " in said[-1] and there.read_bytes() == DATA[:-1]
+
+
 def test_an_unusable_file_stays_in_place_when_no_better_one_comes(row, models, server):
     there = models / "fantasyid" / "transform.pkl"
     there.parent.mkdir()
