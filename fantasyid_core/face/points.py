@@ -77,7 +77,7 @@ def _numbers(text: str) -> list[float]:
     try:
         values = json.loads(text) if text[:1] == "[" else [t for t in re.split(r"[\s,;]+", text) if t]
         return [float(value) for value in _flattened(values)]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f"Expected 5 points as numbers, got {_shortened(text)} ({error}). "
             f'Write "x,y x,y x,y x,y x,y", or a JSON list of [x, y]: {ORDER}.'

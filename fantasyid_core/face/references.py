@@ -180,9 +180,9 @@ def _undecided(groups: list[list[int]], numbers: list[int], best: float, another
     people = " and ".join(_listed([numbers[index] for index in group]) for group in groups)
     seem = "seem to" if best < another or max(map(len, groups)) > 1 else "may"
     return (
-        f"The photos {seem} show {len(groups)} different people ({people}), none of them in more photos than the others, "
-        f"so it cannot be told who is meant (cosines up to {best:.2f}; {SAME:g} and more are usual for one person). All "
-        "are used. Take out those of the others, or add photos."
+        f"The photos {seem} show {len(groups)} different people ({people}), none of them in more photos than the "
+        f"others, so it cannot be told who is meant (cosines up to {best:.2f}; {SAME:g} and more are usual for one "
+        "person). All are used. Take out those of the others, or add photos."
     )
 
 
