@@ -10,7 +10,7 @@ import torch
 
 from fantasyid_core.shape import synthetic_head
 
-ORIGIN = r"https://flame\.is\.tue\.mpg\.de: register"
+ORIGIN = r"https://flame\.is\.tue\.mpg\.de and put it into models/fantasyid/generic_model\.pkl .*registration"
 COUNT = 162  # vertices of the synthetic head
 TREE = np.array([[2**32 - 1, 0, 1, 1, 1], [0, 1, 2, 3, 4]], dtype=np.uint32)
 GLOBAL, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)

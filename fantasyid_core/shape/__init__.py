@@ -7,9 +7,14 @@ from importlib import import_module
 
 _HOMES = {
     "topology": ("Topology", "load_topology", "pool", "save_topology"),
+    "deca": ("Deca", "load_deca"),
+    "drawing": ("draw_head", "draw_landmarks", "draw_overlay"),
     "flame": ("FlameModel", "load_flame"),
     "head": ("synthetic_head", "synthetic_topology"),
+    "landmarks": ("LandmarkEmbedding", "load_landmarks"),
+    "order": ("check_order",),
     "pointcloud": ("FaceShape", "load_shape", "read_shape", "save_shape"),
+    "reconstruct": ("Reconstruction", "reconstruct_face"),
 }
 
 __all__ = sorted(name for names in _HOMES.values() for name in names)

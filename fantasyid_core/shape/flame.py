@@ -16,18 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..modelfiles import missing_file, origin
 from .pointcloud import VERTEX_COUNT
 from .skinning import rotation_matrices, skin
 from .unpickle import ALLOWED, SparseMatrix, restricted_load
+from .wrongfile import what_instead
 
 SHAPE_COUNT, EXPRESSION_COUNT = 300, 100  # coefficients, in this order, of the file's `shapedirs`
 JOINTS = ("global", "neck", "jaw", "left eye", "right eye")
 PARENTS = (-1, 0, 1, 1, 1)
 MAX_BYTES = 2**30  # the official files have about 50 MB
-_ORIGIN = (
-    "FLAME 2020 (generic_model.pkl) or FLAME 2023 (flame2023.pkl) from https://flame.is.tue.mpg.de: register "
-    "there, accept the licence, download the model yourself and give the path of that file"
-)
 _WRONG = (ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError)
 
 
@@ -158,31 +156,39 @@ def load_flame(
         )
     path = Path(path).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f"The head model FLAME is missing: there is no file {path}. Get {_ORIGIN}.")
+        raise FileNotFoundError(f"There is no file {path}. {missing_file('flame')}")
     if path.is_dir() or path.stat().st_size > MAX_BYTES:
         found = "a folder" if path.is_dir() else f"{path.stat().st_size / 2**20:.0f} MB"
         raise ValueError(
-            f"{path}: expected the head model FLAME in one file of about 50 MB, got {found}. Get {_ORIGIN}."
+            f"{path}: expected the head model FLAME in one file of about 50 MB, got {found}. To replace it, "
+            f"{origin('flame')}."
         )
     content = _read(path)
     try:
         return _model(content, vertex_count, dtype)
     except _WRONG as error:
         reason = str(error).rstrip(".") or type(error).__name__
-        raise ValueError(f"{path} is not a usable FLAME model: {reason}. Get {_ORIGIN}.") from error
+        raise _unusable(path, reason) from error
 
 
 def _read(path: Path) -> Any:
+    instead = what_instead(path, b"shapedirs")
+    if instead:
+        raise _unusable(path, f"it is {instead}")
     if path.suffix.lower() != ".npz":
         try:
             return restricted_load(path, _ALLOWED)
         except ValueError as error:  # it names the file and the fault
-            raise ValueError(f"{error} Get {_ORIGIN}.") from error
+            raise ValueError(f"{error} To replace it, {origin('flame')}.") from error
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files if key in _ENTRIES}
     except Exception as error:  # damaged files make the parsers trip in too many ways to name
-        raise ValueError(f"{path} cannot be read as FLAME ({error}). Get {_ORIGIN}.") from error
+        raise _unusable(path, f"it cannot be read ({error})") from error
+
+
+def _unusable(path: Path, reason: str) -> ValueError:
+    return ValueError(f"{path} is not a usable FLAME model: {reason}. To replace it, {origin('flame')}.")
 
 
 # chumpy wraps arrays, and what was computed of them, as objects. These are read:

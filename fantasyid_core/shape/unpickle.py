@@ -1,4 +1,4 @@
-"""Reading foreign pickles (mesh topology, FLAME) without giving them the power to run anything.
+"""Reading foreign pickles (mesh topology, FLAME, landmarks) without giving them the power to run anything.
 
 A pickle names the functions and classes it wants called. Here each name must be on an explicit list,
 and the list leads to stand-ins of our own, never to the real constructors: numpy's own `dtype` and
@@ -7,6 +7,7 @@ and the list leads to stand-ins of our own, never to the real constructors: nump
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
@@ -18,13 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from .pickle_scan import pickle_end
+
 # Numbers, booleans, fixed-width strings and lists of objects; no structured types, no pointers.
 _DTYPE_CODE = re.compile(r"[<>|=]?([biufcSU]\d{1,4}|O\d?)")
 _NDARRAY = object()  # what the name numpy.ndarray leads to: good for a comparison, useless for a call
-_DAMAGE = (
+DAMAGE = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError,
     ArithmeticError, MemoryError, RecursionError,
 )  # fmt: skip
+"""What readers of pickles raise for damaged content."""
 
 
 class SparseMatrix:
@@ -188,7 +192,9 @@ A stand-in is a plain class with `__setstate__` or a function; either must be ha
 """
 
 
-class _Unpickler(pickle.Unpickler):
+class RestrictedUnpickler(pickle.Unpickler):
+    """Calls nothing but the stand-ins in `allowed`. `label` names the file in errors."""
+
     def __init__(self, stream, label: str, allowed: Mapping[tuple[str, str], Any]):
         super().__init__(stream, encoding="latin1")
         self._label, self._allowed = label, allowed
@@ -224,12 +230,14 @@ def restricted_load(path_or_file, allowed: Mapping[tuple[str, str], Any] = ALLOW
 
 
 def _load(stream, label: str, allowed: Mapping[tuple[str, str], Any]) -> Any:
-    unpickler = _Unpickler(stream, label, allowed)
+    content, unpickler = stream.read(), None
     try:
+        pickle_end(content)
+        unpickler = RestrictedUnpickler(io.BytesIO(content), label, allowed)
         return unpickler.load()
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ValueError(
-            unpickler.refusal
+            (unpickler and unpickler.refusal)
             or f"{label} cannot be read as a pickle of arrays: it is truncated, damaged or something else "
             f"({type(error).__name__}: {error}). Copy or download it again from its official source."
         ) from error

@@ -112,7 +112,7 @@ def test_reordered_chumpy_arrays_are_read(tmp_path, chumpy, flame):
 
 
 def test_a_missing_file_says_where_to_register(tmp_path):
-    with pytest.raises(FileNotFoundError, match=rf"FLAME is missing: there is no file .*absent\.pkl.*{ORIGIN}"):
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*absent\.pkl\. .*FLAME.*registration"):
         load_flame(tmp_path / "absent.pkl")
     with pytest.raises(ValueError, match=rf"one file of about 50 MB, got a folder.*{ORIGIN}"):
         load_flame(tmp_path)
@@ -222,7 +222,8 @@ def test_a_damaged_file_is_refused(name, damage, tmp_path):
         path.write_bytes(pickle.dumps(make_content())) if name.endswith("pkl") else write_npz(path, make_content())
         damage = path.read_bytes()[:-5000]
     path.write_bytes(damage)
-    with pytest.raises(ValueError, match=rf"(?s){name} cannot be read.*{ORIGIN}"):
+    kinds = "cannot be read|it is (an empty file|a real zip archive: unpack it)"
+    with pytest.raises(ValueError, match=rf"(?s){name} .*({kinds}).*{ORIGIN}"):
         load_flame(path, COUNT)
 
 
@@ -248,14 +249,14 @@ def test_random_damage_ends_in_an_error_or_in_a_model(tmp_path):
 def test_a_damaged_header_of_an_array_is_refused(tmp_path):
     path = write_npz(tmp_path / "flame.npz", make_content())
     path.write_bytes(path.read_bytes().replace(b"(162, 3)", b"((162, 3"))  # numpy raises no ValueError here
-    with pytest.raises(ValueError, match=rf"flame\.npz cannot be read as FLAME .*{ORIGIN}"):
+    with pytest.raises(ValueError, match=rf"flame\.npz is not a usable FLAME model: it cannot be read .*{ORIGIN}"):
         load_flame(path, COUNT)
 
 
 def test_an_npz_cannot_bring_a_pickle(tmp_path):
     witness = tmp_path / "witness"
     evil = np.array([_Call(os.system, f"touch {witness}")], dtype=object)
-    with pytest.raises(ValueError, match=rf"cannot be read as FLAME .*{ORIGIN}"):
+    with pytest.raises(ValueError, match=rf"not a usable FLAME model: it cannot be read .*{ORIGIN}"):
         load_flame(write_npz(tmp_path / "flame.npz", {**make_content(), "weights": evil}), COUNT)
     assert not witness.exists()
 
