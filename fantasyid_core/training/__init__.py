@@ -1,0 +1,1 @@
+"""Training of FantasyID on own data."""

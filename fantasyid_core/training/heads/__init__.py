@@ -1,0 +1,1 @@
+"""Procedural people: heads, faces, motions and their pictures, without any licensed data."""
