@@ -357,6 +357,18 @@ def test_what_may_disappoint_is_said(face, message):
     assert re.search(message, note)
 
 
+@pytest.mark.parametrize(
+    "points, message",
+    [
+        (TEMPLATE * (0.002, 1) / 2 + (150, 10), "coincide or lie on one line, so they give no face"),  # a profile
+        (np.array([[10, 20], [np.nan, np.nan], [15, 30], [11, 40], [np.nan, np.nan]]), "five finite points"),
+    ],
+)
+def test_a_side_face_with_missing_points_is_refused(points, message):
+    with pytest.raises(ValueError, match=message):
+        crop_detected(smooth_picture(), found(points))
+
+
 def test_a_face_outside_the_picture_is_refused():
     with pytest.raises(ValueError, match="face lies outside the picture of 340 x 300 pixels.*Detect the face in"):
         crop_detected(smooth_picture(), found(TEMPLATE + 5000))
