@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def check_finite(vertices: np.ndarray, name: str) -> None:  # [V,...]
     """Raises ValueError, with the count and the first index, for vertices with NaN or infinite numbers."""
-    bad = ~np.isfinite(vertices).reshape(len(vertices), -1).all(axis=1)
+    bad = ~np.isfinite(vertices).all(axis=tuple(range(1, vertices.ndim)))
     if bad.any():
         raise ValueError(
             f"{name}: expected finite coordinates, got NaN or infinite ones in {bad.sum()} of "

@@ -21,7 +21,7 @@ MAX_COORDINATE = 1e6
 """Pixels from the picture's corner; farther away float64 has too few digits left for the pixels inside."""
 
 MAX_SIDE = 32766  # as in the rest of the project: OpenCV 4 counts pixels along a side in 16 bits
-CHUNK = 2**20  # pixels in the boxes around the triangles that are worked on at a time: bounds the memory
+CHUNK = 2**16  # pixels in the boxes around the triangles that are worked on at a time: what fits the cache
 
 
 def rasterise(
@@ -48,18 +48,21 @@ def rasterise(
     corners, depths = points[faces], depth[faces]  # [F,3,2], [F,3]
     twice_area = _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # y down: < 0 is in front
     kept = np.flatnonzero(twice_area if backfaces else twice_area < 0)
+    sides = _sides(corners, twice_area)
     nearest = np.full(height * width, -np.inf)
     index = np.full(height * width, -1, np.int32)
+    barycentric = np.zeros((height * width, 3), np.float32)
     for chunk in _chunks(corners, kept, height, width):
         triangle, x, y = _fragments(corners[chunk], height, width)
         triangle, pixel = chunk[triangle], y * width + x
-        at = _depth_at(corners, depths, twice_area, triangle, x, y)
+        weights = _weights(sides, triangle, x, y)  # [3,K]
+        at = _depth_at(depths, triangle, weights)
         before = nearest[pixel]
         np.maximum.at(nearest, pixel, at)
         won = np.flatnonzero((at > before) & (at == nearest[pixel]))[::-1]  # of equals, the first is written last
         index[pixel[won]] = triangle[won]
-    index = index.reshape(height, width)
-    return index, _barycentric(corners, twice_area, index)
+        barycentric[pixel[won]] = weights[:, won].T
+    return index.reshape(height, width), barycentric.reshape(height, width, 3)
 
 
 def interpolate(
@@ -71,12 +74,18 @@ def interpolate(
     """Values given at the vertices, in every pixel of `rasterise`'s result: np.float32, 0 where no triangle is."""
     values, seen = np.asarray(values, np.float32), index >= 0
     picture = np.zeros((*index.shape, *values.shape[1:]), np.float32)
-    corners = np.asarray(faces)[index[seen]]  # [K,3]
-    weights = barycentric[seen]
-    if values.ndim == 2:
-        weights = weights[..., None]
-    picture[seen] = sum(values[corners[:, corner]] * weights[:, corner] for corner in range(3))
+    picture[seen] = mix(values, np.asarray(faces), index[seen], barycentric[seen])
     return picture
+
+
+def mix(values: np.ndarray, faces: np.ndarray, triangle: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Values [V,C] or [V] at points of triangles [K], given by their barycentric coordinates [K,3]: [K,C] or [K]."""
+    corners = faces.take(triangle, axis=0)  # [K,3]
+    weights = weights.reshape(*weights.shape, *[1] * (values.ndim - 1))
+    mixed = values.take(corners[:, 0], axis=0) * weights[:, 0]
+    for corner in (1, 2):
+        mixed += values.take(corners[:, corner], axis=0) * weights[:, corner]
+    return mixed
 
 
 def _fragments(corners: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -118,33 +127,30 @@ def _chunks(corners: np.ndarray, kept: np.ndarray, height: int, width: int) -> I
     yield from np.split(kept, np.flatnonzero(np.diff(groups)) + 1)
 
 
-def _depth_at(
-    corners: np.ndarray, depths: np.ndarray, twice_area: np.ndarray, triangle: np.ndarray, x: np.ndarray, y: np.ndarray
-) -> np.ndarray:  # [K]
-    """Depth of triangles in pixels, each from the plane through its corners."""
-    side, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    rise, other_rise = depths[:, 1] - depths[:, 0], depths[:, 2] - depths[:, 0]
-    along_x = (rise * other[:, 1] - other_rise * side[:, 1]) / twice_area
-    along_y = (other_rise * side[:, 0] - rise * other[:, 0]) / twice_area
-    start, at_start = corners[triangle, 0], depths[triangle, 0]
-    at = at_start + along_x[triangle] * (x - start[:, 0]) + along_y[triangle] * (y - start[:, 1])
-    # A sliver's slopes may have no correct digit; but none of its points is beyond its corners.
-    at = np.where(np.isnan(at), at_start, at)
-    return at.clip(depths.min(axis=1)[triangle], depths.max(axis=1)[triangle])
+def _sides(corners: np.ndarray, twice_area: np.ndarray) -> np.ndarray:  # [F,7]
+    """Per triangle, its first corner, the sides from there to the second and to the third, and twice its area."""
+    first, second, third = corners.transpose(1, 0, 2)
+    return np.column_stack([first, second - first, third - first, twice_area])
 
 
-def _barycentric(corners: np.ndarray, twice_area: np.ndarray, index: np.ndarray) -> np.ndarray:  # [h,w,3]
-    weights = np.zeros((*index.shape, 3), np.float32)
-    y, x = np.nonzero(index >= 0)
-    triangle = index[y, x]
-    first, second, third = corners[triangle].transpose(1, 0, 2)
-    pixel = np.stack([x, y], axis=1) - first
-    of_second = _cross(pixel, third - first) / twice_area[triangle]
-    of_third = _cross(second - first, pixel) / twice_area[triangle]
-    inside = np.stack([1 - of_second - of_third, of_second, of_third], axis=1)
-    inside = np.where(np.isfinite(inside), inside, 1 / 3).clip(0, 1)  # on an edge rounding leads outside
-    weights[y, x] = inside / inside.sum(axis=1, keepdims=True)
+def _weights(sides: np.ndarray, triangle: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:  # [3,K]
+    """Barycentric coordinates of pixels in their triangles, 0..1 with the sum 1."""
+    first_x, first_y, side_x, side_y, other_x, other_y, twice_area = sides.take(triangle, axis=0).T
+    across, down = x - first_x, y - first_y
+    # Divided last: at a corner the weights are exactly 0 and 1, so that triangles that meet there are a tie.
+    second = (across * other_y - down * other_x) / twice_area
+    third = (down * side_x - across * side_y) / twice_area
+    weights = np.stack([1 - second - third, second, third]).clip(0, 1)  # rounding leads outside, on edges
+    weights /= weights.sum(axis=0)
+    # A sliver too thin for a correct digit: any of its points will do.
+    weights[:, ~np.isfinite(weights[0])] = 1 / 3
     return weights
+
+
+def _depth_at(depths: np.ndarray, triangle: np.ndarray, weights: np.ndarray) -> np.ndarray:  # [K]
+    # From the first corner on, so that a triangle of one depth has exactly that depth everywhere.
+    first, second, third = depths.take(triangle, axis=0).T
+    return first + weights[1] * (second - first) + weights[2] * (third - first)
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
