@@ -186,8 +186,10 @@ def _file_reports(given: tuple[Path, ...], searched: tuple[Path, ...]) -> list[F
 
 
 def _detectors(given: tuple[Path, ...], files: list[FileReport]) -> dict[str, tuple[str, ...]]:
-    from .face.detect import available_detectors
-
+    try:
+        from .face.detect import available_detectors
+    except ImportError as error:  # a Python without the requirements; what else is here can still be said
+        return dict.fromkeys(DETECTOR_NEEDS, (f"the requirements: run install.py ({error})",))
     states = {report.row.key: report.state for report in files}
     works = available_detectors(given)
     lacks = {}

@@ -223,6 +223,12 @@ def test_the_graphics_card_or_its_absence_is_said(monkeypatch):
     assert diagnosis._torch().startswith("missing or broken")
 
 
+def test_a_python_without_the_requirements_still_gets_its_report(doctor, models, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fantasyid_core.face.detect", None)
+    code, text = doctor(models)
+    assert code == 0 and "needs     cascade" in text and "run install.py" in text
+
+
 def test_nothing_is_written(doctor, models):
     before = {path: path.stat().st_mtime_ns for path in models.rglob("*")}
     doctor(models)
