@@ -176,10 +176,12 @@ def _dot(canvas: np.ndarray, points: np.ndarray, depth: np.ndarray) -> None:
     column, row = (points // cell).astype(int).clip(0, 31).T
     crowd = np.bincount(row * 32 + column, minlength=32**2)[row * 32 + column]
     radii = (0.4 * cell / np.sqrt(crowd)).clip(len(canvas) / 1000, len(canvas) / 340) * (0.4 + 0.6 * nearness)
-    places, fraction = np.rint(points * 16).astype(int), 4  # binary digits after the point, for OpenCV
+    places, fraction = np.rint(points * 16).astype(int).tolist(), 4  # binary digits after the point, for OpenCV
     for vertex in np.argsort(depth, kind="stable").tolist():
         radius = max(16, round(16 * float(radii[vertex])))
-        cv2.circle(canvas, places[vertex].tolist(), radius, light[vertex].tolist(), cv2.FILLED, cv2.LINE_8, fraction)
+        cv2.circle(
+            canvas, tuple(places[vertex]), radius, tuple(light[vertex].tolist()), cv2.FILLED, cv2.LINE_8, fraction
+        )
 
 
 def _framed(heads: Sequence[np.ndarray], side: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -91,9 +91,7 @@ def read_shape(
     return FaceShape(torch.tensor(scaled, dtype=torch.float32), known if found is None else found, path.stem, note)
 
 
-def save_shape(
-    vertices: torch.Tensor | ArrayLike, path: str | os.PathLike, faces: ArrayLike | None = None
-) -> None:
+def save_shape(vertices: torch.Tensor | ArrayLike, path: str | os.PathLike, faces: ArrayLike | None = None) -> None:
     """Writes vertices [V,3] (metres) as .ply, .obj, .glb or .npy, with faces [F,3] except in .npy.
 
     .ply, .glb and .npy keep every bit of a float32, .obj eight decimals. The file appears at `path` only when
@@ -175,9 +173,7 @@ def _check_vertices(vertices: np.ndarray, name: str, count: int | None = None) -
     if vertices.ndim != 2 or vertices.shape[1] != 3:
         raise ValueError(f"{name}: expected vertices [V,3] (x, y, z), got shape {list(vertices.shape)}.")
     if len(vertices) == 0:
-        raise ValueError(
-            f"{name} holds no vertices: expected {count or 'at least 1'}. Export the head again."
-        )
+        raise ValueError(f"{name} holds no vertices: expected {count or 'at least 1'}. Export the head again.")
     if count is not None and len(vertices) != count:
         raise ValueError(
             f"{name}: expected {count} FLAME vertices, got {len(vertices)}. "
@@ -198,8 +194,7 @@ def _in_metres(vertices: np.ndarray, name: str) -> tuple[np.ndarray, str]:
             if per_metre == 1:
                 return vertices, ""
             return vertices / per_metre, (
-                f"{name} looks like {unit} (height {height:.4g}): its coordinates were divided by "
-                f"{per_metre}."
+                f"{name} looks like {unit} (height {height:.4g}): its coordinates were divided by {per_metre}."
             )
     raise ValueError(
         f"{name}: expected a head 0.1 to 1 metre tall (about 0.3; in centimetres 15 to 70, in millimetres "

@@ -167,9 +167,7 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _checked_mesh(
-    points: ArrayLike, depth: ArrayLike, faces: ArrayLike
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked_mesh(points: ArrayLike, depth: ArrayLike, faces: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     points, depth, faces = np.asarray(points, np.float64), np.asarray(depth, np.float64), np.asarray(faces)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"Expected points [V,2] (x, y), got shape {list(points.shape)}.")

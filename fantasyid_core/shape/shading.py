@@ -53,7 +53,7 @@ def hollows(depth: np.ndarray, seen: np.ndarray, radius: float) -> np.ndarray:  
     """
     import cv2
 
-    smaller = [max(1, side // _COARSER) for side in seen.shape[::-1]]
+    smaller = tuple(max(1, side // _COARSER) for side in seen.shape[::-1])
     coarse, cover = (cv2.resize(each, smaller, interpolation=cv2.INTER_AREA) for each in (depth, np.float32(seen)))
     hollow = np.zeros(seen.shape, np.float32)
     for span in (radius, 0.4 * radius):
