@@ -26,15 +26,15 @@ import torch
 from torch import Tensor
 
 from .config import TransformerConfig
-from .face.align import FaceCrop, crop_face
+from .face.align import FaceCrop
 from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
-from .face.picture import load_picture
 from .host import diffusers as diffusers_host
 from .host import diffusers_models
+from .identity.combine import combine_tokens
 from .identity.injection import check_strength
 from .identity.model import IdentityAdapter
+from .person import Person, load_face, load_vertices
 from .sampling import SOLVERS, OfficialNoise, Step, make_steps, sample
-from .shape.pointcloud import load_shape
 from .weights import check_float, load_adapter
 
 OFFLOAD = ("none", "model", "sequential")
@@ -80,15 +80,11 @@ class Settings:
 class Inputs(NamedTuple):
     """Where the person and the model come from.
 
-    model: release folder. image: picture file, or np.uint8 [H,W,3] RGB. shape: file with FLAME vertices, or
-    float [V,3] in metres. points: five points [5,2] in pixels of the picture (None: the centre square).
-    topology, face_encoder: paths, when they are not inside the release folder.
+    model: release folder. topology, face_encoder: paths, when they are not inside the release folder.
     """
 
     model: str | os.PathLike
-    image: str | os.PathLike | np.ndarray
-    shape: str | os.PathLike | Tensor
-    points: np.ndarray | None = None
+    person: Person
     topology: str | os.PathLike | None = None
     face_encoder: str | os.PathLike | None = None
 
@@ -138,9 +134,11 @@ class Run:
 def make_latents(run: Run) -> Tensor:
     """The video's latents [1, T, 16, h, w] in float32, scaled as the transformer has them."""
     adapter = load_adapter(run.folder, run.inputs.topology, run.dtype)
-    crop = _load_crop(run)
+    face = load_face(run.inputs.person)
     run.progress("picture", 1, 1)
-    tokens = _encode_identity(run, adapter, crop)
+    vertices, face = load_vertices(run.inputs.person, face, adapter.config.vertex_counts[0])
+    run.progress("3D face", 1, 1)
+    tokens = _encode_identity(run, adapter, face, vertices)
     run.progress("identity", 1, 1)
     prompts = _encode_prompts(run)
     run.progress("prompt", 1, 1)
@@ -148,7 +146,7 @@ def make_latents(run: Run) -> Tensor:
     sizes = diffusers_host.transformer_sizes(transformer)
     _check_text(sizes, prompts)
     draws = torch.Generator().manual_seed(run.settings.seed)
-    conditions = Conditions(prompts, _encode_picture(run, sizes, crop, draws))
+    conditions = Conditions(prompts, _encode_picture(run, sizes, face, draws))
     run.progress("image latent", 1, 1)
     adapter.layers.to(run.device)
     injector = adapter.injector(tokens, run.settings.strength)
@@ -195,20 +193,15 @@ def find_face_encoder(folder: str | os.PathLike) -> Path:
     return files[0]
 
 
-def _load_crop(run: Run) -> FaceCrop:
-    image = run.inputs.image
-    return crop_face(image if isinstance(image, np.ndarray) else load_picture(image), run.inputs.points)
-
-
-def _encode_identity(run: Run, adapter: IdentityAdapter, crop: FaceCrop) -> Tensor:  # -> [1, Nid, Cid]
-    vertices = run.inputs.shape
-    if not torch.is_tensor(vertices):
-        vertices = load_shape(vertices, adapter.config.vertex_counts[0])
+def _encode_identity(
+    run: Run, adapter: IdentityAdapter, face: FaceCrop, vertices: Tensor
+) -> Tensor:  # [V, 3] -> [1, Nid, Cid]
     weights = run.inputs.face_encoder or find_face_encoder(run.folder)
     # In float32 whatever the dtype: it runs once, and half precision costs likeness.
-    features = load_face_encoder(weights, torch.float32).to(run.device).encode(crop.pixels())
+    encoder = load_face_encoder(weights, torch.float32).to(run.device)
     adapter.encoder.to(run.device, torch.float32)
-    return _checked(adapter.encode(features, vertices), "The identity branch")
+    views = [adapter.encode(encoder.encode(view.pixels()), vertices) for view in (face, *face.others)]
+    return _checked(combine_tokens(views, run.inputs.person.references), "The identity branch")
 
 
 def _encode_prompts(run: Run) -> Tensor:  # -> [2, text, C], or [1, text, C] without guidance

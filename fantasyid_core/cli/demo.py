@@ -12,7 +12,6 @@ from pathlib import Path
 
 from .generate import add_sampling_arguments, check_output, make_video
 
-EYES_NOSE_MOUTH = ((203.6, 100.6), (246.6, 103.0), (225.0, 126.0), (205.0, 141.0), (243.0, 142.0))
 PROMPT = "An astronaut smiles into the camera."
 NOTICE = (
     "The network is untrained (small, random weights): the video shows that the path works, not what FantasyID "
@@ -30,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_output(Path(arguments.out))
     picture = portrait()
     from ..host.diffusers_models import hush_libraries
+    from ..person import Person
     from ..pipeline import Inputs
     from ..shape.head import synthetic_head
     from ..shape.pointcloud import save_shape
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         shape = Path(folder) / "head.ply"
         vertices, faces = synthetic_head(3)
         save_shape(vertices, shape, faces)
-        make_video(Inputs(model, picture, shape, EYES_NOSE_MOUTH), arguments, arguments.prompt)
+        make_video(Inputs(model, Person(picture, shape)), arguments, arguments.prompt)
     print(NOTICE)
     return 0
 

@@ -1,4 +1,4 @@
-"""Makes a video of the person in a picture: one photo, one 3D face and a sentence.
+"""Makes a video of the person in a photo, from the photo and a sentence.
 
 Size and length are the model's own (49 frames of 720x480 for the release), so there is no option for them.
 """
@@ -10,24 +10,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from .person import add_person_arguments, person_of
+
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     needed = parser.add_argument_group("inputs and output")
     needed.add_argument("--model", required=True, metavar="DIR", help="FantasyID release folder")
-    needed.add_argument("--image", required=True, help="picture of the person (JPEG, PNG, WebP, TIFF)")
-    needed.add_argument("--shape", required=True, help="3D face with FLAME's 5023 vertices (.ply .obj .glb .npy)")
     needed.add_argument("--prompt", required=True, help="what happens in the video; long ones are cut at 226 tokens")
     needed.add_argument("--out", required=True, metavar="FILE.mp4", help="the video")
+    add_person_arguments(parser)
     add_sampling_arguments(parser)
     extra = parser.add_argument_group("where things are")
-    extra.add_argument(
-        "--points",
-        metavar='"x,y x,y x,y x,y x,y"',
-        help="left eye, right eye, nose, left and right corner of the mouth, as seen in the picture, in pixels; "
-        "without them the centre square is the face",
-    )
     extra.add_argument("--topology", metavar="FILE", help="transform.pkl, if it is not in the model folder")
     extra.add_argument("--face-encoder", metavar="FILE", help="EVA-CLIP, if it is not in DIR/face_encoder")
 
@@ -55,13 +50,9 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
 
 def run(arguments: argparse.Namespace) -> int:
     check_output(Path(arguments.out))
-    from ..face.align import parse_points
     from ..pipeline import Inputs
 
-    points = parse_points(arguments.points) if arguments.points else None
-    inputs = Inputs(
-        arguments.model, arguments.image, arguments.shape, points, arguments.topology, arguments.face_encoder
-    )
+    inputs = Inputs(arguments.model, person_of(arguments), arguments.topology, arguments.face_encoder)
     make_video(inputs, arguments, arguments.prompt)
     return 0
 

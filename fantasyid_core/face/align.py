@@ -13,7 +13,7 @@ import numpy as np
 
 from .framing import Framing, share_outside
 from .picture import FILL, check_size
-from .points import ORDER, check_points
+from .points import ORDER, check_inside, check_points
 from .points import parse_points as parse_points
 
 if TYPE_CHECKING:
@@ -157,14 +157,7 @@ def crop_face(image: np.ndarray, points: ArrayLike | None = None, size: int = 51
     points = check_points(points)
     height, width = image.shape[:2]
     check_size(width, height, "The picture")
-    outside = ((points < 0) | (points >= (width, height))).any(axis=1)
-    if outside.any():
-        first = int(outside.argmax())
-        raise ValueError(
-            f"Point {first + 1} of 5, ({points[first, 0]:g}, {points[first, 1]:g}), lies outside the "
-            f"picture: expected x in 0..{width - 1} and y in 0..{height - 1}. Give the points in pixels of "
-            "this picture."
-        )
+    check_inside(points, width, height)
     matrix = _fit(image, points, size, OFFICIAL)
     return FaceCrop(_warp_smoothly(image, matrix, size), matrix, points, image)
 

@@ -55,6 +55,7 @@ class DetectedFace:
     yaw: float | None = None
     pitch: float | None = None
     roll: float | None = None
+    detector: str = ""
 
     @property
     def centre(self) -> np.ndarray:
@@ -72,6 +73,7 @@ def detect_faces(
     detector: str = "auto",
     points: ArrayLike | None = None,
     max_side: int = MAX_SIDE,
+    folders=(),
 ) -> list[DetectedFace]:
     """All faces of a picture, surest first; an empty list when there is none.
 
@@ -127,7 +129,7 @@ def face_from_points(image: np.ndarray, points: ArrayLike) -> DetectedFace:
             f"{image.shape[0]} pixels. Give the points in pixels of this picture."
         )
     yaw, pitch, roll = head_pose(points)
-    return DetectedFace(box, points, 1.0, True, yaw, pitch, roll)
+    return DetectedFace(box, points, 1.0, True, yaw, pitch, roll, "none")
 
 
 def head_pose(points: ArrayLike) -> tuple[float, float, float]:
@@ -171,7 +173,7 @@ def _centre_face(image: np.ndarray) -> DetectedFace:
     side, middle = min(height, width), np.array([width, height]) / 2
     box = _clipped(middle - 0.5, side, image)
     points = (TEMPLATE + 0.5) * (side / TEMPLATE_SIZE) - 0.5 + middle - side / 2
-    return DetectedFace(box, points.astype(np.float32), 0.0, False)
+    return DetectedFace(box, points.astype(np.float32), 0.0, False, detector="none")
 
 
 def _cascade_faces(image: np.ndarray, max_side: int) -> list[DetectedFace]:
@@ -220,7 +222,7 @@ def _face_from_window(window, angle: float, shrink: float, image: np.ndarray, si
     side = side / shrink
     # The picture was turned counterclockwise by `angle` to set the face upright: turn it back.
     points = middle + _mean_points(side) @ _turn(np.deg2rad(angle)).T
-    return DetectedFace(_clipped(middle, side, image), points.astype(np.float32), score, False)
+    return DetectedFace(_clipped(middle, side, image), points.astype(np.float32), score, False, detector="cascade")
 
 
 def _mean_points(side: float) -> np.ndarray:

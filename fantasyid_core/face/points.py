@@ -94,3 +94,15 @@ def _flattened(values) -> list:
 
 def _shortened(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def check_inside(points: np.ndarray, width: int, height: int) -> None:
+    """Raises ValueError, naming the first of five points [5,2] that lies outside a picture of this size."""
+    outside = ((points < 0) | (points >= (width, height))).any(axis=1)
+    if outside.any():
+        first = int(outside.argmax())
+        raise ValueError(
+            f"Point {first + 1} of 5, ({points[first, 0]:g}, {points[first, 1]:g}), lies outside the "
+            f"picture: expected x in 0..{width - 1} and y in 0..{height - 1}. Give the points in pixels of "
+            "this picture."
+        )

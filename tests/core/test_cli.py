@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from fantasyid_core import pipeline
 from fantasyid_core.__main__ import main
+from fantasyid_core.face.align import Framing
 from fantasyid_core.shape import save_shape, synthetic_head
 from fantasyid_core.tiny import write_tiny_model
 from fantasyid_core.video import read_video
@@ -50,6 +51,7 @@ def generate(source, tmp_path):
             "out": tmp_path / "out" / "video.mp4",
             "steps": 1,
             "device": "cpu",
+            "detector": "none",  # the ramp shows no face
             **changes,
         }
         return main(["generate", *(part for key, value in options.items() for part in (f"--{key}", str(value)))])
@@ -85,10 +87,18 @@ def test_every_option_reaches_the_settings(source, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "generate", record)
     options = f"--model {source}/model --image i --shape s --out {tmp_path}/v.mp4 --seed 5 --steps 7 --cfg 2 "
     options += "--strength 0.5 --solver ddim --device cpu --dtype fp16 --offload sequential --tiling "
-    options += "--negative-prompt bad --topology t --face-encoder e --prompt good"
+    options += "--negative-prompt bad --topology t --face-encoder e --prompt good "
+    options += "--detector cascade --face left-to-right --number 2 --like l --padding 0.1 --hair-margin 0.2 "
+    options += "--neck-margin 0.3 --rotation 4 --models m --deca d --flame f --pose photographed "
+    options += "--references concatenate"
     assert main(["generate", *options.split()]) == 0
     inputs, settings = seen[0]
-    assert tuple(inputs) == (f"{source}/model", "i", "s", None, "t", "e")
+    person, request = inputs.person, inputs.person.request
+    assert tuple(inputs)[::2] == (f"{source}/model", "t") and inputs.face_encoder == "e"
+    assert (person.photos, person.shape, person.deca, person.flame, person.like) == (["i"], "s", "d", "f", "l")
+    assert (person.pose, person.references) == ("as photographed", "concatenate")
+    assert (request.detector, request.how, request.number, request.folders) == ("cascade", "left to right", 2, ("m",))
+    assert request.framing == Framing(0.1, 0.2, 0.3, 4.0) and request.points is None
     assert settings == pipeline.Settings(
         "good", "bad", 5, 7, 2.0, 0.5, "ddim", "cpu", torch.float16, "sequential", True
     )
@@ -144,12 +154,14 @@ def test_convert(source, tmp_path, capsys):
         ({"model": "{source}/model/text_encoder"}, "it looks like a T5 text encoder"),
         ({"image": "absent.png"}, "no picture at absent.png"),
         ({"image": "{source}/dot.png"}, "dot.png has 1 x 1 pixels: expected at least 64"),
-        ({"image": "{source}/notes.txt"}, "cannot be read as a picture"),
+        ({"image": "{source}/notes.txt"}, "notes.txt is a text file, not a picture"),
         ({"shape": "absent.ply"}, "no shape at absent.ply"),
         ({"shape": "{source}/short.ply"}, "expected 642 FLAME vertices, got 600"),
         ({"strength": "nan"}, "strength must be a finite number"),
         ({"cfg": "inf"}, "Guidance must be a finite number"),
         ({"steps": "0"}, "1 to 1000 sampling steps"),
+        ({"detector": "cascade"}, "no face found"),
+        ({"padding": "9"}, "padding"),
         ({"points": "1,2 3,4"}, "Expected 5 points"),
         ({"points": "50,60 90,60 70,90 55,120 85,1200"}, "Point 5 of 5"),
         ({"device": "toaster"}, "toaster"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,11 @@ from PIL import Image
 from fantasyid_core import pipeline
 from fantasyid_core.config import AdapterConfig, TransformerConfig
 from fantasyid_core.face.align import crop_face
+from fantasyid_core.face.photo import FaceRequest
 from fantasyid_core.face.picture import load_picture
 from fantasyid_core.host import diffusers as diffusers_host
 from fantasyid_core.host import diffusers_models
+from fantasyid_core.person import Person
 from fantasyid_core.pipeline import Inputs, Run, Settings, generate, make_latents, prompt_ids
 from fantasyid_core.shape import load_topology, save_shape, synthetic_head
 from fantasyid_core.tiny import write_tiny_model
@@ -28,11 +32,17 @@ def inputs(tmp_path_factory):
     picture = np.stack([rows * 2, columns, (rows + columns) % 256], axis=-1).astype(np.uint8)
     Image.fromarray(picture).save(folder / "face.png")
     save_shape(synthetic_head(3)[0], folder / "face.ply")
-    return Inputs(write_tiny_model(folder / "model"), folder / "face.png", folder / "face.ply")
+    # The picture shows no face: the centre square is one without being looked for.
+    person = Person(folder / "face.png", folder / "face.ply", FaceRequest("none"))
+    return Inputs(write_tiny_model(folder / "model"), person)
 
 
 def settings(**changes) -> Settings:
     return Settings(**{"prompt": PROMPT, "negative": NEGATIVE, "steps": 4, "seed": 7, "device": "cpu", **changes})
+
+
+def with_person(inputs: Inputs, **changes) -> Inputs:
+    return inputs._replace(person=replace(inputs.person, **changes))
 
 
 def relative(a, b) -> float:
@@ -62,7 +72,7 @@ def official_pipeline(folder, scheduler):
 def test_without_identity_it_is_the_official_pipeline(inputs, solver, scheduler, cfg):
     official = official_pipeline(inputs.model, scheduler)
     arguments = dict(
-        image=Image.fromarray(crop_face(load_picture(inputs.image)).crop),
+        image=Image.fromarray(crop_face(load_picture(inputs.person.photos)).crop),
         prompt=PROMPT,
         negative_prompt=NEGATIVE,
         num_frames=9,
@@ -92,10 +102,10 @@ def test_identity_changes_the_video_and_equal_runs_are_equal(inputs):
 def test_picture_and_shape_reach_the_video(inputs):
     base = make_latents(Run(inputs, settings(steps=1)))
     vertices, _ = synthetic_head(3)
-    deeper = make_latents(Run(inputs._replace(shape=vertices * torch.tensor([1, 1, 1.5])), settings(steps=1)))
+    deeper = make_latents(Run(with_person(inputs, shape=vertices * torch.tensor([1, 1, 1.5])), settings(steps=1)))
     assert relative(deeper, base) > 1e-6
-    picture = load_picture(inputs.image)[:, ::-1].copy()
-    assert relative(make_latents(Run(inputs._replace(image=picture), settings(steps=1))), base) > 1e-3
+    picture = load_picture(inputs.person.photos)[:, ::-1].copy()
+    assert relative(make_latents(Run(with_person(inputs, photos=picture), settings(steps=1))), base) > 1e-3
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -118,7 +128,7 @@ def test_an_interrupted_run_leaves_no_hooks(inputs, monkeypatch, error):
 def test_progress_names_every_stage(inputs):
     calls = []
     generate(inputs, settings(steps=2), lambda *call: calls.append(call))
-    stages = [("picture", 1, 1), ("identity", 1, 1), ("prompt", 1, 1), ("image latent", 1, 1)]
+    stages = [("picture", 1, 1), ("3D face", 1, 1), ("identity", 1, 1), ("prompt", 1, 1), ("image latent", 1, 1)]
     assert calls == [*stages, ("sampling", 1, 2), ("sampling", 2, 2), ("frames", 1, 1)]
 
 
@@ -180,7 +190,7 @@ def test_official_sample_with_the_real_identity_networks(shared, tmp_path):
     folder = write_tiny_model(
         tmp_path / "model", 0, None, AdapterConfig(injected_layers=2, dit_width=192), topology
     )
-    samples = Inputs(folder, shared / "samples" / "anne.jpg", shared / "samples" / "anne.ply")
+    samples = Inputs(folder, Person(shared / "samples" / "anne.jpg", shared / "samples" / "anne.ply"))
     frames = generate(samples, settings(steps=1))
     assert frames.shape == (9, 64, 96, 3) and frames.std() > 5
 

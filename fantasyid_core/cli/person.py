@@ -1,0 +1,78 @@
+"""The options that say who is meant: photos, which face in them, the 3D face. Shared by the commands."""
+
+from __future__ import annotations
+
+import argparse
+
+DETECTORS = ("auto", "insightface", "yunet", "retinaface", "cascade", "none")
+WAYS = {"largest": "largest", "central": "most central", "left-to-right": "left to right", "alike": "most alike"}
+POSES = {"neutral": "neutral", "photographed": "as photographed"}
+
+
+def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = True) -> None:
+    """Adds the options; `person_of` reads them. Without `with_shape` the 3D face is what the command makes."""
+    who = parser.add_argument_group("the person")
+    who.add_argument(
+        "--image", required=True, nargs="+", help="photo (JPEG, PNG, WebP, TIFF), or several of the same person"
+    )
+    if with_shape:
+        who.add_argument(
+            "--shape",
+            metavar="FILE",
+            help="3D face with FLAME's 5023 vertices (.ply .obj .glb .stl .npy .npz); without it DECA and FLAME make "
+            "it from the photo",
+        )
+        who.add_argument(
+            "--references", choices=("average", "concatenate"), default="average", help="how several photos are joined"
+        )
+    who.add_argument("--pose", choices=tuple(POSES), default="neutral", help="of a 3D face made from the photo")
+    _add_face_arguments(parser.add_argument_group("which face, and how it is cut out"))
+    files = parser.add_argument_group("files for the photo")
+    files.add_argument("--models", metavar="DIR", action="append", default=[], help="a folder like ComfyUI's models")
+    files.add_argument("--deca", metavar="FILE", help="deca_model.tar, if it is not in that folder")
+    files.add_argument("--flame", metavar="FILE", help="FLAME's generic_model.pkl, if it is not in that folder")
+
+
+def person_of(arguments: argparse.Namespace):
+    """The Person that the options describe. Raises ValueError for points that cannot be read."""
+    from ..face.align import Framing
+    from ..face.photo import FaceRequest, points_or_none
+    from ..person import Person
+
+    points = points_or_none(arguments.points)
+    request = FaceRequest(
+        detector="none" if points is not None and arguments.detector == "auto" else arguments.detector,
+        points=points,
+        how=WAYS[arguments.face],
+        number=arguments.number,
+        framing=Framing(arguments.padding, arguments.hair_margin, arguments.neck_margin, arguments.rotation),
+        folders=tuple(arguments.models),
+    )
+    return Person(
+        arguments.image,
+        getattr(arguments, "shape", None),
+        request,
+        deca=arguments.deca,
+        flame=arguments.flame,
+        pose=POSES[arguments.pose],
+        references=getattr(arguments, "references", "average"),
+        like=arguments.like,
+    )
+
+
+def _add_face_arguments(group) -> None:
+    group.add_argument("--detector", choices=DETECTORS, default="auto", help="none: the centre square")
+    group.add_argument(
+        "--points",
+        metavar='"x,y x,y x,y x,y x,y"',
+        default="",
+        help="instead of a detector: left eye, right eye, nose, left and right corner of the mouth, as seen in the "
+        "picture, in pixels",
+    )
+    group.add_argument("--face", choices=tuple(WAYS), default="largest", help="of several faces (default: %(default)s)")
+    group.add_argument("--number", type=int, default=0, help="place in that order, from 0 (default: %(default)s)")
+    group.add_argument("--like", metavar="FILE", help="picture of the person, for --face alike; needs ArcFace")
+    group.add_argument("--padding", type=float, default=0.0, help="more room on every side, share of the crop")
+    group.add_argument("--hair-margin", type=float, default=0.0, help="more room above")
+    group.add_argument("--neck-margin", type=float, default=0.0, help="more room below")
+    group.add_argument("--rotation", type=float, default=0.0, help="degrees clockwise")
