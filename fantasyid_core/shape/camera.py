@@ -80,8 +80,10 @@ def _averaged(picture: np.ndarray, samples: np.ndarray, factor: int) -> tuple[np
     """The part of the picture that holds the samples [2,224], averaged over factor x factor pixels, and where
     the samples lie in it."""
     limits = np.array(picture.shape[1::-1])
-    low = np.clip(np.floor(samples[:, 0]).astype(int) - 1, 0, limits)
-    high = np.clip(np.ceil(samples[:, -1]).astype(int) + 2, low, limits)
+    # With neighbours on every side: beyond the part it is black.
+    margin = max(factor, 1) + 1
+    low = np.clip(np.floor(samples[:, 0]).astype(int) - margin, 0, limits)
+    high = np.clip(np.ceil(samples[:, -1]).astype(int) + margin + 1, low, limits)
     part, samples = picture[low[1] : high[1], low[0] : high[0]], samples - low[:, None]
     if factor < 2 or not part.size:
         return part, samples
