@@ -14,9 +14,7 @@ from fantasyid_core.config import TransformerConfig
 SIZES = TransformerConfig.tiny(max_text_seq_length=16)
 CONFIG = {name: getattr(SIZES, name) for name in TransformerConfig.__dataclass_fields__}
 NOISE = torch.randn(1, *SIZES.latent_shape, generator=torch.Generator().manual_seed(0))
-CONDITIONING = [
-    [[torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(seed)), {}]] for seed in (1, 2)
-]
+CONDITIONING = [[[torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(seed)), {}]] for seed in (1, 2)]
 RANK, ALPHA = 4, 6.0
 NAMES = {  # diffusers' name -> the host's
     "transformer_blocks.0.attn1.to_q": "blocks.0.q",
