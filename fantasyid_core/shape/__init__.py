@@ -1,5 +1,6 @@
 """The 3D face: files, the mesh topology of the networks, and a head for tests.
 
+From a photo: `camera` (what DECA sees), `deca`, `flame`, `landmarks`, `reconstruct`. Files: `pointcloud`.
 Everything is imported on first use.
 """
 

@@ -70,7 +70,7 @@ def _tensor(
         shape = [1] * len(size)
         shape[axis] = count
         places += (np.arange(count, dtype=np.int64) * step).reshape(shape)
-    return storage[places]  # a place beyond the end is an IndexError
+    return np.asarray(storage[places])  # a place beyond the end is an IndexError
 
 
 ALLOWED_WITH_TENSORS: Mapping[tuple[str, str], Any] = MappingProxyType(

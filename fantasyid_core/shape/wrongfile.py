@@ -35,6 +35,8 @@ def what_instead(path: Path, own_mark: bytes = b"") -> str | None:
 
     `own_mark` is the name by which the expected file is known: with it the file is no other one.
     """
+    if _is_blank(path):
+        return "a file of zeros: its download was cut off"
     if _is_tar(path):
         return "a real tar archive: unpack it and take the file from inside"
     kind = content(path)
@@ -49,6 +51,12 @@ def what_instead(path: Path, own_mark: bytes = b"") -> str | None:
     if kind == "safetensors":
         return found or "a .safetensors file of another model"
     return f"a {kind}" if kind.endswith(("picture", "document")) else found
+
+
+def _is_blank(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(512)
+    return bool(head) and not any(head)
 
 
 def _is_tar(path: Path) -> bool:

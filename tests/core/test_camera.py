@@ -13,7 +13,8 @@ def draw_picture(height, width, seed=0):
 
 
 @pytest.mark.parametrize(
-    "middle, size", [((150.3, 121.9), 90.0), ((150, 120), 230.7), ((5.5, 280), 120), ((-200, -200), 50), ((150, 120), 4)]
+    "middle, size",
+    [((150.3, 121.9), 90.0), ((150, 120), 230.7), ((5.5, 280), 120), ((-200, -200), 50), ((150, 120), 4)],
 )
 def test_the_square_is_cut_out_as_deca_does_it(middle, size):
     """DECA: scikit-image's similarity from three corners of the square to those of 224 x 224, its warp."""
@@ -66,7 +67,8 @@ def test_the_whole_picture_is_stretched_as_the_release_does():
     view = whole_view(picture)
     assert torch.equal(view.pixels[0], expected)
     # The view's first pixel reaches from the picture's edge to 511 / 224 pixels further.
-    np.testing.assert_allclose(view.to_picture(np.array([[-0.5, -0.5], [223.5, 223.5]])), [[-0.5, -0.5], [510.5, 299.5]])
+    corners = view.to_picture(np.array([[-0.5, -0.5], [223.5, 223.5]]))
+    np.testing.assert_allclose(corners, [[-0.5, -0.5], [510.5, 299.5]])
 
 
 def test_the_camera_is_the_published_one():

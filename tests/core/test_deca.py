@@ -6,7 +6,6 @@ import re
 import tarfile
 import zipfile
 
-import numpy as np
 import pytest
 import torch
 from decafile import make_state, make_trunk, write_deca
@@ -14,7 +13,7 @@ from flamefile import _Call, make_content
 from torch import nn
 
 from fantasyid_core.shape import load_deca
-from fantasyid_core.shape.deca import PARAMETERS, Deca
+from fantasyid_core.shape.deca import PARAMETERS
 from fantasyid_core.shape.resnet import COUNTER, ResNet50, folded_state, published_shapes
 
 ORIGIN = r"https://deca\.is\.tue\.mpg\.de .*models/fantasyid/deca_model\.tar \(MPI"
@@ -46,13 +45,12 @@ def draw_pixels(batch=2, seed=0):
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 5e-6)])
 def test_the_trunk_is_torchvisions_resnet50(dtype, tolerance):
     trunk = make_trunk().to(dtype)
-    published = trunk.state_dict()
     own = ResNet50().to(dtype)
-    own.load_state_dict(folded_state(own, published))
-    pixels = draw_pixels().to(dtype)
+    own.load_state_dict(folded_state(own, trunk.state_dict()))
+    pixels = draw_pixels(1 if dtype == torch.float64 else 2).to(dtype)
     with torch.no_grad():
         features, expected = own(pixels), trunk(pixels)
-    assert features.shape == (2, 2048) and expected.std() > 0.1
+    assert features.shape == (len(pixels), 2048) and expected.std() > 0.1
     assert (features - expected).norm() <= tolerance * expected.norm()
 
 
@@ -76,7 +74,7 @@ def test_the_numbers_are_those_of_the_whole_network(deca, state):
 
 
 def test_a_batch_is_a_loop(deca):
-    pixels = draw_pixels(3)
+    pixels = draw_pixels(2)
     with torch.no_grad():
         together = deca(pixels)
         for name, value in together.items():
@@ -126,9 +124,9 @@ def test_both_formats_of_torch_are_read_and_the_file_is_let_go(zipped, state, de
 def test_counters_may_be_absent_and_other_dtypes_are_made(state, deca, tmp_path):
     bare = {name: value for name, value in state.items() if not name.endswith(COUNTER)}
     half = load_deca(write_deca(tmp_path / "deca_model.tar", bare), torch.bfloat16)
-    numbers = half(draw_pixels())["camera"]
+    numbers = half(draw_pixels(1))["camera"]
     assert numbers.dtype == torch.bfloat16
-    torch.testing.assert_close(numbers.float(), deca(draw_pixels())["camera"], rtol=0.05, atol=0.05)
+    torch.testing.assert_close(numbers.float(), deca(draw_pixels(1))["camera"], rtol=0.05, atol=0.05)
     with pytest.raises(ValueError, match=r"DECA's dtype, got torch\.int8"):
         load_deca(tmp_path / "deca_model.tar", torch.int8)
 
@@ -179,7 +177,8 @@ def test_each_wrong_file_has_its_sentence(tmp_path, path):
     assert "it is a web page" in refused(wrong)
     wrong.write_bytes(b"")
     assert "it is an empty file" in refused(wrong)
-    np.save(wrong.with_suffix(".npy"), np.zeros(3))
+    wrong.write_bytes(bytes(10_000))
+    assert "it is a file of zeros: its download was cut off" in refused(wrong)
     wrong.write_bytes(b"\xff\xd8\xff\xe0 JFIF")
     assert "it is a JPEG picture" in refused(wrong)
 
@@ -278,9 +277,3 @@ def test_wrong_weights_are_named(spoil, message, state, tmp_path):
 def test_wrong_pictures_are_named(deca, pixels, message):
     with pytest.raises(ValueError, match=message):
         deca(pixels)
-
-
-def test_what_needs_no_memory_is_built_without(monkeypatch):
-    with torch.device("meta"):
-        shapes = Deca().published_shapes()
-    assert shapes["layers.0.weight"] == (1024, 2048) and shapes["layers.2.weight"] == (236, 1024)

@@ -264,3 +264,22 @@ def test_an_npz_cannot_bring_a_pickle(tmp_path):
 def test_half_precision_is_refused(path):
     with pytest.raises(ValueError, match=r"float32 or torch\.float64 for FLAME, got torch\.float16"):
         load_flame(path, COUNT, torch.float16)
+
+
+def test_each_wrong_file_has_its_sentence(tmp_path):
+    path = tmp_path / "generic_model.pkl"
+
+    def reason():
+        with pytest.raises(ValueError, match=rf"generic_model\.pkl is not a usable FLAME model: .*{ORIGIN}") as caught:
+            load_flame(path)
+        return str(caught.value)
+
+    for zipped in (True, False):
+        torch.save({"E_flame": {"layers.0.bias": torch.zeros(2)}}, path, _use_new_zipfile_serialization=zipped)
+        assert "it is the encoder of DECA" in reason()
+    path.write_bytes(pickle.dumps({"vertices": [np.zeros((2, 3))], "down_transform": []}))
+    assert "it is the mesh topology of FantasyID" in reason()
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert "it is a Git LFS pointer" in reason()
+    path.write_text("<html>Sign in to FLAME</html>")
+    assert "it is a web page" in reason()

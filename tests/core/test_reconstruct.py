@@ -19,6 +19,11 @@ from fantasyid_core.shape.reconstruct import ESTIMATED, FAILED, RECUT
 from fantasyid_core.shape.recut import framing_of
 
 EYES = (36, 45)  # landmarks: the outer corners
+POSED = {
+    "shape": np.linspace(-1, 1, 100),
+    "expression": np.linspace(1, -1, 50),
+    "pose": (0.1, -0.2, 0.05, 0.3, 0.1, 0),
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +97,9 @@ def test_the_head_lies_on_the_face_wherever_it_is_in_the_picture(name, flame, em
 def test_every_vertex_is_projected_by_decas_formula(flame):
     """One vertex at a time: camera, view, picture, crop; from the published definitions."""
     camera, picture = (9.0, 0.004, -0.006), np.zeros((300, 480, 3), np.uint8)
-    answer = {"shape": np.linspace(-1, 1, 100), "expression": np.linspace(1, -1, 50), "pose": (0.1, -0.2, 0.05, 0.3, 0, 0)}
     face = crop_face(picture, np.array([[190, 120], [240, 110], [220, 150], [200, 180], [240, 175]]), 256)
-    result = reconstruct_face(face, Answering(camera=camera, **answer), flame, region="whole picture")
-    head = flame(*(torch.tensor(np.array([answer[name]])) for name in ("shape", "expression", "pose")))[0]
+    result = reconstruct_face(face, Answering(camera=camera, **POSED), flame, region="whole picture")
+    head = flame(*(torch.tensor(np.array([POSED[name]])) for name in ("shape", "expression", "pose")))[0]
     enlarged = np.sqrt(480 / 224 * 300 / 224 * np.linalg.det(face.matrix[:, :2]))
     for (x, y, z), place, depth in zip(head.tolist(), result.projected, result.depth, strict=True):
         in_view = 112 * (1 + camera[0] * (x + camera[1])), 112 * (1 - camera[0] * (y + camera[2]))
@@ -206,9 +210,6 @@ def test_a_centre_square_is_searched_for_the_face(flame, embedding, watching):
 # Pose
 
 
-POSED = {"shape": np.linspace(-1, 1, 100), "expression": np.linspace(1, -1, 50), "pose": (0.1, -0.2, 0.05, 0.3, 0.1, 0)}
-
-
 @pytest.mark.parametrize(
     "named, pose",
     [
@@ -242,6 +243,19 @@ def test_it_can_be_called_by_a_host_in_inference_mode(flame, embedding, watching
     with torch.inference_mode():
         result = reconstruct_face(scene.approximate(), watching, flame, embedding)
     assert result.face.exact_points and not result.shape.vertices.requires_grad
+
+
+def test_models_of_other_precisions_work_together(flame, embedding, tmp_path):
+    class Coarse(Answering):
+        def forward(self, pixels):
+            return {name: value.bfloat16() for name, value in super().forward(pixels).items()}
+
+    scene = Scene(flame, embedding)
+    exact = load_flame(write_npz(tmp_path / "flame.npz", make_content()), COUNT, torch.float64)
+    found = reconstruct_face(scene.approximate(), Coarse(), exact, embedding)
+    expected = reconstruct_face(scene.approximate(), Answering(), flame, embedding)
+    assert found.shape.vertices.dtype == torch.float32 and found.params["shape"].dtype == torch.float32
+    np.testing.assert_allclose(found.projected, expected.projected, atol=1e-3)
 
 
 # Approximate points are replaced
@@ -386,20 +400,27 @@ def full_models(shared, tmp_path_factory):
     return deca.eval(), flame, load_landmarks(shared / "assets" / "landmark_embedding.npy")
 
 
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-def test_photo_to_shape_takes_less_than_two_and_a_half_seconds(name, shared, full_models):
-    """With every model loaded, on whatever two cores are left: found, cut out, seen twice, made, drawn nothing."""
+def test_photo_to_shape_takes_less_than_two_and_a_half_seconds(name, shared, full_models, one_thread):
+    """Found, cut out, looked at twice, made; with every model loaded. Counted is what one core computes, so that
+    other work on the machine does not matter; two cores take less."""
     pytest.importorskip("skimage")
     from fantasyid_core.face import choose_face, detect_faces, load_picture
 
     picture = load_picture(shared / "samples" / f"{name}.jpg")
-    best = np.inf
+    spent = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         face = crop_detected(picture, choose_face(detect_faces(picture, "cascade")))
         result = reconstruct_face(face, *full_models)
-        best = min(best, time.perf_counter() - start)
-        if best <= 2.5:
-            break
+        spent.append(time.process_time() - start)
     assert result.shape.vertices.shape == (5023, 3) and result.landmarks.shape == (68, 2)
-    assert best <= 2.5, f"{best:.2f} s"
+    assert min(spent) <= 2.5, spent
