@@ -20,6 +20,7 @@ class FantasyIDExtension(ComfyExtension):
             loaders.LoadAdapter,
             loaders.LoadFaceEncoder,
             face.CropFace,
+            shape.ReconstructFace,
             shape.LoadShape,
             shape.SaveShape,
             identity.EncodeIdentity,

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from . import folders
+from .pictures import as_image, preview, say
 from .types import CATEGORY, FaceType
 
-CENTRE, POINTS = "centre square", "five points"
+DETECTORS = ("auto", "insightface", "yunet", "retinaface", "cascade", "none")
+WAYS = ("largest", "most central", "left to right", "most alike")
+
+
+def _share(name: str, low: float, tooltip: str) -> io.Float.Input:
+    return io.Float.Input(
+        name, default=0.0, min=low, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip
+    )
 
 
 class CropFace(io.ComfyNode):
@@ -16,37 +25,111 @@ class CropFace(io.ComfyNode):
             node_id="FantasyID_CropFace",
             display_name="FantasyID Crop Face",
             category=CATEGORY,
-            description="Cuts the face out of a photo, as a square of 512 x 512 pixels. The crop is also the first "
-            "picture of the video.",
+            description="Finds the face in a photo and cuts it out upright, as a square of 512 x 512 pixels. The crop "
+            "is also the first picture of the video.",
             inputs=[
                 io.Image.Input(
-                    "image", tooltip="A photo with one clearly visible face. Of several pictures the first is used."
+                    "image",
+                    tooltip="A photo, or a batch of photos of one person: those with the most different head poses "
+                    "are kept.",
                 ),
                 io.Combo.Input(
-                    "method",
-                    options=[CENTRE, POINTS],
-                    tooltip="centre square: the largest square in the middle, for photos that are already portraits. "
-                    "five points: turns and scales the face so that eyes, nose and mouth lie where the model "
-                    "expects them.",
+                    "detector",
+                    options=list(DETECTORS),
+                    tooltip="What looks for faces. auto: the best one whose files are there; cascade needs none. none: "
+                    "the five points below, or without them the largest square in the middle.",
+                ),
+                io.Combo.Input(
+                    "which_face",
+                    options=list(WAYS),
+                    tooltip="Which face is meant when there are several: the largest, the one nearest to the middle, "
+                    "by its number from left to right, or the one most like the person in the picture like.",
+                ),
+                io.Int.Input(
+                    "number",
+                    default=0,
+                    min=0,
+                    max=99,
+                    tooltip="0 takes the first face of that order, 1 the second. For left to right these are the "
+                    "numbers in the picture on this node.",
+                ),
+                io.Float.Input(
+                    "padding",
+                    default=0.0,
+                    min=-0.2,
+                    max=1.0,
+                    step=0.01,
+                    display_mode=io.NumberDisplay.slider,
+                    tooltip="More room around the face on every side, as a share of the crop. 0 is what the model was "
+                    "trained on.",
+                ),
+                _share("hair_margin", 0.0, "More room above the face, as a share of the crop. 0 is as trained."),
+                _share("neck_margin", 0.0, "More room below the face, as a share of the crop. 0 is as trained."),
+                io.Float.Input(
+                    "rotation",
+                    default=0.0,
+                    min=-180.0,
+                    max=180.0,
+                    step=1.0,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Turns the face in the crop, in degrees, clockwise. 0 is upright.",
                 ),
                 io.String.Input(
                     "points",
                     default="",
                     optional=True,
-                    tooltip="Only for five points: x,y in pixels of the eye on the left, the eye on the right, the "
-                    "tip of the nose, and the left and right corner of the mouth, as seen in the picture. "
+                    tooltip="Only for the detector none: x,y in pixels of the eye on the left, the eye on the right, "
+                    "the tip of the nose, and the left and right corner of the mouth, as seen in the picture. "
                     "For example: 230,260 330,258 281,320 240,372 322,370",
+                ),
+                io.Image.Input(
+                    "like",
+                    optional=True,
+                    tooltip="Only for most alike: a picture of the person who is meant. Needs an ArcFace model.",
+                ),
+                io.Int.Input(
+                    "references",
+                    default=6,
+                    min=1,
+                    max=64,
+                    optional=True,
+                    advanced=True,
+                    tooltip="How many photos of a batch are kept at most. 6 is what the paper trains with.",
                 ),
             ],
             outputs=[
-                FaceType.Output(display_name="face", tooltip="For Encode Identity and Video Conditioning."),
+                FaceType.Output(
+                    display_name="face", tooltip="For Encode Identity, Reconstruct Face and Video Conditioning."
+                ),
                 io.Image.Output(display_name="crop", tooltip="What the model sees of the photo."),
+                io.Image.Output(display_name="numbered", tooltip="The photo with the found faces numbered."),
             ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, image, method: str, points: str = "") -> io.NodeOutput:
-        from ..fantasyid_core.face import crop_face, parse_points, picture_from_image
+    def execute(
+        cls,
+        image,
+        detector: str,
+        which_face: str,
+        number: int,
+        padding: float,
+        hair_margin: float = 0.0,
+        neck_margin: float = 0.0,
+        rotation: float = 0.0,
+        points: str = "",
+        like=None,
+        references: int = 6,
+    ) -> io.NodeOutput:
+        from ..fantasyid_core.face.photo import FaceRequest, Framing, describe_face, find_face, pictures, points_or_none
 
-        face = crop_face(picture_from_image(image), parse_points(points) if method == POINTS else None)
-        return io.NodeOutput(face, face.image())
+        framing = Framing(padding, hair_margin, neck_margin, rotation)
+        points = points_or_none(points)
+        request = FaceRequest(detector, points, which_face, number, framing, references, folders=folders.models_dirs())
+        found = find_face(pictures(image), request, like if like is None else pictures(like)[0])
+        say(cls, describe_face(found.face))
+        numbered = as_image(found.numbered)
+        return io.NodeOutput(found.face, found.face.image(), numbered, ui=preview(cls, numbered))

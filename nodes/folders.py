@@ -12,7 +12,10 @@ MODELS = "fantasyid"
 CLIP_VISION = "clip_vision"
 WEIGHTS = {".safetensors", ".sft", ".bin", ".pt"}
 CONVERTED_TRANSFORMER, CONVERTED_ADAPTER = "*_dit_*.safetensors", "*_adapter_*.safetensors"
-SHAPES = (".ply", ".obj", ".glb", ".npy", ".npz")
+SHAPES = (".ply", ".obj", ".glb", ".stl", ".npy", ".npz")
+AUTO = "auto"
+SHARED_MODELS = ("insightface", "facedetection")  # registered by packs that use the same face detectors
+FACE_MODELS = {"deca": {".tar", ".pt", ".pth"}, "flame": {".pkl", ".npz"}}
 SHAPE_FOLDERS = ("", "3d")  # of the input folder; the host uploads 3D files into the second one
 
 
@@ -26,6 +29,57 @@ def register() -> None:
 def model_roots() -> list[str]:
     """The folders that are registered for FantasyID; also searched for the mesh topology."""
     return folder_paths.get_folder_paths(MODELS)
+
+
+def models_dirs() -> tuple[str, ...]:
+    """The host's models folder and those that hold registered folders, for files found by their name."""
+    known = folder_paths.folder_names_and_paths
+    roots = (root for name in (MODELS, *SHARED_MODELS) if name in known for root in known[name][0])
+    return tuple(dict.fromkeys([folder_paths.models_dir, *(str(Path(root).parent) for root in roots)]))
+
+
+def topology_folders() -> list[str]:
+    """Folders that may hold the mesh topology: the registered ones, and the release folders in them."""
+    releases = (str(path) for root in model_roots() for path in _entries(Path(root)) if path.is_dir())
+    return [*model_roots(), *releases]
+
+
+def list_face_models(key: str) -> list[str]:
+    """auto, and the files that may be DECA ("deca") or FLAME ("flame") in the folders for FantasyID."""
+    found = {
+        _relative(path, root)
+        for root in model_roots()
+        for path in Path(root).rglob("*")
+        if path.suffix.lower() in FACE_MODELS[key] and key in path.as_posix().lower() + _flame_mark(path)
+    }
+    return [AUTO, *sorted(found)]
+
+
+def find_face_model(name: str, key: str) -> Path | None:
+    """The file `name` of `list_face_models`, for auto the one that is found by its name, or None."""
+    from ..fantasyid_core.modelfiles import find_model_file
+
+    if name != AUTO:
+        return _find(name, model_roots(), key.upper())
+    others = (_find(other, model_roots(), key.upper()) for other in list_face_models(key)[1:])
+    return find_model_file(key, models_dirs()) or next(others, None)
+
+
+def face_models_problem(deca: str | None, flame: str | None) -> str | bool:
+    """True when both files are there, else what to tell the user."""
+    from ..fantasyid_core.modelfiles import missing_file
+
+    for name, key in ((deca, "deca"), (flame, "flame")):
+        answer = problem(lambda name, key=key: find_face_model(name, key) or None, name)
+        if answer is not True:
+            return answer or missing_file(key)
+    return True
+
+
+def face_models_fingerprint(deca: str, flame: str) -> str:
+    """Changes when one of the two files changes on disk."""
+    paths = (find_face_model(deca, "deca"), find_face_model(flame, "flame"))
+    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path])
 
 
 def list_models() -> list[str]:
@@ -140,6 +194,10 @@ def _find(name: str, roots: list[str], what: str) -> Path:
         f"Expected the {what} {name!r} in {' or '.join(roots)}, but it is not there. "
         "Put the file there, press R in ComfyUI to refresh, and choose it."
     )
+
+
+def _flame_mark(path: Path) -> str:
+    return "flame" if path.stem.lower().startswith("generic_model") else ""  # FLAME 2020 has no name of its own
 
 
 def _relative(path: Path, root: str | Path) -> str:

@@ -6,6 +6,8 @@ from comfy_api.latest import io
 
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, Identity, IdentityType, ShapeType
 
+AVERAGE, CONCATENATE = "average", "concatenate"
+
 
 class EncodeIdentity(io.ComfyNode):
     @classmethod
@@ -19,16 +21,24 @@ class EncodeIdentity(io.ComfyNode):
                 AdapterType.Input("adapter", tooltip="From Load Model or Load Adapter."),
                 FaceEncoderType.Input("encoder", tooltip="From Load Face Encoder."),
                 FaceType.Input("face", tooltip="How the person looks: from Crop Face."),
-                ShapeType.Input("shape", tooltip="The person's 3D face: from Load Shape."),
+                ShapeType.Input("shape", tooltip="The person's 3D face: from Reconstruct Face or Load Shape."),
+                io.Combo.Input(
+                    "references",
+                    options=[AVERAGE, CONCATENATE],
+                    optional=True,
+                    advanced=True,
+                    tooltip="Only for several photos of the person. average: their common features, at the cost of one "
+                    "photo. concatenate: the video model looks at every photo; a little slower for each one.",
+                ),
             ],
             outputs=[IdentityType.Output(display_name="identity", tooltip="For Apply Identity.")],
         )
 
     @classmethod
-    def execute(cls, adapter, encoder, face, shape) -> io.NodeOutput:
+    def execute(cls, adapter, encoder, face, shape, references: str = AVERAGE) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.run import adapter_fingerprint, encode_identity
 
-        tokens = encode_identity(adapter, encoder, face, shape)
+        tokens = encode_identity(adapter, encoder, face, shape, references)
         thumbnail = face.crop[::4, ::4].copy()
         return io.NodeOutput(Identity(tokens, adapter_fingerprint(adapter), thumbnail, shape.name))
 

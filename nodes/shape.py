@@ -5,9 +5,105 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import folders
-from .types import CATEGORY, ShapeType
+from .pictures import as_image, preview, say
+from .types import CATEGORY, FaceType, ShapeType
 
 SAVED_AS = (".ply", ".obj", ".glb", ".npy")
+NEUTRAL, PHOTOGRAPHED = "neutral", "as photographed"
+LANDMARKS, WHOLE = "landmarks", "whole picture"
+
+
+class ReconstructFace(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_ReconstructFace",
+            display_name="FantasyID Reconstruct Face",
+            category=CATEGORY,
+            description="Makes the 3D face of the person in the photo, with DECA and FLAME from your own files.",
+            inputs=[
+                FaceType.Input("face", tooltip="From Crop Face."),
+                io.Combo.Input(
+                    "deca",
+                    options=folders.list_face_models("deca"),
+                    tooltip="deca_model.tar in models/fantasyid. auto takes the one that is found.",
+                ),
+                io.Combo.Input(
+                    "flame",
+                    options=folders.list_face_models("flame"),
+                    tooltip="FLAME 2020's generic_model.pkl, or FLAME 2023, in models/fantasyid. auto takes the one "
+                    "that is found.",
+                ),
+                io.Combo.Input(
+                    "pose",
+                    options=[NEUTRAL, PHOTOGRAPHED],
+                    tooltip="neutral: the face at rest, looking ahead, as the paper has it. as photographed: with the "
+                    "expression and the turn of the photo, as the official code has it.",
+                ),
+                io.Combo.Input(
+                    "region",
+                    options=[LANDMARKS, WHOLE],
+                    optional=True,
+                    advanced=True,
+                    tooltip="What DECA sees: the square around the face's landmarks, as it was trained, or the whole "
+                    "picture, as the official code does it.",
+                ),
+                io.Boolean.Input(
+                    "keep_jaw",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Only as photographed: keep the mouth as open as in the photo.",
+                ),
+                io.Boolean.Input(
+                    "keep_turn",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Only as photographed: keep head and neck turned as in the photo.",
+                ),
+            ],
+            outputs=[
+                ShapeType.Output(display_name="shape", tooltip="For Encode Identity and Save Shape."),
+                FaceType.Output(
+                    display_name="face",
+                    tooltip="The same face; cut out again by the landmarks when its points were only estimated.",
+                ),
+                io.Image.Output(display_name="overlay", tooltip="The 3D face drawn over the crop, with 68 landmarks."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, deca=None, flame=None):
+        return folders.face_models_problem(deca, flame)
+
+    @classmethod
+    def fingerprint_inputs(cls, deca, flame, **_):
+        return folders.face_models_fingerprint(deca, flame)
+
+    @classmethod
+    def execute(
+        cls,
+        face,
+        deca: str,
+        flame: str,
+        pose: str,
+        region: str = LANDMARKS,
+        keep_jaw: bool = True,
+        keep_turn: bool = True,
+    ) -> io.NodeOutput:
+        from ..fantasyid_core.shape.facemodels import load_face_models
+        from ..fantasyid_core.shape.present import describe_reconstruction, draw_reconstruction
+        from ..fantasyid_core.shape.reconstruct import reconstruct_face
+
+        paths = (folders.find_face_model(name, key) for name, key in ((deca, "deca"), (flame, "flame")))
+        models = load_face_models(*paths, folders=folders.models_dirs())
+        result = reconstruct_face(face, *models, region, pose, keep_jaw, keep_turn)
+        overlay = as_image([draw_reconstruction(result)])
+        say(cls, describe_reconstruction(result))
+        return io.NodeOutput(result.shape, result.face, overlay, ui=preview(cls, overlay))
 
 
 class LoadShape(io.ComfyNode):
@@ -22,10 +118,11 @@ class LoadShape(io.ComfyNode):
                 io.Combo.Input(
                     "shape",
                     options=folders.list_shapes(),
-                    tooltip="A .ply, .obj, .glb, .npy or .npz file in ComfyUI's input folder (or its folder 3d).",
+                    tooltip="A .ply, .obj, .glb, .stl, .npy or .npz file in ComfyUI's input folder (or its folder 3d).",
                 )
             ],
             outputs=[ShapeType.Output(display_name="shape", tooltip="For Encode Identity.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -38,9 +135,12 @@ class LoadShape(io.ComfyNode):
 
     @classmethod
     def execute(cls, shape: str) -> io.NodeOutput:
-        from ..fantasyid_core.shape import read_shape
+        from ..fantasyid_core.shape.facemodels import read_checked_shape
+        from ..fantasyid_core.shape.present import describe_shape, draw_shape
 
-        return io.NodeOutput(read_shape(folders.find_shape(shape)))
+        face = read_checked_shape(folders.find_shape(shape), folders.topology_folders())
+        say(cls, describe_shape(face))
+        return io.NodeOutput(face, ui=preview(cls, as_image([draw_shape(face)])))
 
 
 class SaveShape(io.ComfyNode):
@@ -66,13 +166,17 @@ class SaveShape(io.ComfyNode):
                 ),
             ],
             outputs=[ShapeType.Output(display_name="shape", tooltip="The same 3D face, unchanged.")],
+            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, shape, filename_prefix: str, format: str) -> io.NodeOutput:
         from ..fantasyid_core.shape import save_shape
+        from ..fantasyid_core.shape.present import describe_shape, draw_shape
 
         path, shown = folders.next_output(filename_prefix, format)
         save_shape(shape.vertices, path, shape.faces)
-        return io.NodeOutput(shape, ui={"fantasyid_files": [shown]})
+        say(cls, [f"{shown['subfolder']}/{shown['filename']}".lstrip("/"), *describe_shape(shape)])
+        picture = preview(cls, as_image([draw_shape(shape)]))
+        return io.NodeOutput(shape, ui={"fantasyid_files": [shown], **picture.as_dict()})

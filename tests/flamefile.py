@@ -16,22 +16,24 @@ TREE = np.array([[2**32 - 1, 0, 1, 1, 1], [0, 1, 2, 3, 4]], dtype=np.uint32)
 GLOBAL, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)
 
 
-def make_content(seed=0):
-    """What a FLAME file holds, in plain arrays, for a head of 162 vertices that is nobody."""
+def make_content(seed=0, vertices=None, faces=None):
+    """What a FLAME file holds, in plain arrays, for a head that is nobody: 162 vertices unless they are given."""
     draw = np.random.default_rng(seed)
-    vertices, faces = synthetic_head(2)
-    weights = draw.random((COUNT, 5)) * (draw.random((COUNT, 5)) < 0.5)
+    if vertices is None:
+        vertices, faces = (each.numpy() for each in synthetic_head(2))
+    count = len(vertices)
+    weights = draw.random((count, 5)) * (draw.random((count, 5)) < 0.5)
     weights[:, GLOBAL] += 0.1
     weights[:8] = np.eye(5)[JAW]  # these follow the jaw alone
-    regressor = draw.random((5, COUNT)) * (draw.random((5, COUNT)) < 0.1) + 1e-3
+    regressor = draw.random((5, count)) * (draw.random((5, count)) < 0.1) + 1e-3
     return {
-        "v_template": vertices.double().numpy(),
-        "shapedirs": draw.normal(size=(COUNT, 3, 400)) * 0.001,
-        "posedirs": draw.normal(size=(COUNT, 3, 36)) * 0.001,
+        "v_template": np.asarray(vertices, np.float64),
+        "shapedirs": draw.normal(size=(count, 3, 400)) * 0.001,
+        "posedirs": draw.normal(size=(count, 3, 36)) * 0.001,
         "J_regressor": regressor / regressor.sum(axis=1, keepdims=True),
         "kintree_table": TREE.copy(),
         "weights": weights / weights.sum(axis=1, keepdims=True),
-        "f": faces.numpy().astype(np.uint32),
+        "f": faces.astype(np.uint32),
         "bs_type": "lrotmin",
         "bs_style": "lbs",
     }

@@ -15,6 +15,7 @@ import torch
 from comfy_process import ROOT, NodeError
 from safetensors.torch import save_file
 
+WORKFLOWS = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 IDS = sorted(path.stem for path in (ROOT / "web" / "docs").glob("FantasyID_*.md"))
 
 
@@ -35,8 +36,11 @@ def loaded(small_host_models, execute):
     model, adapter = execute("LoadModel", model="FantasyID", dtype="default (file's own)")
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32")
     (shape,) = execute("LoadShape", shape="face.ply")
-    face, _ = execute("CropFace", image=picture(), method="centre square")
+    face, _, _ = execute("CropFace", image=picture(), **CENTRE)
     return {"model": model, "adapter": adapter, "encoder": encoder, "face": face, "shape": shape}
+
+
+CENTRE = {"detector": "none", "which_face": "largest", "number": 0, "padding": 0.0}
 
 
 def picture(height=96, width=80, channels=3, count=1):
@@ -95,7 +99,7 @@ def test_the_browser_is_offered_the_workflow_and_nothing_else(host, monkeypatch,
             return offered, await template.json(content_type=None)
 
     offered, template = asyncio.run(ask())
-    assert offered == {"fantasyid": ["photo_to_video"]}
+    assert {name: sorted(each) for name, each in offered.items()} == {"fantasyid": WORKFLOWS}
     assert len(template["nodes"]) == 20
 
 
@@ -141,32 +145,31 @@ def test_a_shape_that_changed_on_disk_is_read_again(host, pack, shared, small_fi
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_pictures_of_every_kind_give_a_crop(execute, channels):
-    face, crop = execute("CropFace", image=picture(channels=channels), method="centre square")
+    face, crop, numbered = execute("CropFace", image=picture(channels=channels), **CENTRE)
     assert crop.shape == (1, 512, 512, 3) and 0 <= crop.min() <= crop.max() <= 1
-    assert torch.equal(face.image(), crop)
+    assert torch.equal(face.image(), crop) and numbered.shape == (1, 96, 80, 3)
 
 
 def test_five_points_turn_the_face_upright(execute):
     points = "150,190 300,190 225,270 165,340 285,340"
-    face, _ = execute("CropFace", image=picture(480, 450), method="five points", points=points)
+    face, _, _ = execute("CropFace", image=picture(480, 450), points=points, **CENTRE)
     assert face.points.tolist() == [[150, 190], [300, 190], [225, 270], [165, 340], [285, 340]]
 
 
 @pytest.mark.parametrize(
-    ("image", "method", "points", "message"),
+    ("image", "points", "message"),
     [
-        (torch.full((1, 96, 80, 3), torch.nan), "centre square", "", "NaN or infinite"),
-        (picture(1, 1), "centre square", "", "1 x 1|1x1"),
-        (picture(channels=2), "centre square", "", "1, 3 or 4 channels"),
-        (picture() * 255, "centre square", "", "expected floats in 0..1"),
-        (picture(), "five points", "", "Expected 5 points, that is 10 numbers, got 0"),
-        (picture(), "five points", "1,2 3,4", "got 4 numbers"),
-        (picture(), "five points", "15,19 30,19 22,27 16,34 85,34", "outside the picture"),
+        (torch.full((1, 96, 80, 3), torch.nan), "", "NaN or infinite"),
+        (picture(1, 1), "", "1 x 1|1x1"),
+        (picture(channels=2), "", "1, 3 or 4 channels"),
+        (picture() * 255, "", "expected floats in 0..1"),
+        (picture(), "1,2 3,4", "got 4 numbers"),
+        (picture(), "15,19 30,19 22,27 16,34 85,34", "outside the picture"),
     ],
 )
-def test_pictures_and_points_that_cannot_work_get_a_sentence(execute, image, method, points, message):
+def test_pictures_and_points_that_cannot_work_get_a_sentence(execute, image, points, message):
     with pytest.raises(ValueError, match=message):
-        execute("CropFace", image=image, method=method, points=points)
+        execute("CropFace", image=image, points=points, **CENTRE)
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb", ".npy"])
@@ -308,7 +311,7 @@ def test_stock_nodes_of_the_wrong_kind_are_named(small_host_models, host):
         "4": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
         "5": {
             "class_type": "FantasyID_CropFace",
-            "inputs": {"image": ["4", 0], "method": "centre square", "points": ""},
+            "inputs": {"image": ["4", 0], **CENTRE},
         },
         "6": {
             "class_type": "FantasyID_VideoConditioning",

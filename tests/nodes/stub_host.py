@@ -36,7 +36,9 @@ class IoType:
 class Io(ModuleType):
     """comfy_api.latest.io"""
 
-    ComfyNode = type("ComfyNode", (), {})
+    ComfyNode = type("ComfyNode", (), {"hidden": None})
+    Hidden = SimpleNamespace(unique_id="UNIQUE_ID")
+    NumberDisplay = SimpleNamespace(slider="slider")
     Schema = type("Schema", (SimpleNamespace,), {})
     Custom = IoType
     NodeOutput = staticmethod(lambda *result, ui=None: SimpleNamespace(result=result, ui=ui))
@@ -84,6 +86,7 @@ def imported_pack(base: Path):
     io = Io("io")
     latest = ModuleType("comfy_api.latest")
     latest.io, latest.ComfyExtension = io, type("ComfyExtension", (), {})
+    latest.ui = ModuleType("ui")
     stubs = {"comfy_api": ModuleType("comfy_api"), "comfy_api.latest": latest, "folder_paths": stub_folder_paths(base)}
     hidden = {name: sys.modules.get(name) for name in stubs}
     sys.modules.update(stubs)

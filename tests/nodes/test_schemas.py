@@ -14,10 +14,18 @@ NODES = {
     "FantasyID_LoadModel": (["model", "dtype"], ["MODEL", "FANTASYID_ADAPTER"]),
     "FantasyID_LoadAdapter": (["adapter", "dtype"], ["FANTASYID_ADAPTER"]),
     "FantasyID_LoadFaceEncoder": (["encoder", "dtype"], ["FANTASYID_FACE_ENCODER"]),
-    "FantasyID_CropFace": (["image", "method", "points"], ["FANTASYID_FACE", "IMAGE"]),
+    "FantasyID_CropFace": (
+        ["image", "detector", "which_face", "number", "padding", "hair_margin", "neck_margin", "rotation", "points",
+         "like", "references"],
+        ["FANTASYID_FACE", "IMAGE", "IMAGE"],
+    ),
+    "FantasyID_ReconstructFace": (
+        ["face", "deca", "flame", "pose", "region", "keep_jaw", "keep_turn"],
+        ["FANTASYID_SHAPE", "FANTASYID_FACE", "IMAGE"],
+    ),
     "FantasyID_LoadShape": (["shape"], ["FANTASYID_SHAPE"]),
     "FantasyID_SaveShape": (["shape", "filename_prefix", "format"], ["FANTASYID_SHAPE"]),
-    "FantasyID_EncodeIdentity": (["adapter", "encoder", "face", "shape"], ["FANTASYID_IDENTITY"]),
+    "FantasyID_EncodeIdentity": (["adapter", "encoder", "face", "shape", "references"], ["FANTASYID_IDENTITY"]),
     "FantasyID_ApplyIdentity": (
         ["model", "adapter", "identity", "strength", "start_percent", "end_percent"],
         ["MODEL"],

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...config import TransformerConfig
+from ...identity.combine import combine_tokens
 from ...identity.fingerprint import adapter_fingerprint as adapter_fingerprint  # still imported from here
 from .attachment import encoder_patcher
 from .corrections import check_latent, native_sizes
@@ -61,21 +62,27 @@ def host_face_encoder(encoder: FaceEncoder) -> HostedFaceEncoder:
 
 
 def encode_identity(
-    adapter: IdentityAdapter, encoder: HostedFaceEncoder, face: FaceCrop, shape: FaceShape
+    adapter: IdentityAdapter,
+    encoder: HostedFaceEncoder,
+    face: FaceCrop,
+    shape: FaceShape,
+    references: str = "average",
 ) -> Tensor:
-    """Identity tokens float32 [1, Nid, Cid] of one face and its 3D shape, on the host's intermediate device.
+    """Identity tokens float32 [1, Nid, Cid] of a person and the 3D shape, on the host's intermediate device.
 
+    A face with further views is encoded view by view; `references` says how `combine_tokens` joins them.
     Raises ValueError when encoder or shape do not belong to the adapter, or the result is not finite.
     """
     import comfy.model_management
 
     _check_shape(adapter, shape)
-    feats = encoder.encode(face)
-    _check_feats(adapter, feats)
+    feats = [encoder.encode(view) for view in (face, *face.others)]
+    _check_feats(adapter, feats[0])
     patcher = encoder_patcher(adapter)
     comfy.model_management.load_models_gpu([patcher], force_full_load=True)
     device = patcher.load_device
-    tokens = patcher.model(feats.to(device), shape.vertices[None].to(device, torch.float32))
+    vertices = shape.vertices[None].to(device, torch.float32)
+    tokens = combine_tokens([patcher.model(view.to(device), vertices) for view in feats], references)
     if not tokens.isfinite().all():
         raise ValueError(
             "Expected finite identity tokens, got NaN or infinite values: the adapter's weights or the face encoder's "

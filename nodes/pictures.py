@@ -1,0 +1,32 @@
+"""What a node shows on itself: pictures, and a few lines of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import ui
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+
+
+def as_image(pictures: Sequence[np.ndarray]):
+    """Pictures np.uint8 [H,W,3] of one size as the host's IMAGE, float32 [B,H,W,3] in 0..1."""
+    import torch
+
+    return torch.stack([torch.tensor(picture) for picture in pictures]).float() / 255
+
+
+def preview(cls, image):
+    """The host's preview of an IMAGE, on the node that makes it."""
+    return ui.PreviewImage(image, cls=cls)
+
+
+def say(cls, lines: Iterable[str]) -> None:
+    """Shows lines of text on the node that is being run."""
+    from ..fantasyid_core.host.comfy.notes import show_text
+
+    if cls.hidden is not None and cls.hidden.unique_id:
+        show_text("\n".join(line for line in lines if line), cls.hidden.unique_id)

@@ -1,0 +1,192 @@
+"""From a photo to the 3D face in the real ComfyUI, with the samples' photos and seeded files for DECA and FLAME."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from comfy_process import ROOT, NodeError
+from decafile import make_state, write_deca
+from flamefile import make_content, write_python2
+from workflow_form import WITHOUT_EFFECT, api_form
+
+from fantasyid_core.shape import load_shape, load_topology
+
+CROP = {"detector": "cascade", "which_face": "largest", "number": 0, "padding": 0.0}
+RECONSTRUCT = {"deca": "auto", "flame": "auto", "pose": "neutral"}
+
+
+@pytest.fixture(scope="module")
+def face_files(host, pack, shared, tmp_path_factory):
+    """deca_model.tar, generic_model.pkl and landmark_embedding.npy in models/fantasyid; photos in the input folder."""
+    models = host.models_dir / "fantasyid"
+    models.mkdir(parents=True, exist_ok=True)
+    topology = load_topology(shared / "assets" / "transform.pkl")
+    template = topology.template.double().numpy()
+    middle = (template.min(axis=0) + template.max(axis=0)) / 2  # the mesh of a whole body: the head is high above 0
+    content = make_content(vertices=template - middle, faces=topology.faces.numpy())
+    written = [
+        write_python2(models / "generic_model.pkl", content),
+        write_deca(models / "deca_model.tar", make_state(influence=0.01)),
+        models / "landmark_embedding.npy",
+        models / "transform.pkl",
+    ]
+    for path in written[2:]:
+        shutil.copyfile(shared / "assets" / path.name, path)
+    for name in ("anne", "imp", "taylor"):
+        shutil.copyfile(shared / "samples" / f"{name}.jpg", host.input_dir / f"{name}.jpg")
+    yield
+    for path in written:
+        path.unlink()
+
+
+def graph(photo: str, reconstruct=None) -> dict:
+    """Photo -> CropFace -> ReconstructFace -> SaveShape, in API form."""
+    return {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
+        "crop": {"class_type": "FantasyID_CropFace", "inputs": {"image": ["photo", 0], **CROP}},
+        "make": {
+            "class_type": "FantasyID_ReconstructFace",
+            "inputs": {"face": ["crop", 0], **RECONSTRUCT, **(reconstruct or {})},
+        },
+        "save": {
+            "class_type": "FantasyID_SaveShape",
+            "inputs": {"shape": ["make", 0], "filename_prefix": "made/head", "format": ".ply"},
+        },
+    }
+
+
+def shown(host, output: dict) -> np.ndarray:
+    from PIL import Image
+
+    (saved,) = output["images"]
+    assert saved["type"] == "temp"
+    import folder_paths
+
+    with Image.open(f"{folder_paths.get_temp_directory()}/{saved['subfolder']}/{saved['filename']}") as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def test_a_photo_becomes_a_saved_3d_face_and_every_node_shows_what_it_did(host, face_files):
+    outputs = host.run(graph("anne.jpg"))
+    assert shown(host, outputs["crop"]).shape == (904, 864, 3)
+    assert shown(host, outputs["make"]).shape == (512, 1024, 3)
+    assert shown(host, outputs["save"]).shape == (512, 1024, 3)
+    saved = outputs["save"]["fantasyid_files"][0]
+    vertices = load_shape(host.output_dir / saved["subfolder"] / saved["filename"])
+    assert vertices.shape == (5023, 3) and 0.2 < float(np.ptp(vertices[:, 1].numpy())) < 0.4
+
+
+def test_photos_and_files_make_a_difference(host, face_files):
+    def vertices(photo, **changes):
+        saved = host.run(graph(photo, reconstruct=changes))["save"]["fantasyid_files"][0]
+        return load_shape(host.output_dir / saved["subfolder"] / saved["filename"])
+
+    anne = vertices("anne.jpg")
+    assert torch.equal(anne, vertices("anne.jpg"))
+    assert not torch.equal(anne, vertices("taylor.jpg"))
+    assert not torch.equal(anne, vertices("anne.jpg", region="whole picture"))
+    assert not torch.equal(anne, vertices("anne.jpg", pose="as photographed"))
+
+
+def test_the_text_on_the_node_says_what_is_worth_knowing(host, face_files, monkeypatch):
+    from server import PromptServer
+
+    said = {}
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    host.run(graph("anne.jpg"))
+    assert "points are estimated from the face's box" in said["crop"]
+    assert "5023 vertices" in said["make"] and "cut out again" in said["make"]
+    assert "made/head" in said["save"]
+
+
+def test_several_photos_of_a_person_are_one_identity(host, face_files, small_host_models):
+    def execute(name, **inputs):
+        with torch.inference_mode():
+            return host.node_classes[f"FantasyID_{name}"].execute(**inputs).result
+
+    photos = [host.node_classes["LoadImage"]().load_image(f"{name}.jpg")[0] for name in ("anne", "taylor")]
+    (batch,) = host.node_classes["ImageBatch"]().batch(*photos)
+    face, crop, numbered = execute("CropFace", image=batch, **CROP)
+    assert len(face.others) == 1 and crop.shape == (1, 512, 512, 3) and len(numbered) == 2
+    shape, refined, _ = execute("ReconstructFace", face=face, **RECONSTRUCT)
+    assert len(refined.others) == 1
+    _, adapter = execute("LoadModel", model="FantasyID", dtype="fp32")
+    (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32")
+    parts = {"adapter": adapter, "encoder": encoder, "shape": shape}
+    (both,) = execute("EncodeIdentity", face=refined, references="concatenate", **parts)
+    (mean,) = execute("EncodeIdentity", face=refined, **parts)
+    views = replace(refined, others=()), *refined.others
+    single = [execute("EncodeIdentity", face=view, **parts)[0].tokens for view in views]
+    assert torch.allclose(both.tokens, torch.cat(single, dim=1), atol=1e-6)
+    assert torch.allclose(mean.tokens, sum(single) / 2, atol=1e-6)
+
+
+def test_a_picture_without_a_face_says_what_to_do(host, face_files):
+    prompt = graph("anne.jpg")
+    grey = {"width": 256, "height": 256, "batch_size": 1, "color": 0x808080}
+    prompt["photo"] = {"class_type": "EmptyImage", "inputs": grey}
+    with pytest.raises(NodeError, match="FantasyID_CropFace: .*no face found.*detector none"):
+        host.run(prompt)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("deca_model.tar", "https://deca.is.tue.mpg.de.*deca_model.tar"),
+        ("generic_model.pkl", "https://flame.is.tue.mpg.de.*generic_model.pkl"),
+    ],
+)
+def test_a_missing_file_is_named_before_anything_runs(host, face_files, name, message):
+    path = host.models_dir / "fantasyid" / name
+    path.rename(path.with_suffix(".away"))
+    try:
+        with pytest.raises(NodeError, match=message):
+            host.run(graph("anne.jpg"))
+    finally:
+        path.with_suffix(".away").rename(path)
+
+
+def test_a_chosen_file_is_taken_instead(host, face_files):
+    other = host.models_dir / "fantasyid" / "mine" / "deca_other.tar"
+    other.parent.mkdir()
+    write_deca(other, make_state(numbers={"shape": [2.0] + [0.0] * 99}))
+    try:
+        options = host.object_info("FantasyID_ReconstructFace")["input"]["required"]["deca"][1]["options"]
+        assert options == ["auto", "deca_model.tar", "mine/deca_other.tar"]
+        outputs = [
+            host.run(graph("anne.jpg", reconstruct={"deca": name}))["save"]["fantasyid_files"][0]["filename"]
+            for name in ("auto", "mine/deca_other.tar")
+        ]
+        one, two = (load_shape(host.output_dir / "made" / name) for name in outputs)
+        assert not torch.allclose(one, two)
+    finally:
+        shutil.rmtree(other.parent)
+
+
+def test_a_shape_in_another_order_is_refused(host, face_files, shared):
+    vertices = load_shape(shared / "samples" / "anne.ply").numpy()
+    np.save(host.input_dir / "reversed.npy", vertices[::-1])
+    prompt = {
+        "1": {"class_type": "FantasyID_LoadShape", "inputs": {"shape": "reversed.npy"}},
+        "2": {"class_type": "FantasyID_SaveShape",
+              "inputs": {"shape": ["1", 0], "filename_prefix": "x", "format": ".ply"}},
+    }  # fmt: skip
+    with pytest.raises(NodeError, match="FantasyID_LoadShape: .*order"):
+        host.run(prompt)
+
+
+def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, shared):
+    workflow = json.loads((ROOT / "workflows" / "one_photo_to_video.json").read_text(encoding="utf-8"))
+    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
+    prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
+    prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
+    prompt["9"]["inputs"]["detector"] = "cascade"
+    prompt["16"]["inputs"]["steps"] = 1
+    outputs = host.run(prompt)
+    assert (host.output_dir / outputs["19"]["images"][0]["subfolder"] / outputs["19"]["images"][0]["filename"]).exists()
+    assert shown(host, outputs["7"]).shape == (512, 1024, 3)
