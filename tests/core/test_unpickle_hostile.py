@@ -120,6 +120,7 @@ def test_the_pickles_are_really_hostile(tmp_path):
 
 BOMBS = {
     "a remembered object far away": b"\x80\x02Nr" + struct.pack("<I", 2**31) + b".",
+    "one further than there are": b"\x80\x02Nr" + struct.pack("<I", 5000) + b".",
     "the same in text": b"Np2147483648\n.",
     "a long text in it": b"Np" + b"9" * 200 + b"\n.",
     "negative": b"Np-5\n.",

@@ -83,6 +83,7 @@ def test_the_forgery_of_nothing_is_a_tensor():
         {"stride": (2**62, 2**62)},
         {"size": (2**40, 4)},
         {"size": (2**20, 2**20), "stride": (0, 0)},
+        {"size": (100, 100), "stride": (0, 0)},
         {"size": (-3, 4)},
         {"size": (3.0, 4)},
         {"size": "ab"},
