@@ -1,4 +1,4 @@
-"""The command line: `python -m fantasyid_core generate | inspect | convert | doctor | download | demo`.
+"""The command line: `python -m fantasyid_core generate | reconstruct | inspect | convert | doctor | ...`.
 
 Exit codes: 0 done, 1 inspect or doctor found something required missing or unusable, 2 an error that is
 explained, 130 interrupted.
@@ -11,10 +11,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from .cli import convert, demo, doctor, download, generate, inspect
+from .cli import convert, demo, doctor, download, generate, inspect, reconstruct
 
 COMMANDS = {
     "generate": generate,
+    "reconstruct": reconstruct,
     "inspect": inspect,
     "convert": convert,
     "doctor": doctor,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .face.align import FaceCrop
     from .shape.reconstruct import Reconstruction
+    from .shape.topology import Topology
 
 POSES = ("neutral", "as photographed")
 REFERENCES = ("average", "concatenate")
@@ -60,19 +61,19 @@ def load_face(person: Person) -> FaceCrop:
     return face
 
 
-def load_vertices(person: Person, face: FaceCrop, vertex_count: int) -> tuple[Tensor, FaceCrop]:
+def load_vertices(person: Person, face: FaceCrop, topology: Topology) -> tuple[Tensor, FaceCrop]:
     """Vertices float32 [V,3] of the person, and the face, cut out anew when the 3D face told its points better.
 
-    Raises what `load_shape`, `load_face_models` and `reconstruct_face` raise.
+    Raises what `read_shape`, `load_face_models` and `reconstruct_face` raise.
     """
     import torch
 
-    from .shape.pointcloud import load_shape
+    from .shape.facemodels import read_shape_of
 
     if torch.is_tensor(person.shape):
         return person.shape, face
     if person.shape is not None:
-        return load_shape(person.shape, vertex_count), face
+        return read_shape_of(topology, person.shape).vertices, face
     result = reconstruct(person, face)
     return result.shape.vertices, result.face
 

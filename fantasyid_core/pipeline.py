@@ -136,7 +136,7 @@ def make_latents(run: Run) -> Tensor:
     adapter = load_adapter(run.folder, run.inputs.topology, run.dtype)
     face = load_face(run.inputs.person)
     run.progress("picture", 1, 1)
-    vertices, face = load_vertices(run.inputs.person, face, adapter.config.vertex_counts[0])
+    vertices, face = load_vertices(run.inputs.person, face, adapter.topology)
     run.progress("3D face", 1, 1)
     tokens = _encode_identity(run, adapter, face, vertices)
     run.progress("identity", 1, 1)

@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..person import load_face, reconstruct
-    from ..shape.pointcloud import check_suffix, save_shape
+    from ..shape.pointcloud import save_shape
 
-    check_suffix(arguments.out)
+    _check_output(Path(arguments.out))
     person = person_of(arguments)
     result = reconstruct(person, load_face(person))
     save_shape(result.shape.vertices, arguments.out, result.shape.faces)
@@ -26,6 +26,14 @@ def run(arguments: argparse.Namespace) -> int:
         _save_picture(result, Path(arguments.picture))
     print(f"{len(result.shape.vertices)} vertices: {arguments.out}")
     return 0
+
+
+def _check_output(path: Path) -> None:
+    """An error before the work rather than after it."""
+    from ..shape.meshfile import WRITABLE
+
+    if path.suffix.lower() not in WRITABLE:
+        raise ValueError(f"Expected an output file that ends in {', '.join(WRITABLE)}, got {path}. Change the ending.")
 
 
 def _save_picture(result, path: Path) -> None:

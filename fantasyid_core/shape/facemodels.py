@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .deca import Deca
     from .flame import FlameModel
     from .landmarks import LandmarkEmbedding
+    from .topology import Topology
 
 
 class FaceModels(NamedTuple):
@@ -56,6 +57,11 @@ def read_checked_shape(path: str | os.PathLike, folders: Iterable[str | os.PathL
         topology = load_topology(search_folders=tuple(folders))
     except FileNotFoundError:  # the models need it, reading a head does not
         return read_shape(path)
+    return read_shape_of(topology, path)
+
+
+def read_shape_of(topology: Topology, path: str | os.PathLike) -> FaceShape:
+    """`read_shape` of a head with this topology: number and order of the vertices are checked."""
     return read_shape(path, len(topology.template), topology.faces.numpy(), topology.template.numpy())
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...config import TransformerConfig
 from ...identity.combine import combine_tokens
+from ...shape.order import check_order
 from ...identity.fingerprint import adapter_fingerprint as adapter_fingerprint  # still imported from here
 from .attachment import encoder_patcher
 from .corrections import check_latent, native_sizes
@@ -163,6 +164,7 @@ def _check_shape(adapter: IdentityAdapter, shape: FaceShape) -> None:
         )
     if not shape.vertices.isfinite().all():
         raise ValueError("Expected finite vertices, got NaN or infinite ones. Make the 3D face again.")
+    check_order(shape.vertices.cpu().numpy(), adapter.topology.template.numpy(), name="The 3D face")
 
 
 def _check_feats(adapter: IdentityAdapter, feats: Tensor) -> None:
