@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from textwrap import fill
 
@@ -35,16 +36,10 @@ OPTIONAL = (
     ("facexlib", "facexlib", "face detector retinaface"),
     ("insightface", "insightface", "face detector insightface"),
     ("onnxruntime", "onnxruntime", "face detector insightface, and likeness (ArcFace)"),
+    ("onnx", "onnx", "face detector insightface"),
     ("cv2", "opencv-python-headless", "aligning faces"),
     ("huggingface_hub", "huggingface_hub", "downloading from Hugging Face"),
 )
-# What a face detector needs: the key of its model file, and modules.
-DETECTOR_NEEDS = {
-    "insightface": ("insightface_detector", ("insightface", "onnxruntime")),
-    "yunet": ("yunet", ("kornia",)),
-    "retinaface": ("retinaface", ("facexlib",)),
-    "cascade": (None, ("skimage",)),
-}
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
@@ -163,7 +158,7 @@ def diagnose(folders: Iterable[str | os.PathLike] = ()) -> Diagnosis:
         folders=searched,
         files=tuple(files),
         packages=tuple((name, _package_version(module, name), purpose) for module, name, purpose in OPTIONAL),
-        detectors=_detectors(given, files),
+        detectors=_detectors(files),
         notes=tuple(notes),
     )
 
@@ -185,21 +180,20 @@ def _file_reports(given: tuple[Path, ...], searched: tuple[Path, ...]) -> list[F
     ]
 
 
-def _detectors(given: tuple[Path, ...], files: list[FileReport]) -> dict[str, tuple[str, ...]]:
+def _detectors(files: list[FileReport]) -> dict[str, tuple[str, ...]]:
     try:
-        from .face.detect import available_detectors
+        detect, networkfile = (import_module(f".face.{name}", __package__) for name in ("detect", "networkfile"))
     except ImportError as error:  # a Python without the requirements; what else is here can still be said
-        return dict.fromkeys(DETECTOR_NEEDS, (f"the requirements: run install.py ({error})",))
+        return {"all": (f"the requirements: run install.py ({error})",)}
     states = {report.row.key: report.state for report in files}
-    works = available_detectors(given)
     lacks = {}
-    for name in (*works, *(name for name in DETECTOR_NEEDS if name not in works)):
-        key, modules = DETECTOR_NEEDS.get(name, (None, ()))
-        packages = [pip for module, pip, _ in OPTIONAL if module in modules and not _package_version(module, pip)]
-        needs = [f"pip install {pip}" for pip in packages]
-        if states.get(key, FOUND) != FOUND:
-            needs.append(f"{'a usable' if states[key] == UNUSABLE else 'the'} model file {key}")
-        lacks[name] = tuple(needs) or (() if name in works else ("something that is not known here",))
+    for name in (*detect.NETWORKS, "cascade"):
+        network = import_module(detect.NETWORKS[name], detect.__package__) if name in detect.NETWORKS else None
+        packages = networkfile.missing_packages(network.PACKAGES if network else tuple(detect.CASCADE_PACKAGES))
+        needs = [f"pip install {detect.CASCADE_PACKAGES.get(package, package)}" for package in packages]
+        if network and states[network.KEY] != FOUND:
+            needs.append(f"{'a usable' if states[network.KEY] == UNUSABLE else 'the'} model file {network.KEY}")
+        lacks[name] = tuple(needs)
     return lacks
 
 

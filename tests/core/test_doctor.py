@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from fantasyid_core import diagnosis
 from fantasyid_core.__main__ import main
-from fantasyid_core.face import detect
+from fantasyid_core.face import detect, networkfile
 from fantasyid_core.modelfiles import MODEL_FILES, model_file
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 873404\n"
@@ -47,9 +47,8 @@ def models(tmp_path):
 
 
 @pytest.fixture
-def doctor(capsys, monkeypatch):
-    """doctor(folder, ...) -> exit code and what was printed; scikit-image's detector works, no other does."""
-    monkeypatch.setattr(detect, "available_detectors", lambda folders=(): ("cascade",), raising=False)
+def doctor(capsys):
+    """doctor(folder, ...) -> exit code and what was printed."""
 
     def run(*folders, options=()):
         given = [word for folder in folders for word in ("--models", str(folder))]
@@ -147,19 +146,19 @@ def test_the_text_fits_a_terminal_unless_a_word_does_not(doctor, models):
 
 
 def test_detectors_that_do_not_work_say_what_they_need(doctor, models, monkeypatch):
-    monkeypatch.setattr(detect, "available_detectors", lambda folders=(): ("yunet", "cascade"), raising=False)
-    monkeypatch.setattr(diagnosis, "_package_version", lambda module, name: None if module == "facexlib" else "1.0")
+    absent = {"facexlib", "onnx"}
+    monkeypatch.setattr(networkfile, "missing_packages", lambda names: [name for name in names if name in absent])
     put(models, {"facedetection/yunet_final.pth": torch_file("model0.conv1.weight")})
     row = model_file("yunet")
     text = doctor(models)[1]
     lines = {
         line.split()[1]: " ".join(line.split()) for line in text.splitlines() if line[:7] in ("  works", "  needs")
     }
-    assert list(lines) == ["yunet", "cascade", "insightface", "retinaface"]
+    assert list(lines) == ["insightface", "yunet", "retinaface", "cascade"], "best first"
     assert lines["cascade"] == "works cascade"
     assert lines["yunet"] == "needs yunet a usable model file yunet", f"it has not the {row.official[0].size} bytes"
     assert lines["retinaface"] == "needs retinaface pip install facexlib, the model file retinaface"
-    assert lines["insightface"] == "needs insightface the model file insightface_detector"
+    assert lines["insightface"] == "needs insightface pip install onnx, the model file insightface_detector"
 
 
 def torch_file(*names: str) -> bytes:
@@ -170,13 +169,15 @@ def torch_file(*names: str) -> bytes:
     return file.getvalue()
 
 
-def test_the_real_detectors_are_asked(models, capsys):
-    if not hasattr(detect, "available_detectors"):
-        pytest.skip("the detectors cannot be asked")
-    pytest.importorskip("skimage")
-    assert main(["doctor", "--models", str(models)]) == 0
-    works = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  works")]
-    assert works == ["cascade"], "no model file of another detector is there"
+@pytest.mark.parametrize("absent", [(), ("kornia",), ("skimage", "onnx")])
+def test_the_detectors_that_work_are_those_that_detection_takes(doctor, models, monkeypatch, absent):
+    monkeypatch.setattr(diagnosis, "file_problems", lambda row, path: [])
+    for module in (networkfile, detect):
+        monkeypatch.setattr(module, "missing_packages", lambda names: [name for name in names if name in absent])
+    put(models, {"facedetection/yunet_final.pth": b"", "insightface/models/buffalo_l/det_10g.onnx": b""})
+    works = [line.split()[1] for line in doctor(models)[1].splitlines() if line.startswith("  works")]
+    assert works == list(detect.available_detectors([models]))
+    assert set(works) < {"insightface", "yunet", "cascade"} if absent else len(works) == 3
 
 
 def test_the_report_for_programs_says_the_same(doctor, models):
@@ -189,7 +190,7 @@ def test_the_report_for_programs_says_the_same(doctor, models):
     assert files["vae"]["state"] == "found" and files["vae"]["path"] == str(models / "vae/cogvideox_vae.safetensors")
     assert files["yunet"]["state"] == "unusable" and "LFS" in files["yunet"]["problems"][0]
     assert files["deca"]["state"] == "missing" and files["deca"]["command"] is None and files["deca"]["without"]
-    assert report["detectors"]["cascade"] == {"works": True, "needs": []}
+    assert report["detectors"]["yunet"]["works"] is False and report["detectors"]["yunet"]["needs"]
     assert "PyTorch" in report["machine"] and set(report["packages"]) >= {"kornia", "insightface", "facexlib"}
 
 
@@ -226,7 +227,7 @@ def test_the_graphics_card_or_its_absence_is_said(monkeypatch):
 def test_a_python_without_the_requirements_still_gets_its_report(doctor, models, monkeypatch):
     monkeypatch.setitem(sys.modules, "fantasyid_core.face.detect", None)
     code, text = doctor(models)
-    assert code == 0 and "needs     cascade" in text and "run install.py" in text
+    assert code == 0 and "needs     all " in text and "run install.py" in text
 
 
 def test_nothing_is_written(doctor, models):
