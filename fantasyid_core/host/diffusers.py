@@ -101,6 +101,8 @@ def attach(transformer, *injectors: Injector) -> Attachment:
 def _hook(parts: list[tuple[Injector, int]]):
     def add_identities(_module, _inputs, output):
         hidden, text = output  # [B, N, D], [B, text, D]
+        if len(parts) == 1:
+            return parts[0][0].add(parts[0][1], hidden), text
         return hidden + sum(injector(layer, hidden) for injector, layer in parts), text
 
     return add_identities

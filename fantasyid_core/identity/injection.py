@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import AdapterConfig
+from .folded import Person, Share, add_people, load_fixed, match_batch
 
 
 class LayerInjection(nn.Module):
@@ -43,15 +44,18 @@ class LayerInjection(nn.Module):
 
     def attend(self, kv: tuple[Tensor, Tensor], hidden: Tensor) -> Tensor:  # [B, N, D] -> [B, N, D]
         q = rearrange(self.to_q(self.hidden_norm(hidden)), "b n (h d) -> b h n d", h=self.heads)
-        k, v = (_match_batch(x, q.shape[0]) for x in kv)
+        k, v = (match_batch(x, q.shape[0]) for x in kv)
         attended = F.scaled_dot_product_attention(q, k, v)
         return self.to_out(rearrange(attended, "b h n d -> b n (h d)"))
 
 
 class Injector:
-    """K and V of all injected layers for one set of identity tokens, ready for the denoising loop.
+    """All injected layers for one set of identity tokens, ready for the denoising loop.
 
-    `injector(layer, hidden)` -> what is added after the block that belongs to `layer`.
+    `injector(layer, hidden)` -> what is added after the block that belongs to `layer`; `injector.add(layer,
+    hidden)` -> the hidden states with it. K and V are computed once; only the cheaper of the forms in `folded` is
+    kept, the layers themselves are not. Where gradients are recorded for tokens or layers, the layers are used as
+    they are. Layers of weight 0 are not prepared.
     """
 
     def __init__(
@@ -61,22 +65,31 @@ class Injector:
         strength: float = 1.0,
         layer_weights: Sequence[float] | None = None,
         interval: int | None = None,
+        budget: int | None = None,  # bytes of activations, see `add_people`
     ):
-        self.layers = layers
         self.interval = interval
+        self.budget = budget
         self.weights = [strength * weight for weight in check_layer_weights(layer_weights, len(layers))]
         check_strength(strength)
-        self.kv = [layer.project(tokens) for layer in layers]
+        self._width = layers[0].to_q.in_features
+        self._layers = [
+            _prepare(layer, tokens) if weight else None for layer, weight in zip(layers, self.weights, strict=True)
+        ]
 
     def __len__(self) -> int:
-        return len(self.layers)
+        return len(self._layers)
 
     def __call__(self, layer: int, hidden: Tensor) -> Tensor:
-        """Index of the injected layer and [B, N, D] -> [B, N, D]; zeros without work at weight 0."""
+        """Index of the injected layer and [B, N, D] -> what is added, [B, N, D]; zeros without work at weight 0."""
         if self.weights[layer] == 0:
             return torch.zeros_like(hidden)
-        delta = self.layers[layer].attend(self.kv[layer], hidden)
-        return delta if self.weights[layer] == 1 else delta * self.weights[layer]
+        return self._layers[layer].add(None, hidden, [Share(self.weights[layer])])
+
+    def add(self, layer: int, hidden: Tensor) -> Tensor:
+        """Index of the injected layer and [B, N, D] -> the hidden states with the identity, [B, N, D]."""
+        if self.weights[layer] == 0:
+            return hidden
+        return add_people(self._layers[layer], hidden, [Share(self.weights[layer])], self.budget)
 
     def layer_of_block(self, block_count: int) -> dict[int, int]:
         """Block index -> injected layer, for a transformer of `block_count` blocks.
@@ -84,11 +97,30 @@ class Injector:
         Official rule: block i is injected when i % interval == 0. Raises ValueError when the adapter
         and the transformer do not belong together.
         """
-        return layers_by_block(len(self.layers), self.interval, block_count)
+        return layers_by_block(len(self), self.interval, block_count)
 
     def check_width(self, width: int) -> None:
         """Raises ValueError unless the adapter was made for a transformer of this width."""
-        check_dit_width(self.layers[0].to_q.weight.shape[1], width)
+        check_dit_width(self._width, width)
+
+
+def _prepare(layer: LayerInjection, tokens: Tensor):
+    weight = layer.to_kv.weight
+    if torch.is_grad_enabled() and (tokens.requires_grad or weight.requires_grad):
+        return _Unfolded(layer, tokens)
+    return load_fixed(layer, [Person(tokens)], weight.dtype)
+
+
+class _Unfolded:
+    """A layer as it is, for training: gradients reach its weights and the tokens."""
+
+    def __init__(self, layer: LayerInjection, tokens: Tensor):
+        self.layer, self.kv = layer, layer.project(tokens)
+        self.floats_per_token = 3 * layer.to_q.out_features
+
+    def add(self, onto: Tensor | None, hidden: Tensor, shares: Sequence[Share]) -> Tensor:
+        delta = self.layer.attend(self.kv, hidden) * shares[0].weight
+        return delta if onto is None else onto + delta
 
 
 def check_dit_width(expected: int, actual: int) -> None:
@@ -130,12 +162,3 @@ def check_layer_weights(weights: Sequence[float] | None, count: int) -> list[flo
     if not all(map(math.isfinite, weights)):
         raise ValueError(f"Layer weights must be finite numbers, got {weights}.")
     return weights
-
-
-def _match_batch(x: Tensor, batch: int) -> Tensor:  # [b, ...] -> [B, ...]
-    # Guidance stacks whole copies of the batch, so the identities repeat as a block.
-    if x.shape[0] == batch:
-        return x
-    if batch % x.shape[0]:
-        raise ValueError(f"{x.shape[0]} identities cannot be spread over a batch of {batch} videos.")
-    return x.expand(batch, *x.shape[1:]) if x.shape[0] == 1 else x.repeat(batch // x.shape[0], 1, 1, 1)
