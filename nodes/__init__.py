@@ -1,11 +1,11 @@
-"""The nodes of the pack, in the order of a workflow: loaders, face, shape, identity, video.
+"""The nodes of the pack, in the order of a workflow: loaders, face, shape, identity, video, score.
 
 A node is a schema plus one call into the core. The core is imported when a node runs, never before.
 """
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import face, folders, identity, loaders, shape, video
+from . import face, folders, identity, identityfile, loaders, score, shape, video
 
 
 class FantasyIDExtension(ComfyExtension):
@@ -19,14 +19,19 @@ class FantasyIDExtension(ComfyExtension):
             loaders.LoadModel,
             loaders.LoadAdapter,
             loaders.LoadFaceEncoder,
+            loaders.LoadLoRA,
             face.CropFace,
             shape.ReconstructFace,
             shape.LoadShape,
             shape.SaveShape,
             identity.EncodeIdentity,
+            identityfile.SaveIdentity,
+            identityfile.LoadIdentity,
+            identityfile.MixIdentities,
             identity.ApplyIdentity,
             video.EncodePrompt,
             video.VideoConditioning,
             video.Sampler,
             video.DecodeVideo,
+            score.ScoreIdentity,
         ]

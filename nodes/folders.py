@@ -10,6 +10,8 @@ import folder_paths
 
 MODELS = "fantasyid"
 CLIP_VISION = "clip_vision"
+LORAS = "loras"
+IDENTITY_FORMAT = "fantasyid_identity"  # in the files that fantasyid_core.identity.identityfile writes
 WEIGHTS = {".safetensors", ".sft", ".bin", ".pt"}
 CONVERTED_TRANSFORMER, CONVERTED_ADAPTER = "*_dit_*.safetensors", "*_adapter_*.safetensors"
 SHAPES = (".ply", ".obj", ".glb", ".stl", ".npy", ".npz")
@@ -112,6 +114,37 @@ def list_shapes() -> list[str]:
     return sorted(_relative(path, root) for path in found if path.is_file())
 
 
+def list_identities() -> list[str]:
+    """What Save Identity wrote, in the input folder and, with " [output]" after its name, in the output folder."""
+    places = ((folder_paths.get_input_directory(), ""), (folder_paths.get_output_directory(), " [output]"))
+    return [
+        _relative(path, folder) + mark
+        for folder, mark in places
+        for path in sorted(Path(folder).rglob("*.safetensors"))
+        if _is_identity(path)
+    ]
+
+
+def find_identity(name: str) -> Path:
+    """The identity file `name` of `list_identities`; ValueError when it is gone."""
+    if not folder_paths.exists_annotated_filepath(name):
+        raise ValueError(
+            f"Expected a person saved by Save Identity, but there is no {name!r}. Put the file into "
+            f"{folder_paths.get_input_directory()} and choose it."
+        )
+    return Path(folder_paths.get_annotated_filepath(name))
+
+
+def list_loras() -> list[str]:
+    """Files in the host's folders for LoRAs."""
+    return folder_paths.get_filename_list(LORAS)
+
+
+def find_lora(name: str) -> Path:
+    """The file `name` of `list_loras`; ValueError when it is gone."""
+    return _find(name, folder_paths.get_folder_paths(LORAS), "LoRA")
+
+
 def find_model(name: str) -> Path:
     """The file or folder `name` of `list_models`; ValueError when it is gone."""
     return _find(name, model_roots(), "model")
@@ -194,6 +227,12 @@ def _find(name: str, roots: list[str], what: str) -> Path:
         f"Expected the {what} {name!r} in {' or '.join(roots)}, but it is not there. "
         "Put the file there, press R in ComfyUI to refresh, and choose it."
     )
+
+
+def _is_identity(path: Path) -> bool:
+    from ..fantasyid_core.modelfiles.check import safetensors_metadata
+
+    return safetensors_metadata(path).get("format") == IDENTITY_FORMAT
 
 
 def _flame_mark(path: Path) -> str:

@@ -40,7 +40,8 @@ class EncodeIdentity(io.ComfyNode):
 
         tokens = encode_identity(adapter, encoder, face, shape, references)
         thumbnail = face.crop[::4, ::4].copy()
-        return io.NodeOutput(Identity(tokens, adapter_fingerprint(adapter), thumbnail, shape.name))
+        fingerprint = adapter_fingerprint(adapter)
+        return io.NodeOutput(Identity(tokens, fingerprint, thumbnail, shape.name, shape.vertices))
 
 
 class ApplyIdentity(io.ComfyNode):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import folders
+from .pictures import say
 from .types import CATEGORY, AdapterType, FaceEncoderType
 
 PRECISIONS = {
@@ -157,3 +158,47 @@ class LoadFaceEncoder(io.ComfyNode):
         return io.NodeOutput(
             host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))
         )
+
+
+class LoadLoRA(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FantasyID_LoadLoRA",
+            display_name="FantasyID Load LoRA",
+            category=CATEGORY,
+            description="Puts a LoRA for CogVideoX into the video model, whatever naming its file has. The model you "
+            "connect stays as it is.",
+            inputs=[
+                io.Model.Input("model", tooltip="The video model, from Load Model."),
+                io.Combo.Input(
+                    "lora", options=folders.list_loras(), tooltip="A file in models/loras, made for CogVideoX-5B-I2V."
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="1 is as trained, 0 leaves the model as it is.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The video model with the LoRA in it.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, lora=None):
+        return folders.problem(folders.find_lora, lora)
+
+    @classmethod
+    def fingerprint_inputs(cls, model, lora, **_):
+        return folders.fingerprint(folders.find_lora, lora)
+
+    @classmethod
+    def execute(cls, model, lora: str, strength: float) -> io.NodeOutput:
+        from ..fantasyid_core.host.comfy.lora import load_lora
+
+        patched, report = load_lora(model, folders.find_lora(lora), strength)
+        say(cls, [report.describe()])
+        return io.NodeOutput(patched)

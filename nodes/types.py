@@ -25,13 +25,16 @@ class Identity:
     """A person, encoded: what FANTASYID_IDENTITY carries.
 
     tokens: float32 [B, Nid, Cid]. adapter: fingerprint of the adapter that made them.
-    thumbnail: np.uint8 [S, S, 3] RGB of the face. shape_name: where the 3D face came from.
+    thumbnail: np.uint8 [S, S, 3] RGB of the face. shape_name: where the 3D face came from. vertices: float32
+    [V, 3] of the 3D face in metres, or None. edit: the 3D face's sliders as JSON, or "".
     """
 
     tokens: Tensor
     adapter: str
     thumbnail: np.ndarray
     shape_name: str = ""
+    vertices: Tensor | None = None
+    edit: str = ""
 
     def check_adapter(self, fingerprint: str) -> None:
         """Raises ValueError unless the adapter with this fingerprint made the identity."""

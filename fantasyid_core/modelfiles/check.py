@@ -213,13 +213,27 @@ def _wrong_hash(row: ModelFile, path: Path, whole: bool) -> str | None:
 
 def safetensors_header(path: Path) -> tuple[dict, int]:
     """The entries of a safetensors file by tensor name, and where its data start; ValueError if damaged."""
+    header, start = _whole_header(path)
+    header.pop("__metadata__", None)
+    return header, start
+
+
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, {} if it has none or is no such file; only its beginning is read."""
+    try:
+        header, _ = _whole_header(path)
+    except (OSError, ValueError, RecursionError, MemoryError, struct.error):
+        return {}
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _whole_header(path: Path) -> tuple[dict, int]:
     with open(path, "rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]
         if length > LONGEST_HEADER:
             raise ValueError(f"Expected a header of at most {LONGEST_HEADER} bytes, got {length}.")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    return header, 8 + length
+        return json.loads(file.read(length)), 8 + length
 
 
 def _is_safetensors(head: bytes) -> bool:

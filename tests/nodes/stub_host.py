@@ -53,7 +53,9 @@ def stub_folder_paths(base: Path) -> ModuleType:
     """folder_paths with models, input and output below `base`, following the host's rules (folder_paths.py)."""
     stub = ModuleType("folder_paths")
     stub.models_dir = str(base / "models")
-    stub.folder_names_and_paths = {"clip_vision": ([str(base / "models" / "clip_vision")], {".safetensors", ".pt"})}
+    stub.folder_names_and_paths = {
+        name: ([str(base / "models" / name)], {".safetensors", ".pt"}) for name in ("clip_vision", "loras")
+    }
 
     def add_model_folder_path(name, path):
         paths, _ = stub.folder_names_and_paths.setdefault(name, ([], set()))

@@ -14,6 +14,13 @@ NODES = {
     "FantasyID_LoadModel": (["model", "dtype"], ["MODEL", "FANTASYID_ADAPTER"]),
     "FantasyID_LoadAdapter": (["adapter", "dtype"], ["FANTASYID_ADAPTER"]),
     "FantasyID_LoadFaceEncoder": (["encoder", "dtype"], ["FANTASYID_FACE_ENCODER"]),
+    "FantasyID_LoadLoRA": (["model", "lora", "strength"], ["MODEL"]),
+    "FantasyID_SaveIdentity": (["identity", "filename_prefix"], ["FANTASYID_IDENTITY"]),
+    "FantasyID_LoadIdentity": (["file", "adapter", "force"], ["FANTASYID_IDENTITY", "IMAGE"]),
+    "FantasyID_MixIdentities": (
+        [f"{kind}_{number}" for kind in ("identity", "weight") for number in (1, 2, 3, 4)], ["FANTASYID_IDENTITY"],
+    ),
+    "FantasyID_ScoreIdentity": (["image", "face", "detector"], ["FLOAT", "FLOAT", "FLOAT", "IMAGE"]),
     "FantasyID_CropFace": (
         ["image", "detector", "which_face", "number", "padding", "hair_margin", "neck_margin", "rotation", "points",
          "like", "references"],
