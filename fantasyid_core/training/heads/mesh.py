@@ -22,6 +22,7 @@ class HeadMesh(NamedTuple):
     template: np.ndarray  # [V,3] float64, metres: the average head, its own mirror image in x
     faces: np.ndarray  # [F,3] int64, counter-clockwise seen from outside; closed
     mirror: np.ndarray  # [V] int64: the vertex on the other side, itself in the middle
+    directions: np.ndarray  # [V,3] float64: the places of the vertices on the unit sphere of `surface`
 
 
 @cache
@@ -30,9 +31,10 @@ def head_mesh() -> HeadMesh:
     with np.load(Path(__file__).with_name("topology.npz")) as stored:
         directions, faces, mirror = (stored[name] for name in ("directions", "faces", "mirror"))
     directions = directions.astype(np.float64)
-    points = surface(directions / np.linalg.norm(directions, axis=1, keepdims=True))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    points = surface(directions)
     template = (points + points[mirror] * (-1, 1, 1)) / 2  # symmetric to the last bit
-    mesh = HeadMesh(template * METRE, faces.astype(np.int64), mirror.astype(np.int64))
+    mesh = HeadMesh(template * METRE, faces.astype(np.int64), mirror.astype(np.int64), directions)
     for part in mesh:
         part.setflags(write=False)
     return mesh

@@ -1,0 +1,44 @@
+"""Compiling the renderer's loops with Numba, imported only when pictures are rendered."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+
+def numba():
+    """The package; RuntimeError with what to do when it is absent."""
+    try:
+        return importlib.import_module("numba")
+    except ImportError as error:
+        raise RuntimeError(
+            "Rendering the project's own heads needs the package numba, which is not installed. "
+            "Install it with: pip install numba"
+        ) from error
+
+
+def compiled(function: Callable) -> Callable:
+    """The function as machine code that leaves other threads running."""
+    return numba().njit(nogil=True, error_model="numpy")(function)
+
+
+def inlined(function: Callable) -> Callable:
+    """As `compiled`, copied into its callers: handing over arrays would cost more than the work itself."""
+    return numba().njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
+def compiled_once(function: Callable) -> Callable:
+    """As `compiled`, and kept on disk for the next process, where there is a folder to keep it in."""
+    try:
+        return numba().njit(nogil=True, error_model="numpy", cache=True)(function)
+    except RuntimeError:  # no folder can be written to
+        return compiled(function)
+
+
+def sources_digest() -> str:
+    """Changes with the source of any kernel: Numba itself looks only at the file of the function that it keeps."""
+    folder = Path(__file__).parent
+    sources = b"".join(path.read_bytes() for path in sorted(folder.glob("*_kernels.py")))
+    return hashlib.sha256(sources).hexdigest()
