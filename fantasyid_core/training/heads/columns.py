@@ -31,7 +31,7 @@ AT_X, AT_Y, AT_Z, AT_HAIRLINE, AT_OCCLUSION, AT_BEARD, AT_FLUSH = range(7)
 ATTRIBUTE_COUNT = 7
 
 # Kinds of triangles.
-HEAD, SHELL, FRAMES, GARMENT = range(4)
+HEAD, SHELL, CURTAIN, FRAMES, GARMENT = range(5)  # hair: over the scalp, and hanging, which is seen from both sides
 
 LAYERS = ("background", "skin", "hair", "brows", "eyes", "lips", "mouth", "glasses", "clothes")
 """What is seen in a pixel of the layer map."""

@@ -7,7 +7,7 @@ from math import cos, exp, pi, sin, sqrt
 import numpy as np
 
 from .columns import (
-    AT_BEARD, AT_FLUSH, AT_HAIRLINE, AT_OCCLUSION, AT_X, AT_Y, AT_Z, ATTRIBUTE_COUNT, CLOTHES, COLLAR, CURL, FRAMES, GLASSES,
+    AT_BEARD, AT_FLUSH, AT_HAIRLINE, AT_OCCLUSION, AT_X, AT_Y, AT_Z, ATTRIBUTE_COUNT, CLOTHES, COLLAR, CURL, CURTAIN, FRAMES, GLASSES,
     HAIR, HEAD, L_BACKGROUND, L_CLOTHES, L_GLASSES, L_HAIR, L_SKIN, LIGHT, LIGHT_POWER, LIGHT_RISE, LIGHT_TURN, SHELL,
     SHINE, SKIN, STRANDS, TRIM,
 )  # fmt: skip
@@ -35,8 +35,9 @@ def lit(r, g, b, gloss, soft, shade, nx, ny, nz, frame, colours, lx, ly, lz):
     facing = nx * lx + ny * ly + nz * lz
     power = frame[LIGHT_POWER]
     key_r = 0.74 * max((facing + soft) / (1.0 + soft), 0.0) * power
-    key = 0.74 * max((facing + 0.45 * soft) / (1.0 + 0.45 * soft), 0.0) * power
+    key = 0.74 * max((facing + 0.72 * soft) / (1.0 + 0.72 * soft), 0.0) * power
     sky = (0.25 + 0.11 * ny + 0.07 * nz) * shade
+    warm = 1.0 + 0.35 * soft  # light that has been under the skin
     rim = max(1.0 - nz, 0.0) ** 3 * 0.16 * shade
     open_ = 0.35 + 0.65 * shade
     # halfway between the light and the camera
@@ -47,7 +48,7 @@ def lit(r, g, b, gloss, soft, shade, nx, ny, nz, frame, colours, lx, ly, lz):
     shine *= shine
     shine = shine * shine * gloss * power * shade
     return (
-        r * (sky + rim + colours[LIGHT, 0] * key_r * open_) + shine * colours[LIGHT, 0],
+        r * (sky * warm + rim + colours[LIGHT, 0] * key_r * open_) + shine * colours[LIGHT, 0],
         g * (sky + rim + colours[LIGHT, 1] * key * open_) + shine * colours[LIGHT, 1],
         b * (sky + rim + colours[LIGHT, 2] * key * open_) + shine * colours[LIGHT, 2],
     )
@@ -119,7 +120,7 @@ def shade(kind, found, look, blur):
             x, y, z, found[3 + AT_HAIRLINE], found[3 + AT_BEARD], found[3 + AT_FLUSH], frame, colours, traits, blur
         )
         soft = 0.55
-    elif kind == SHELL:
+    elif kind == SHELL or kind == CURTAIN:
         inner = nz < -0.2  # seen from within; at the outline the normal may lean back a little
         if inner:
             nx, ny, nz = -nx, -ny, -nz
@@ -155,7 +156,7 @@ def is_plain(y, x, samples, view, surfaces):
         corner = faces[first, 0]
         up = carried[corner, 3 + AT_Y]
         return carried[corner, 3 + AT_Z] < 40.0 or up > 36.0 or up < -86.0 or abs(carried[corner, 3 + AT_X]) > 62.0
-    return kind == SHELL
+    return kind == SHELL or kind == CURTAIN
 
 
 @inlined

@@ -18,7 +18,7 @@ _CENTRE = np.array([0.0, 15.0, -8.0])
 
 # The hairline: degrees from the front, degrees from the crown on the sphere of `surface`.
 _HAIRLINE = np.array(
-    [[0, 30.5], [20, 29.5], [38, 28], [50, 30], [60, 36], [69, 44], [76, 51], [83, 55], [90, 53], [97, 46], [112, 46],
+    [[0, 30.5], [20, 29.5], [38, 28], [50, 30], [60, 36], [69, 43], [76, 48], [83, 50], [90, 49], [97, 46], [112, 46],
      [124, 58], [140, 74], [160, 80], [180, 81]], float,
 )  # fmt: skip
 _BELOW = 2.6  # millimetres per degree of it
@@ -88,6 +88,14 @@ def hair_shell(style: str, volume: float, length: float) -> tuple[np.ndarray, np
     return np.concatenate(places), np.concatenate(strands), np.concatenate(faces)
 
 
+def seen_from_within(style: str, faces: np.ndarray) -> np.ndarray:
+    """Which faces of `hair_shell` may show their inside: the lower ones of hair that hangs or stands off far."""
+    look = HAIR_STYLES[style]
+    if look.ends == (None,) * 4 and look.thickness[2] < 12:
+        return np.zeros(len(faces), bool)
+    return ((faces < COLUMNS * LINES) & (faces % LINES >= LINES // 3)).any(axis=1)
+
+
 def _hairline(turn: np.ndarray) -> np.ndarray:
     return smooth_curve(np.rad2deg(abs(turn)), _HAIRLINE[:, 0], _HAIRLINE[:, 1:])[:, 0]
 
@@ -112,8 +120,7 @@ def _paths(look: HairStyle, turn: np.ndarray, volume: float, length: float) -> n
     rim = _around(turn, front, (front + side) / 2, side, back)[:, None]
     thickness = (top + (rim - top) * smooth_step(share, 0.25, 0.75)) * (0.65 + 0.7 * volume)
     ends = _ends(look, turn, length)
-    hangs = ~np.isnan(ends)
-    thickness = thickness * np.where(hangs[:, None], 1.0, 0.04 + 0.96 * np.sqrt((1 - smooth_step(share, 0.72, 1.0)).clip(0)))
+    thickness = thickness * np.where(~np.isnan(ends)[:, None], 1.0, 0.04 + 0.96 * np.sqrt((1 - smooth_step(share, 0.72, 1.0)).clip(0)))
     if look.parting:
         angle = np.rad2deg(turn)[:, None]
         thickness = thickness * (1 - 0.5 * np.exp(-(((angle - look.parting) / 9) ** 2)) * (1 - smooth_step(share, 0.9, 1)))
@@ -132,7 +139,7 @@ def _ends(look: HairStyle, turn: np.ndarray, length: float) -> np.ndarray:
         for short, long in zip(look.ends, look.long_ends, strict=True)
     ]
     around = _around(turn, *ends)
-    around = around + look.chop * np.sin(17 * turn + 1) * np.cos(11 * turn)
+    around = around + look.chop * np.sin(11 * turn + 1) * np.cos(8 * turn)
     if look.slant:
         around = around + look.slant * np.sin(turn * 1.6).clip(-1, 1) * (abs(turn) < 1.2)
     return around
@@ -175,7 +182,7 @@ def _evenly(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _curled(points: np.ndarray, turn: np.ndarray, along: np.ndarray, amount: float) -> np.ndarray:
     phase = turn[:, None]
     # whole numbers of waves around, so that the seam behind closes
-    wave = np.sin(9 * phase + along / 13) * np.cos(5 * phase - along / 17 + 1) + 0.6 * np.sin(14 * phase - along / 9)
+    wave = np.sin(8 * phase + along / 13) * np.cos(4 * phase - along / 17 + 1) + 0.5 * np.sin(11 * phase - along / 11)
     out = points - _CENTRE
     out = out / np.linalg.norm(out, axis=-1, keepdims=True)
     return points + out * (amount * wave * smooth_step(along, 10, 40))[..., None]

@@ -89,7 +89,7 @@ def paint_head(x, y, z, hairline, beard, flush, frame, colours, traits, blur):
         if y > -14.0 and y < 18.0 and side > 8.0 and side < 58.0:
             r, g, b, gloss, layer = paint_eye(r, g, b, gloss, layer, x, y, frame, colours, traits, blur)
     if traits[SCALP] > 0.0 and hairline > -4.0:
-        uneven = 1.6 * sin(0.9 * x) * sin(0.53 * x + 0.11 * y + 1.0) + 0.8 * sin(2.3 * x + 0.2 * y)
+        uneven = 1.0 * sin(0.9 * x) * sin(0.53 * x + 0.11 * y + 1.0) + 0.5 * sin(2.3 * x + 0.2 * y)
         share = traits[SCALP] * edge(hairline + uneven, 4.5 + blur)
         r, g, b = mix(r, colours[HAIR, 0] * 0.8, share), mix(g, colours[HAIR, 1] * 0.8, share), mix(b, colours[HAIR, 2] * 0.8, share)
         gloss *= 1.0 - share
@@ -241,5 +241,5 @@ def mouth_inside(x, below, drop, frame):
     tongue = ramp(below, 0.55 * drop, 0.8 * drop) * ramp(20.0 - abs(x), 0.0, 10.0) * ramp(drop, 6.0, 11.0)
     r, g, b = mix(r, 0.30, tongue), mix(g, 0.07, tongue), mix(b, 0.07, tongue)
     teeth = edge(min(6.2, 0.42 * drop + 1.2) * ramp(24.0 - abs(x), 0.0, 8.0) - below, 0.8)
-    bright = 0.72 - 0.25 * ramp(abs(x), 8.0, 22.0)
+    bright = 0.86 - 0.30 * ramp(abs(x), 8.0, 22.0)
     return mix(r, bright, teeth), mix(g, bright * 0.96, teeth), mix(b, bright * 0.88, teeth)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil, cos, pi, sin, sqrt
 
-from .columns import MOUTH_OPEN, PITCH, ROLL, SHELL, SHIFT_X, SHIFT_Y, YAW, ZOOM
+from .columns import MOUTH_OPEN, PITCH, ROLL, CURTAIN, SHIFT_X, SHIFT_Y, YAW, ZOOM
 from .compiling import compiled
 
 PIVOT_Y, PIVOT_Z = -98.0, -22.0  # the head turns about this point of the neck (mm)
@@ -81,7 +81,7 @@ def vertex_normals(posed, faces, scale, normals):
 def rasterise(posed, faces, kinds, samples, depth, seen, shares):
     """The nearest triangle of every sample [S*n, S*n]: index or -1, depth, and the second and third corner's share.
 
-    Triangles that face away are left out, except those of the hair, which is open below.
+    Triangles that face away are left out, except those of hanging hair.
     """
     side = depth.shape[0]
     depth[:] = -1e9
@@ -93,7 +93,7 @@ def rasterise(posed, faces, kinds, samples, depth, seen, shares):
         x1, y1 = posed[q, 0] * samples + offset, posed[q, 1] * samples + offset
         x2, y2 = posed[r, 0] * samples + offset, posed[r, 1] * samples + offset
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)  # negative: seen from outside, as y runs down
-        if area == 0.0 or (area > 0.0 and kinds[n] != SHELL):
+        if area == 0.0 or (area > 0.0 and kinds[n] != CURTAIN):
             continue
         low_x, high_x = max(int(ceil(min(x0, x1, x2))), 0), min(int(max(x0, x1, x2)), side - 1)
         low_y, high_y = max(int(ceil(min(y0, y1, y2))), 0), min(int(max(y0, y1, y2)), side - 1)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .columns import (
-    AT_BEARD, AT_FLUSH, AT_HAIRLINE, AT_OCCLUSION, AT_X, AT_Z, ATTRIBUTE_COUNT, FRAMES, GARMENT, HEAD, SHELL,
+    AT_BEARD, AT_FLUSH, AT_HAIRLINE, AT_OCCLUSION, AT_X, AT_Z, ATTRIBUTE_COUNT, CURTAIN, FRAMES, GARMENT, HEAD, SHELL,
 )  # fmt: skip
 from .expression import expression_fields
-from .hair import hair_shell, hairline_distance
+from .hair import hair_shell, hairline_distance, seen_from_within
 from .mesh import METRE, head_mesh
 from .shape import check_shape, shape_basis
 from .surface import bump, smooth_step
@@ -96,6 +96,7 @@ def _faces(style: str, shape: str) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.cumsum([0, *counts])
     faces = np.concatenate([part + offset for part, offset in zip(lists, offsets, strict=True)])
     kinds = np.repeat([HEAD, SHELL, FRAMES, GARMENT], [len(part) for part in lists])
+    kinds[kinds == SHELL] = np.where(seen_from_within(style, lists[1]), CURTAIN, SHELL)
     return np.ascontiguousarray(faces, np.uint32), kinds.astype(np.uint8)
 
 
