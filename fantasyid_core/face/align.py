@@ -302,6 +302,3 @@ def opencv():
             "opencv-python-headless` in the environment of this program."
         ) from error
     return cv2
-
-
-_check_image = check_image
