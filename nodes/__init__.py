@@ -34,4 +34,5 @@ class FantasyIDExtension(ComfyExtension):
             video.Sampler,
             video.DecodeVideo,
             score.ScoreIdentity,
+            score.SampleBest,
         ]

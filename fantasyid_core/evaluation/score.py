@@ -103,7 +103,24 @@ def score_identity(
     likeness: of `load_likeness`; detector, folders: as `detect_faces`. Raises ValueError when no view of the
     reference shows a face, and as `score_video`.
     """
+    return scorer(face, likeness, detector, folders)(frames)
+
+
+def scorer(
+    face: FaceCrop,
+    likeness: Likeness | None = None,
+    detector: str = "auto",
+    folders: Iterable[str | os.PathLike] = (),
+) -> Callable[[np.ndarray], VideoScore]:
+    """`score_identity` for several videos of one person, who is looked at once.
+
+    Without `likeness`, `load_likeness` finds it. Raises what `load_likeness` and `score_identity` raise.
+    """
     folders = tuple(folders)
+    if likeness is None:
+        from ..face.likeness import load_likeness
+
+        likeness = load_likeness(folders=folders)
     find = face_finder(likeness, detector=detector, folders=folders)
     references = [vector for view in (face, *face.others) if (vector := _view_vector(view, likeness, find)) is not None]
     if not references:
@@ -111,7 +128,7 @@ def score_identity(
             f"The detector {detector} finds no face in the reference, so nothing can be compared with it. Crop the "
             "face from a clearer picture, or choose another detector."
         )
-    return score_video(frames, references, face_finder(likeness, references, detector, folders))
+    return lambda frames: score_video(frames, references, face_finder(likeness, references, detector, folders))
 
 
 def face_finder(

@@ -118,7 +118,7 @@ def test_points_by_hand_and_the_centre_need_no_detector():
     assert np.array_equal(find_face([image], FaceRequest("none", by_hand)).face.points, by_hand)
     centre = find_face([image], FaceRequest("none")).face
     assert centre.points is None and centre.crop.shape == (512, 512, 3)
-    with pytest.raises(ValueError, match="Point 3 of 5 .*outside the picture"):
+    with pytest.raises(ValueError, match="Point 3 of 5, .*outside the picture"):
         find_face([image], FaceRequest("none", by_hand * [1, 1.9]))
 
 

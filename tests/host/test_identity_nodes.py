@@ -136,3 +136,79 @@ def test_without_arcface_the_score_says_what_to_get(execute):
     face, _, _ = execute("CropFace", image=image[:1], **CENTRE)
     with pytest.raises((FileNotFoundError, RuntimeError), match="glintr100.onnx|insightface"):
         execute("ScoreIdentity", image=image, face=face)
+
+
+# The best of several seeds
+
+
+@pytest.fixture
+def inputs(host, execute, person, small_host_models):
+    """model, positive, negative, latent, vae of the small files."""
+    (vae,) = host.node_classes["VAELoader"]().load_vae("cogvideox_vae.safetensors")
+    face, _, _ = execute("CropFace", image=torch.rand(1, 96, 80, 3), **CENTRE)
+    text = [[torch.zeros(1, 226, 64), {}]]
+    parts = {"positive": text, "negative": text, "vae": vae, "face": face, "model": person["model"]}
+    positive, negative, latent = execute("VideoConditioning", **parts)
+    return person["model"], positive, negative, latent, vae
+
+
+SETTINGS = {"steps": 5, "cfg": 6.0, "solver": "ddim"}
+
+
+def by_brightness(core, seen):
+    """A stand-in for ArcFace: brighter videos are more alike."""
+    score = __import__(core + "evaluation.score", fromlist=["VideoScore"])
+
+    def judge(frames):
+        seen.append(float(frames.mean()))
+        similar = torch.tensor([seen[-1]]).numpy()
+        return score.VideoScore(similar, similar[:0], similar[:0])
+
+    return judge
+
+
+@pytest.mark.parametrize("preview", [0.0, 0.6])
+def test_the_best_seed_wins_and_its_video_is_that_of_the_sampler(pack, inputs, preview):
+    core = pack.__name__ + ".fantasyid_core."
+    best = __import__(core + "host.comfy.best", fromlist=["best_video"])
+    run = __import__(core + "host.comfy.run", fromlist=["sample_latent"])
+    seen = []
+    with torch.inference_mode():
+        found = best.best_video(*inputs, by_brightness(core, seen), [3, 4, 5], preview=preview, **SETTINGS)
+        winner = found.candidates[0]
+        again = run.sample_latent(*inputs[:4], seed=winner.seed, **SETTINGS)["samples"]
+    assert torch.equal(found.latent["samples"], again)
+    assert {each.seed for each in found.candidates} == {3, 4, 5}
+    assert len(seen) == (4 if preview else 3)  # three previews and a video, or three videos
+    judged = dict(zip([3, 4, 5], seen, strict=False))
+    assert winner.seed == max(judged, key=judged.get)
+    assert f"seed {winner.seed}: likeness" in winner.describe() and "(video)" in winner.describe()
+
+
+def test_a_preview_stops_the_sampling(pack, inputs):
+    core = pack.__name__ + ".fantasyid_core."
+    best = __import__(core + "host.comfy.best", fromlist=["best_video"])
+    calls = []
+    model = inputs[0].clone()
+    model.set_model_unet_function_wrapper(lambda apply, options: calls.append(1) or apply(
+        options["input"], options["timestep"], **options["c"]))  # fmt: skip
+    with torch.inference_mode():
+        best.best_video(model, *inputs[1:], by_brightness(core, []), range(4), preview=0.4, **SETTINGS)
+    assert len(calls) == 4 * 2 + 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": []}, "at least one"),
+        ({"seeds": [1, 1]}, "different seeds"),
+        ({"keep": 3}, "keep 1 to 2"),
+        ({"preview": 1.5}, "0 to 1 of the steps"),
+    ],
+)
+def test_searches_that_make_no_sense(pack, inputs, changes, message):
+    core = pack.__name__ + ".fantasyid_core."
+    best = __import__(core + "host.comfy.best", fromlist=["best_video"])
+    options = {"seeds": [0, 1], "score": by_brightness(core, []), **changes}
+    with pytest.raises(ValueError, match=message):
+        best.best_video(*inputs, **options, **SETTINGS)

@@ -21,6 +21,11 @@ NODES = {
         [f"{kind}_{number}" for kind in ("identity", "weight") for number in (1, 2, 3, 4)], ["FANTASYID_IDENTITY"],
     ),
     "FantasyID_ScoreIdentity": (["image", "face", "detector"], ["FLOAT", "FLOAT", "FLOAT", "IMAGE"]),
+    "FantasyID_SampleBest": (
+        ["model", "positive", "negative", "latent", "vae", "face", "seed", "count", "preview_at", "steps", "cfg",
+         "solver", "motion_weight"],
+        ["LATENT", "INT"],
+    ),
     "FantasyID_CropFace": (
         ["image", "detector", "which_face", "number", "padding", "hair_margin", "neck_margin", "rotation", "points",
          "like", "references"],

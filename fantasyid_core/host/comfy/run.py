@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ...config import TransformerConfig
 from ...identity.combine import combine_tokens
-from ...shape.order import check_order
 from ...identity.fingerprint import adapter_fingerprint as adapter_fingerprint  # still imported from here
+from ...shape.order import check_order
 from .attachment import encoder_patcher
 from .corrections import check_latent, native_sizes
 from .sampler import sample
@@ -108,9 +108,11 @@ def condition_video(positive, negative, vae, face: FaceCrop, model=None):
     return *conditionings, latent
 
 
-def sample_latent(model, positive, negative, latent: dict, **settings) -> dict:
+def sample_latent(model, positive, negative, latent: dict, watch=None, **settings) -> dict:
     """`sample` for the host's LATENT, with progress bar and live preview; settings: seed, steps, cfg, solver.
 
+    watch(step, clean) is called after every step with the clean latents that the model expects; what it raises
+    ends the run.
     Raises ValueError for a latent that is not empty, holds several videos, or has another size.
     """
     samples = latent["samples"]
@@ -124,13 +126,13 @@ def sample_latent(model, positive, negative, latent: dict, **settings) -> dict:
             "Expected the empty latent of FantasyID Video Conditioning, got one that holds a video or a mask. The "
             "sampler starts from noise; it cannot continue or repaint a video."
         )
-    callback = progress_callback(model, settings["steps"], latent.get(PREVIEW_KEY))
+    callback = progress_callback(model, settings["steps"], latent.get(PREVIEW_KEY), watch)
     video = sample(model, None, positive, negative, callback=callback, **settings)
     return {**latent, "samples": video}
 
 
-def progress_callback(model, steps: int, to_rgb: Tensor | None):
-    """callback(step, clean, x, total) that moves the host's progress bar and shows the middle frame.
+def progress_callback(model, steps: int, to_rgb: Tensor | None, watch=None):
+    """callback(step, clean, x, total) that moves the host's progress bar, shows the middle frame, calls `watch`.
 
     No picture without `to_rgb` (see `preview_map`), nor when the user has switched live previews off.
     """
@@ -142,6 +144,8 @@ def progress_callback(model, steps: int, to_rgb: Tensor | None):
 
     def on_step(step: int, clean: Tensor, x: Tensor, total: int) -> None:
         bar.update_absolute(step + 1, total, _preview(model, clean, to_rgb) if with_picture else None)
+        if watch is not None:
+            watch(step, clean)
 
     return on_step
 
