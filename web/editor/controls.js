@@ -1,0 +1,127 @@
+/**
+ * All controls in their groups: a rail with the groups' names at the side, the sliders beside it.
+ */
+
+import { make } from "./dom.js";
+import { Slider } from "./slider.js";
+
+export class ControlPanel {
+  /**
+   * @param {import("./state.js").EditState} state
+   * @param {{ onPoint?: (control: import("./geometry.js").Control | null) => void }} [events] `onPoint`: the pointer
+   * or the keyboard is at a control, or at none any more
+   */
+  constructor(state, { onPoint = () => {} } = {}) {
+    this._state = state;
+    this._onPoint = onPoint;
+    this._groups = [];
+    this._sliders = new Map();
+    this._rail = make("div", { class: "fid-rail", role: "group", "aria-label": "Groups of controls" });
+    this._list = make("div", { class: "fid-list", "data-testid": "fid-list", onscroll: () => this._markGroup() });
+    this.el = make("div", { class: "fid-panel" }, this._rail, this._list);
+    this._stop = state.on("change", () => this.update());
+  }
+
+  /** @param {import("./geometry.js").Control[]} controls */
+  setControls(controls) {
+    this._rail.replaceChildren();
+    this._list.replaceChildren();
+    this._groups = [];
+    this._sliders.clear();
+    for (const control of controls) {
+      const slider = new Slider(control, this._state);
+      this._sliders.set(control.name, slider);
+      this._group(control.group).add(slider);
+      this._watch(slider);
+    }
+    this.update();
+    this._markGroup();
+  }
+
+  /**
+   * @param {Record<string, number[]>} effects control name -> relative token change [by vertices, by warp]
+   * @param {string} [reason] why some have none
+   */
+  setEffects(effects, reason) {
+    const largest = Math.max(0, ...Object.values(effects).flat());
+    for (const [name, slider] of this._sliders) slider.setEffect(effects[name], largest, reason);
+  }
+
+  update() {
+    for (const slider of this._sliders.values()) slider.update();
+    for (const group of this._groups) group.update(this._state);
+  }
+
+  /** Brings controls into sight and marks them; none of them unmarks all. @param {string[]} names */
+  mark(names) {
+    for (const [name, slider] of this._sliders) slider.el.classList.toggle("fid-marked", names.includes(name));
+  }
+
+  /** @param {string} name */
+  reveal(name) {
+    const row = this._sliders.get(name)?.el;
+    if (!row) return;
+    const top = row.offsetTop, { scrollTop, clientHeight } = this._list;
+    if (top < scrollTop + 24 || top + row.offsetHeight > scrollTop + clientHeight) {
+      this._list.scrollTop = top - clientHeight / 3; // not scrollIntoView, which would also move ComfyUI's page
+    }
+  }
+
+  destroy() {
+    this._stop();
+    this.el.remove();
+  }
+
+  _group(name) {
+    const found = this._groups.find((group) => group.name === name);
+    if (found) return found;
+    const group = new Group(name, this._state, () => (this._list.scrollTop = group.el.offsetTop));
+    this._groups.push(group);
+    this._rail.append(group.tab);
+    this._list.append(group.el);
+    return group;
+  }
+
+  _watch(slider) {
+    const point = () => this._onPoint(slider.control);
+    const leave = () => this._onPoint(null);
+    slider.el.addEventListener("pointerenter", point);
+    slider.el.addEventListener("pointerleave", leave);
+    slider.el.addEventListener("focusin", point);
+    slider.el.addEventListener("focusout", leave);
+  }
+
+  _markGroup() {
+    const { scrollTop, clientHeight, scrollHeight } = this._list;
+    const atEnd = scrollTop + clientHeight >= scrollHeight - 2 && scrollTop > 0;
+    const line = atEnd ? Infinity : scrollTop + 12;
+    const current = this._groups.filter(({ el }) => el.offsetTop <= line).pop();
+    for (const group of this._groups) group.tab.setAttribute("aria-current", group === current);
+  }
+}
+
+class Group {
+  constructor(name, state, onOpen) {
+    this.name = name;
+    this._names = [];
+    this._reset = make("button", {
+      type: "button",
+      class: "fid-group-reset",
+      title: `Set all of ${name} back to 0, but for what is pinned.`,
+      onclick: () => state.reset(this._names.filter((each) => !state.pinned.has(each))),
+    }, "reset");
+    this.el = make("section", { class: "fid-group", "aria-label": name }, make("header", {}, make("span", {}, name), this._reset));
+    this.tab = make("button", { type: "button", class: "fid-tab", title: `Show ${name}`, onclick: onOpen }, name);
+  }
+
+  add(slider) {
+    this._names.push(slider.control.name);
+    this.el.append(slider.el);
+  }
+
+  update(state) {
+    const changed = this._names.filter((name) => state.value(name) !== 0).length;
+    this.tab.classList.toggle("fid-changed", changed > 0);
+    this._reset.hidden = changed === 0;
+  }
+}

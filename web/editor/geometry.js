@@ -1,0 +1,212 @@
+/**
+ * The head in the browser: the file that Python packs, the vertices that a set of values gives, and their normals.
+ *
+ * The arithmetic is Python's: displacements are whole steps of `scale` metres, summed in double precision in the
+ * order of the controls, added to the base vertex and rounded to single precision once.
+ * Nothing here touches the page, so it runs in plain Node.
+ */
+
+const MAGIC = "FIDC";
+const VERSION = 1;
+
+/**
+ * @typedef {object} Control
+ * @property {string} name what the edit's JSON calls it
+ * @property {string} label what the artist calls it
+ * @property {string} group
+ * @property {string} help
+ * @property {number} min
+ * @property {number} max
+ * @property {Uint16Array} indices the vertices that it moves
+ * @property {Int16Array} steps their displacements for value 1, [n, 3] in steps of the head's `scale`
+ */
+
+/**
+ * @typedef {object} Head
+ * @property {number} vertexCount
+ * @property {Float32Array} base vertices [V, 3] in metres, y up, z towards the camera
+ * @property {Uint16Array | Uint32Array} faces [F, 3], counter-clockwise from outside
+ * @property {number} scale metres per step
+ * @property {Control[]} controls
+ * @property {object} header everything that the file says about itself
+ */
+
+/**
+ * Reads a packed head.
+ * @param {ArrayBuffer} buffer
+ * @returns {Head}
+ * @throws {Error} with a sentence for the user when it is something else, newer, or cut off
+ */
+export function parseHead(buffer) {
+  const { header, start } = readHeader(buffer);
+  const { vertex_count: vertexCount, face_count: faceCount, scale, arrays } = header;
+  const read = (Type, offset, length) => {
+    const from = start + offset;
+    const to = from + length * Type.BYTES_PER_ELEMENT;
+    if (!(offset >= 0) || to > buffer.byteLength) {
+      throw new Error(`The head is cut off: expected ${to} bytes, got ${buffer.byteLength}. Run the node again.`);
+    }
+    return new Type(buffer.slice(from, to)); // a copy, since offsets need not be aligned
+  };
+  const FaceType = arrays.faces.dtype === "uint32" ? Uint32Array : Uint16Array;
+  const controls = header.controls.map((control) => ({
+    ...control,
+    indices: read(Uint16Array, control.indices, control.count),
+    steps: read(Int16Array, control.steps, control.count * 3),
+  }));
+  return {
+    vertexCount,
+    base: read(Float32Array, arrays.vertices.offset, vertexCount * 3),
+    faces: read(FaceType, arrays.faces.offset, faceCount * 3),
+    scale,
+    controls,
+    header,
+  };
+}
+
+function readHeader(buffer) {
+  const view = new DataView(buffer);
+  const magic = buffer.byteLength < 12 ? "" : String.fromCharCode(...new Uint8Array(buffer, 0, 4));
+  if (magic !== MAGIC) {
+    throw new Error(`Expected a packed head (${MAGIC}), got ${buffer.byteLength} bytes of something else. Run the node again.`);
+  }
+  const version = view.getUint32(4, true);
+  if (version !== VERSION) {
+    throw new Error(`The head has format ${version}, this page reads format ${VERSION}. Reload the page.`);
+  }
+  const length = view.getUint32(8, true);
+  if (12 + length > buffer.byteLength) {
+    throw new Error(`The head is cut off: got ${buffer.byteLength} bytes. Run the node again.`);
+  }
+  const text = new TextDecoder().decode(new Uint8Array(buffer, 12, length));
+  return { header: JSON.parse(text), start: 12 + length };
+}
+
+/**
+ * The edited vertices.
+ * @param {Head} head
+ * @param {Record<string, number>} values control name -> value; a missing one is 0
+ * @param {Float32Array} [out] [V, 3], written and returned
+ * @returns {Float32Array}
+ */
+export function editedVertices(head, values, out = new Float32Array(head.vertexCount * 3)) {
+  const moved = summedSteps(head, values);
+  for (let i = 0; i < out.length; i++) out[i] = head.base[i] + moved[i] * head.scale;
+  return out;
+}
+
+function summedSteps(head, values) {
+  const sum = (head.sum ??= new Float64Array(head.vertexCount * 3)).fill(0);
+  for (const { name, indices, steps } of head.controls) {
+    const value = values[name] ?? 0;
+    if (value === 0) continue;
+    for (let n = 0, s = 0; n < indices.length; n++) {
+      const at = indices[n] * 3;
+      sum[at] += value * steps[s++];
+      sum[at + 1] += value * steps[s++];
+      sum[at + 2] += value * steps[s++];
+    }
+  }
+  return sum;
+}
+
+/**
+ * How far a control moves every vertex, as a share of its largest movement.
+ * @param {Head} head
+ * @param {Control} control
+ * @returns {Float32Array} [V] in 0..1
+ */
+export function reach(head, control) {
+  const out = new Float32Array(head.vertexCount);
+  let most = 0;
+  control.indices.forEach((vertex, n) => {
+    const length = Math.hypot(control.steps[3 * n], control.steps[3 * n + 1], control.steps[3 * n + 2]);
+    out[vertex] = length;
+    most = Math.max(most, length);
+  });
+  if (most > 0) for (let v = 0; v < out.length; v++) out[v] /= most;
+  return out;
+}
+
+/**
+ * Vertex normals, weighted by the triangles' areas.
+ * @param {Float32Array} vertices [V, 3]
+ * @param {Uint16Array | Uint32Array} faces [F, 3]
+ * @param {Float32Array} [out] [V, 3] of unit length (0 where a vertex has no area around it), written and returned
+ * @returns {Float32Array}
+ */
+export function vertexNormals(vertices, faces, out = new Float32Array(vertices.length)) {
+  out.fill(0);
+  for (let f = 0; f < faces.length; f += 3) {
+    const a = 3 * faces[f], b = 3 * faces[f + 1], c = 3 * faces[f + 2];
+    const ux = vertices[b] - vertices[a], uy = vertices[b + 1] - vertices[a + 1], uz = vertices[b + 2] - vertices[a + 2];
+    const vx = vertices[c] - vertices[a], vy = vertices[c + 1] - vertices[a + 1], vz = vertices[c + 2] - vertices[a + 2];
+    const x = uy * vz - uz * vy, y = uz * vx - ux * vz, z = ux * vy - uy * vx;
+    out[a] += x; out[a + 1] += y; out[a + 2] += z;
+    out[b] += x; out[b + 1] += y; out[b + 2] += z;
+    out[c] += x; out[c + 1] += y; out[c + 2] += z;
+  }
+  for (let i = 0; i < out.length; i += 3) {
+    const length = Math.sqrt(out[i] * out[i] + out[i + 1] * out[i + 1] + out[i + 2] * out[i + 2]) || 1;
+    out[i] /= length;
+    out[i + 1] /= length;
+    out[i + 2] /= length;
+  }
+  return out;
+}
+
+/**
+ * Middle and half size of the vertices' bounding box.
+ * @param {Float32Array} vertices [V, 3]
+ * @returns {{ middle: number[], half: number[] }}
+ */
+export function bounds(vertices) {
+  const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+  for (let i = 0; i < vertices.length; i++) {
+    low[i % 3] = Math.min(low[i % 3], vertices[i]);
+    high[i % 3] = Math.max(high[i % 3], vertices[i]);
+  }
+  return {
+    middle: low.map((value, axis) => (value + high[axis]) / 2),
+    half: low.map((value, axis) => (high[axis] - value) / 2),
+  };
+}
+
+/**
+ * The eyeballs: parts of the mesh that hang together with nothing else and are about as wide as high as deep.
+ * @param {Head} head
+ * @returns {Float32Array} [V, 3] the direction from the eyeball's middle, unit length; 0 for all other vertices
+ */
+export function eyeDirections(head) {
+  const out = new Float32Array(head.vertexCount * 3);
+  for (const part of parts(head)) {
+    const { middle, half } = bounds(Float32Array.from(part.flatMap((v) => [...head.base.subarray(3 * v, 3 * v + 3)])));
+    const round = part.length >= 50 && Math.min(...half) > 0.8 * Math.max(...half) && Math.max(...half) < 0.02;
+    if (!round) continue;
+    for (const v of part) {
+      const away = middle.map((value, axis) => head.base[3 * v + axis] - value);
+      const length = Math.hypot(...away) || 1;
+      out.set(away.map((value) => value / length), 3 * v);
+    }
+  }
+  return out;
+}
+
+function parts({ vertexCount, faces }) {
+  const parent = Int32Array.from({ length: vertexCount }, (_, v) => v);
+  const root = (v) => {
+    while (parent[v] !== v) v = parent[v] = parent[parent[v]];
+    return v;
+  };
+  for (let f = 0; f < faces.length; f += 3) {
+    parent[root(faces[f + 1])] = root(faces[f]);
+    parent[root(faces[f + 2])] = root(faces[f]);
+  }
+  const found = new Map();
+  for (let v = 0; v < vertexCount; v++) {
+    const key = root(v);
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(v);
+  }
+  return [...found.values()];
+}

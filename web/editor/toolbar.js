@@ -1,0 +1,55 @@
+/**
+ * What concerns the whole face: undo, versions A and B, dice, presets, reset.
+ */
+
+import { icon, make } from "./dom.js";
+import { DicePopover, PresetPopover } from "./popovers.js";
+
+export class Toolbar {
+  /**
+   * @param {import("./state.js").EditState} state
+   * @param {import("./presets.js").Presets} presets
+   * @param {(text: string) => void} say
+   */
+  constructor(state, presets, say) {
+    this._state = state;
+    this._undo = this._button("undo", "Undo (Ctrl+Z)", () => state.undo());
+    this._redo = this._button("redo", "Redo (Ctrl+Shift+Z)", () => state.redo());
+    this._slots = ["A", "B"].map((slot) => make("button", {
+      type: "button", class: "fid-slot", title: `Version ${slot}: switch between two faces`, "data-testid": `fid-slot-${slot}`, onclick: () => state.showSlot(slot),
+    }, slot));
+    const dice = this._button("dice", "Random face");
+    const presetButton = this._button("presets", "Presets, and the edit as JSON");
+    presetButton.append("Presets");
+    this._reset = this._button("reset", "Set all controls back to 0, but for pinned ones", () => state.reset());
+    this._popovers = [new DicePopover(dice, state), new PresetPopover(presetButton, state, presets, say)];
+    this.el = make(
+      "div",
+      { class: "fid-toolbar", role: "toolbar", "aria-label": "Face editor" },
+      this._undo, this._redo,
+      make("span", { class: "fid-slots", role: "group", "aria-label": "Versions" }, ...this._slots),
+      make("span", { class: "fid-space" }),
+      dice, presetButton, this._reset,
+      ...this._popovers.map(({ el }) => el),
+    );
+    this._stops = ["change", "finish"].map((event) => state.on(event, () => this.update()));
+    this.update();
+  }
+
+  update() {
+    this._undo.disabled = !this._state.canUndo;
+    this._redo.disabled = !this._state.canRedo;
+    this._reset.disabled = Object.keys(this._state.values).length === 0;
+    for (const button of this._slots) button.setAttribute("aria-pressed", button.textContent === this._state.slot);
+  }
+
+  destroy() {
+    for (const stop of this._stops) stop();
+    for (const popover of this._popovers) popover.destroy();
+    this.el.remove();
+  }
+
+  _button(name, title, onclick = () => {}) {
+    return make("button", { type: "button", class: "fid-button", title, "aria-label": title, "data-testid": `fid-${name}`, onclick }, icon(name));
+  }
+}
