@@ -75,8 +75,9 @@ def detect_faces(
     _check_choice(detector, points, max_side)
     if detector == "none":
         return [centre_face(image) if points is None else face_from_points(image, points)]
-    folders = tuple(folders)
-    return (_best if detector == "auto" else _named)(detector, image, folders, max_side)
+    if detector == "auto":
+        return _best(image, tuple(folders), max_side)
+    return _named(detector, image, tuple(folders), max_side)
 
 
 def available_detectors(folders: Iterable[str | os.PathLike] = ()) -> tuple[str, ...]:
@@ -98,16 +99,16 @@ def _check_choice(detector: str, points: ArrayLike | None, max_side: int | None)
         raise ValueError(f"Expected max_side of 64 to 4096 pixels, got {max_side!r}. 1280 is usual.")
 
 
-def _best(_, image: np.ndarray, folders: tuple, max_side: int | None) -> list[DetectedFace]:
+def _best(image: np.ndarray, folders: tuple, max_side: int | None) -> list[DetectedFace]:
     names = available_detectors(folders)
-    for name, following in zip(names, (*names[1:], None), strict=True):
+    for name, *following in (names[nth : nth + 2] for nth in range(len(names))):
         try:
             return _named(name, image, folders, max_side)
         except (ValueError, RuntimeError) as error:
-            if following is None:
+            if not following:
                 raise
-            # Seen by whoever put the file there; without it, they would wonder why faces are missed.
-            warnings.warn(f"{error} Until then the detector {following} is used.", RuntimeWarning, stacklevel=4)
+            # Without it, whoever put the file there would wonder why faces are missed.
+            warnings.warn(f"{error} Until then the detector {following[0]} is used.", RuntimeWarning, stacklevel=3)
     raise RuntimeError(
         "No face detector can be used here. Run `pip install scikit-image` in the environment of this program (the "
         "detector cascade needs nothing else), or choose the detector none and give the five points."

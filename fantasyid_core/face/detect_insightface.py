@@ -58,10 +58,9 @@ def _session(runtime, path: Path):
 def _check_interface(session, path: Path) -> tuple[int, int] | None:
     """Width and height when the model takes one size only; ValueError when it is no SCRFD with points."""
     inputs, outputs = ([list(each.shape) for each in some] for some in (session.get_inputs(), session.get_outputs()))
-    right = len(outputs) in (9, 15) and len(inputs) == 1 and len(inputs[0]) == 4 and inputs[0][1] == 3
-    widths = np.repeat(WIDTHS, len(outputs) // 3)
-    # A width may have a name instead of a number; then it is known only when the model has run.
-    if not right or any(shape[-1:] != [width] and isinstance(shape[-1], int) for shape, width in zip(outputs, widths)):
+    widths = np.repeat(WIDTHS, len(outputs) // 3).tolist()
+    right = len(outputs) in (9, 15) and all(map(_may_be, outputs, widths))
+    if not right or len(inputs) != 1 or len(inputs[0]) != 4 or inputs[0][1] != 3:
         raise ValueError(
             f"{path} is an ONNX model of another kind: expected one picture as input and 9 or 15 outputs, of "
             f"{', '.join(map(str, WIDTHS))} numbers each, as SCRFD with five points has them, got inputs {inputs} and "
@@ -69,3 +68,8 @@ def _check_interface(session, path: Path) -> tuple[int, int] | None:
         )
     height, width = inputs[0][2:]
     return (width, height) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def _may_be(shape: list, width: int) -> bool:
+    # A length may have a name instead of a number; then it is known only when the model has run.
+    return not shape or not isinstance(shape[-1], int) or shape[-1] == width

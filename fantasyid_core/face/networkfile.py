@@ -64,10 +64,10 @@ def _check_names(state: dict, expected: dict, path: Path, key: str) -> None:
     names = {name for name in expected if not name.endswith("num_batches_tracked")}
     missing, unknown = sorted(names - set(state)), sorted(set(state) - set(expected))
     if missing or unknown:
+        first = [", ".join(some[:5]) or "none" for some in (missing, unknown)]
         raise ValueError(
             f"{path} is the file of another network: of {len(names)} expected tensors {len(missing)} are missing "
-            f"({', '.join(missing[:5]) or 'none'}), and {len(unknown)} are unknown ({', '.join(unknown[:5]) or 'none'}). "
-            f"For this detector, {origin(key)}."
+            f"({first[0]}), and {len(unknown)} are unknown ({first[1]}). For this detector, {origin(key)}."
         )
     for name in sorted(names):
         tensor = expected[name]

@@ -107,14 +107,16 @@ def _found_in(view: View, raw: Raw) -> Found:
 
 
 def _usable(found: Found, image: np.ndarray) -> Found:
-    """Boxes that are numbers and have an area inside the picture, clipped to it."""
+    """Boxes that are numbers and have their middle in the picture, clipped to it; impossible points become NaN."""
     found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)]
+    middles, sides = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2, found.boxes[:, 2:] - found.boxes[:, :2]
+    found = found[((middles >= 0) & (middles < image.shape[1::-1]) & (sides >= 1)).all(axis=1)]
+    plausible = np.array([_plausible(*pair) for pair in zip(found.points, found.boxes, strict=True)], bool)
+    points = np.where(plausible[:, None, None], found.points, np.nan)
     boxes = np.array([clipped(box, image) for box in found.boxes], np.float64).reshape(-1, 4)
-    found = Found(boxes, found.points, found.scores.clip(0, 1))
-    found = found[(boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)]
     # Equal scores in the order of their places, so that the answer does not hang on the network's order.
-    order = np.lexsort((found.boxes[:, 1], found.boxes[:, 0], -found.scores))
-    return found[order[: 10 * MAX_FACES]]
+    order = np.lexsort((boxes[:, 1], boxes[:, 0], -found.scores))[: 10 * MAX_FACES]
+    return Found(boxes, points, found.scores.clip(0, 1))[order]
 
 
 def _merged(found: Found) -> Found:
@@ -137,7 +139,7 @@ def overlaps(box: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _face(image: np.ndarray, box: np.ndarray, points: np.ndarray, score: float, detector: str) -> DetectedFace:
     box = box.astype(np.float32)
-    if _plausible(points, box):
+    if np.isfinite(points).all():
         try:
             return face_from_points(image, points, box, float(score), detector)
         except ValueError:  # collapsed, or eyes and mouth on one line
@@ -146,7 +148,7 @@ def _face(image: np.ndarray, box: np.ndarray, points: np.ndarray, score: float, 
 
 
 def _plausible(points: np.ndarray, box: np.ndarray) -> bool:
-    """Whether points [5,2] are numbers in and about the box, with the mouth on the right side of the eyes."""
+    """Whether points [5,2] are numbers in and about a box [4], with the mouth on the right side of the eyes."""
     reach = REACH * (box[2:] - box[:2]).max()
     if not np.isfinite(points).all() or (points < box[:2] - reach).any() or (points > box[2:] + reach).any():
         return False
