@@ -36,6 +36,10 @@ class Person:
     tokens: Tensor
     log_weights: Tensor | None = None
 
+    def to(self, device: torch.device) -> Person:
+        weights = self.log_weights
+        return Person(self.tokens.to(device), None if weights is None else weights.to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class Share:
@@ -182,22 +186,29 @@ def load_fixed(layer: LayerInjection, people: Sequence[Person], dtype: torch.dty
 
 
 def add_people(
-    form: FoldedLayer | SharedLayer, hidden: Tensor, shares: Sequence[Share | None], budget: int | None = None
+    form: FoldedLayer | SharedLayer,
+    hidden: Tensor,
+    shares: Sequence[Share | None],
+    budget: int | None = None,
+    onto: Tensor | None = None,
 ) -> Tensor:
     """[B, N, D] -> [B, N, D] with what each person adds, in chunks of video tokens when `budget` asks for it.
+
+    onto: what it is added to instead of `hidden`.
 
     budget: bytes that the activations beside the result may take, at least those of 256 tokens; None: no limit.
     Chunks give the same as no chunks within the rounding of the matrix products, which is not always to the bit.
     """
     count = hidden.shape[1]
     chunk = count if budget is None else tokens_within(form, budget, hidden)
+    onto = hidden if onto is None else onto
     if chunk >= count:
-        return form.add(hidden, hidden, shares)
+        return form.add(onto, hidden, shares)
     out = torch.empty_like(hidden)
     for start in range(0, count, chunk):
         tokens = slice(start, start + chunk)
-        part = hidden[:, tokens]
-        out[:, tokens] = form.add(part, part, [share and share.part(tokens) for share in shares])
+        parts = [share and share.part(tokens) for share in shares]
+        out[:, tokens] = form.add(onto[:, tokens], hidden[:, tokens], parts)
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import pytest
 import torch
@@ -58,6 +59,13 @@ def injection_of(patched):
     return wrapper
 
 
+def resident(patched):
+    """What is kept for sampling."""
+    from fantasyid_core.host.comfy.layers import layers_of
+
+    return layers_of(patched)
+
+
 def hooks_of(model):
     return [len(block._forward_hooks) for block in model.model.diffusion_model.blocks]
 
@@ -80,28 +88,32 @@ def test_strength_zero_is_the_plain_model_to_the_bit(comfy_host, model, adapter,
 
 def test_both_hosts_add_the_same(comfy_host, model, adapter, tokens):
     # The host's layers are rebuilt from its own operations; what they add is what the core's layers add.
-    patcher = comfy_host.layers_patcher(adapter)
+    from fantasyid_core.host.comfy.layers import layers_of, prepare_layers, release_layers
+    from fantasyid_core.identity.folded import Share
+
+    patched = comfy_host.attach(model, adapter, tokens)
     hidden = torch.randn(2, 7, 192, generator=torch.Generator().manual_seed(3))
+    prepare_layers(patched, injection_of(patched).entries, [0])
     with torch.no_grad():
-        theirs = patcher.model[1].attend(patcher.model[1].project(tokens), hidden)
+        theirs = layers_of(patched)[0].forms["1"].add(None, hidden, [Share()])
         assert relative_error(theirs, adapter.injector(tokens)(1, hidden)) < 1e-6
-    assert patcher is comfy_host.layers_patcher(adapter)
+        assert relative_error(theirs, adapter.layers[1](tokens, hidden)) < 1e-5
+    release_layers(patched)
+    assert layers_of(patched) == []
 
 
 def test_keys_and_values_are_projected_once_per_run(comfy_host, model, adapter, tokens, run):
+    """Of 50 steps with two halves of guidance the release projects them 100 times."""
     calls = []
-    handles = [
-        layer.to_kv.register_forward_hook(lambda *_: calls.append(1))
-        for layer in comfy_host.layers_patcher(adapter).model
-    ]
+    handles = [layer.to_kv.register_forward_hook(lambda *_: calls.append(1)) for layer in adapter.layers]
     patched = comfy_host.attach(model, adapter, tokens)
-    run(patched, steps=10)
+    run(patched, steps=50)
     assert len(calls) == adapter.config.injected_layers
     run(patched, steps=1)
     for handle in handles:
         handle.remove()
     assert len(calls) == 2 * adapter.config.injected_layers
-    assert not injection_of(patched)._kv
+    assert resident(patched) == []
 
 
 @pytest.mark.parametrize("error", ["interrupt", "failure"])
@@ -114,7 +126,7 @@ def test_a_run_that_ends_early_leaves_nothing_behind(comfy_host, model, adapter,
 
     def stop(step, clean, x, total):
         seen.append(step)
-        assert injection_of(patched)._kv
+        assert resident(patched)
         if step == 1 and error == "interrupt":
             comfy.model_management.interrupt_current_processing()
         elif step == 1:
@@ -124,7 +136,7 @@ def test_a_run_that_ends_early_leaves_nothing_behind(comfy_host, model, adapter,
     with pytest.raises(expected):
         run(patched, steps=8, callback=stop)
     assert seen == [0, 1]  # within one step
-    assert hooks_of(model) == [0, 0] and not injection_of(patched)._kv
+    assert hooks_of(model) == [0, 0] and not resident(patched)
     assert torch.equal(run(model), plain)
 
 
@@ -160,24 +172,28 @@ def test_two_identities_read_the_same_hidden_states(comfy_host, model, adapter, 
     half = comfy_host.attach(model, adapter, tokens, strength=0.5)
     twice = comfy_host.attach(half, adapter, tokens, strength=0.5)
     assert relative_error(run(twice), run(comfy_host.attach(model, adapter, tokens))) < 1e-5
-    assert len(twice.get_additional_models_with_key("fantasyid")) == 1  # the layers are loaded once
 
 
 def test_two_adapters_travel_together(comfy_host, model, adapter, tokens, run):
     other = make_adapter(seed=5)
     both = comfy_host.attach(comfy_host.attach(model, adapter, tokens), other, tokens)
-    assert len(both.get_additional_models_with_key("fantasyid")) == 2
-    assert relative_error(run(both), run(comfy_host.attach(model, adapter, tokens))) > 1e-3
+    seen = []
+    result = run(both, callback=lambda *_: seen.append(len(resident(both))))
+    assert set(seen) == {2}
+    assert relative_error(result, run(comfy_host.attach(model, adapter, tokens))) > 1e-3
+    swapped = comfy_host.attach(comfy_host.attach(model, other, tokens), adapter, tokens)
+    assert relative_error(run(swapped), result) < 1e-5
 
 
 def test_the_range_limits_the_steps(comfy_host, model, adapter, tokens):
+    from fantasyid_core.host.comfy.attachment import progress_of
     from fantasyid_core.sampling import make_steps
 
     patched = comfy_host.attach(model, adapter, tokens, start_percent=0.2, end_percent=0.6)
     (entry,) = injection_of(patched).entries
-    sigmas = patched.get_model_object("model_sampling").sigmas
-    active = [entry.is_active(float(sigmas[step.timestep])) for step in make_steps(10)]
-    assert active == [False, False, True, True, True, True, False, False, False, False]
+    sampling = patched.get_model_object("model_sampling")
+    active = [entry.weight_at(progress_of(sampling, sampling.sigmas[step.timestep])) for step in make_steps(10)]
+    assert active == [0, 0, 1, 1, 1, 1, 0, 0, 0, 0]
 
 
 def test_an_empty_range_costs_nothing(comfy_host, model, adapter, tokens, run):
@@ -190,34 +206,60 @@ def test_a_mask_confines_the_identity(comfy_host, model, adapter, tokens):
     mask[:, :48] = 1
     patched = comfy_host.attach(model, adapter, tokens, mask=mask)
     (entry,) = injection_of(patched).entries
-    weights = entry.mask.reshape(3, 4, 6)
+    weights = entry.region.weights.reshape(3, 4, 6)
     assert torch.equal(weights[..., :3], torch.ones(3, 4, 3)) and torch.equal(weights[..., 3:], torch.zeros(3, 4, 3))
 
 
-def test_while_sampling_only_the_injection_is_resident(comfy_host, model, adapter, tokens, run):
+def test_while_sampling_only_the_folded_layers_are_resident(comfy_host, model, adapter, tokens, run):
     import comfy.model_management
 
     comfy.model_management.unload_all_models()
     patched = comfy_host.attach(model, adapter, tokens)
-    loaded = []
+    loaded, kept = [], []
 
     def look(*_):
         loaded.extend(entry.model.model for entry in comfy.model_management.current_loaded_models)
+        kept.extend(resident(patched))
 
     run(patched, steps=1, callback=look)
-    assert {id(module) for module in loaded} == {id(model.model), id(comfy_host.layers_patcher(adapter).model)}
+    assert {id(module) for module in loaded} == {id(model.model), *(id(module) for module in kept)}
+    assert len(kept) == 1 and not {"to_q", "to_kv", "to_out"} & {name.split(".")[-2] for name in kept[0].state_dict()}
 
 
-def test_the_layers_follow_the_model_to_another_device(comfy_host, model, adapter, tokens):
-    """The host's own cloning for several GPUs, with the processor's second name as the other device."""
-    patched = comfy_host.attach(model, adapter, tokens)
+def test_the_memory_is_free_after_the_run(comfy_host, model, adapter, tokens, run):
+    import comfy.model_management
+
+    comfy.model_management.unload_all_models()
+    patched, kept = comfy_host.attach(model, adapter, tokens), []
+    run(patched, steps=1, callback=lambda *_: kept.extend(weakref.ref(layers) for layers in resident(patched)))
+    assert len(kept) == 1 and kept[0]() is None
+    (left,) = comfy.model_management.current_loaded_models
+    assert left.model.model is model.model
+
+
+def test_two_devices_share_the_work(comfy_host, model, adapter, tokens, run):
+    """The host's own sampling on several GPUs, with the processor's second name as the other device."""
+    import comfy.model_management
+
+    patched = comfy_host.attach(model, adapter, tokens, schedule=[(0, 0.5), (1, 1)])
+    expected = run(patched)
     clone = patched.deepclone_multigpu(new_load_device=torch.device("cpu:0"))
-    (theirs,), (ours,) = (p.get_additional_models_with_key("fantasyid") for p in (clone, patched))
-    assert theirs.model is not ours.model and theirs.clone_base_uuid == ours.clone_base_uuid
+    clone.is_multigpu_base_clone = True
     assert clone.model is not patched.model
-    for key, value in ours.model.state_dict().items():
-        twin = theirs.model.state_dict()[key]
-        assert torch.equal(twin, value) and twin.data_ptr() != value.data_ptr()
+    patched.set_additional_models("multigpu", [clone])
+    devices = []
+
+    def look(*_):
+        for patcher in (patched, *patched.get_additional_models_with_key("multigpu")):
+            devices.append((patcher.load_device, *map(id, resident(patcher))))
+
+    try:
+        assert relative_error(run(patched, callback=look), expected) < 1e-5  # each half in a batch of its own
+    finally:
+        comfy.model_management.unload_all_models()
+    assert len(set(devices)) == 2 and len({layers for _, layers in devices}) == 2
+    for patcher in (patched, *patched.get_additional_models_with_key("multigpu")):
+        assert resident(patcher) == []
 
 
 def test_the_model_can_be_made_again(model):
@@ -227,9 +269,11 @@ def test_the_model_can_be_made_again(model):
         assert torch.equal(again.model.state_dict()[key], value)
 
 
-def test_what_the_host_shares_is_not_the_adapters_weights_twice(comfy_host, adapter):
-    own = {p.data_ptr() for p in adapter.layers.parameters()}
-    assert {p.data_ptr() for p in comfy_host.layers_patcher(adapter).model.parameters()} == own
+def test_attaching_keeps_no_copy_of_the_adapters_weights(comfy_host, model, adapter, tokens):
+    patched = comfy_host.attach(model, adapter, tokens)
+    assert patched.get_additional_models() == [] and resident(patched) == []
+    own = {p.data_ptr() for p in adapter.encoder.parameters()}
+    assert {p.data_ptr() for p in comfy_host.encoder_patcher(adapter).model.parameters()} == own
 
 
 def test_the_identity_branch_runs_on_the_host(comfy_host, adapter, tokens):

@@ -129,21 +129,20 @@ def test_the_same_seed_gives_the_same_frames_and_the_identity_shows(host, prompt
 
 def test_an_interrupt_stops_within_a_step_and_leaves_nothing_behind(host, prompt, pack, monkeypatch):
     import comfy.model_management
-    from comfy.patcher_extension import WrappersMP
 
     prompt[SAMPLER]["inputs"]["steps"] = 20
     run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.run"]
     sample, sampled, steps = run.sample, [], []
 
     def remember(model, *args, **kwargs):
-        sampled.append((model, *model.get_wrappers(WrappersMP.APPLY_MODEL, "fantasyid")))
+        sampled.append(model)
         return sample(model, *args, **kwargs)
 
     def stop_after_two(value, total, preview):
         if total == 20:
             steps.append(value)
             if value == 2:
-                assert sampled[0][1]._kv, "no identity was at work"
+                assert sampled[0].get_additional_models_with_key("fantasyid"), "no identity was at work"
                 comfy.model_management.interrupt_current_processing()
 
     monkeypatch.setattr(run, "sample", remember)
@@ -153,8 +152,8 @@ def test_an_interrupt_stops_within_a_step_and_leaves_nothing_behind(host, prompt
         host.run(prompt)
     assert steps == [1, 2]
 
-    ((model, injection),) = sampled
-    assert not injection._kv
+    (model,) = sampled
+    assert not model.get_additional_models()
     assert not any(block._forward_hooks for block in model.model.diffusion_model.blocks)
 
     monkeypatch.setattr(host, "on_progress", None)

@@ -4,20 +4,20 @@ The host's model is used as it is, with three corrections that its CogVideoX 1.0
 (`corrections`), and is never changed by an attached identity (`attachment`).
 """
 
-from .attachment import attach, encoder_patcher, layers_patcher
+from .attachment import SIDE_BY_SIDE, attach, encoder_patcher
 from .model import load_model
 from .prompt import encode_prompt
 from .sampler import initial_noise, sample
 from .vae import decode_video, encode_crop, preview_map
 
 __all__ = [
+    "SIDE_BY_SIDE",
     "attach",
     "decode_video",
     "encode_crop",
     "encode_prompt",
     "encoder_patcher",
     "initial_noise",
-    "layers_patcher",
     "load_model",
     "preview_map",
     "sample",

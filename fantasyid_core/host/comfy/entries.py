@@ -1,0 +1,116 @@
+"""One attached identity: whose, how strongly, when and where; checked when it is attached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...config import TransformerConfig
+from ...identity.controls import Timing, make_person
+from ...identity.folded import Person
+from ...identity.injection import check_dit_width, check_layer_weights, check_strength, layers_by_block
+from ...identity.model import IdentityAdapter
+from ...identity.regions import Region, regions, token_mask
+
+SIDE_BY_SIDE = "side by side"
+_PIXELS = 8  # of the video per latent pixel
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One attached identity."""
+
+    adapter: IdentityAdapter
+    person: Person | None  # None: both token groups have weight 0
+    blocks: dict[int, int]  # block -> injected layer
+    weights: tuple[float, ...]  # strength times weight, per injected layer
+    timing: Timing = Timing()
+    region: Region | None = None
+    feather: float | None = None  # pixels; not None: the region is this person's part of the picture
+    guidance: float = 1.0
+    budget: int | None = None  # bytes of activations
+
+    @property
+    def can_show(self) -> bool:
+        """Whether there are a place, a token and a layer where this identity shows."""
+        empty = self.region is not None and self.region.is_empty
+        return self.person is not None and not empty and any(self.weights)
+
+    def weight_at(self, progress: float) -> float:
+        """The weight at `progress` (0..1) of the sampling."""
+        return self.timing.weight(progress) if self.can_show else 0.0
+
+
+def make_entry(
+    sizes: TransformerConfig,
+    adapter: IdentityAdapter,
+    tokens: Tensor,
+    timing: Timing,
+    strength: float = 1.0,
+    layer_weights: Sequence[float] | None = None,
+    mask: Tensor | str | None = None,
+    feather: float = 0.0,
+    face_weight: float = 1.0,
+    vertex_weight: float = 1.0,
+    guidance: float | None = None,
+    budget: int | None = None,
+) -> Entry:
+    """The checked entry of one identity for a model of `sizes`; see `attach`. Raises ValueError."""
+    config = adapter.config
+    adapter.check_tokens(tokens)
+    if not torch.isfinite(tokens).all():
+        raise ValueError(
+            "Expected finite identity tokens, got NaN or infinite values. Encode the identity again."
+        )
+    check_strength(strength)
+    check_dit_width(config.dit_width, sizes.width)
+    weights = check_layer_weights(layer_weights, config.injected_layers)
+    side_by_side = isinstance(mask, str)
+    if side_by_side and mask != SIDE_BY_SIDE:
+        raise ValueError(f"Expected a mask, none, or {SIDE_BY_SIDE!r}, got {mask!r}.")
+    return Entry(
+        adapter,
+        make_person(config, tokens.detach(), face_weight, vertex_weight),
+        layers_by_block(config.injected_layers, config.interval, sizes.num_layers),
+        tuple(strength * weight for weight in weights),
+        timing,
+        None if mask is None or side_by_side else Region.of(token_mask(mask, sizes, feather)),
+        feather if side_by_side else None,
+        _check_guidance(guidance),
+        _check_budget(budget),
+    )
+
+
+def place_side_by_side(entries: Sequence[Entry], sizes: TransformerConfig) -> tuple[Entry, ...]:
+    """`entries` with the picture shared from left to right among those that are `SIDE_BY_SIDE`, in their order.
+
+    The widest feather of them counts. Raises ValueError for more people than fit.
+    """
+    feathers = [entry.feather for entry in entries if entry.feather is not None]
+    if not feathers:
+        return tuple(entries)
+    height, width = sizes.sample_height * _PIXELS, sizes.sample_width * _PIXELS
+    masks = iter(regions(len(feathers), max(feathers), height, width))
+    return tuple(
+        entry
+        if entry.feather is None
+        else replace(entry, region=None if len(feathers) == 1 else Region.of(token_mask(next(masks), sizes)))
+        for entry in entries
+    )
+
+
+def _check_guidance(guidance: float | None) -> float:
+    guidance = 1.0 if guidance is None else float(guidance)
+    if not math.isfinite(guidance):
+        raise ValueError(f"Identity guidance must be a finite number (1 is without it), got {guidance}.")
+    return guidance
+
+
+def _check_budget(budget: int | None) -> int | None:
+    if budget is not None and not budget > 0:
+        raise ValueError(f"Expected a memory budget in bytes, above 0, or none, got {budget}.")
+    return budget
