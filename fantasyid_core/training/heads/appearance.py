@@ -6,9 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .columns import (
-    BROW, CLOTHES, COLOUR_COUNT, FLUSH, GLASSES, HAIR, IRIS, LIGHT, LIPS, SKIN, TRAITS, TRIM,
-)  # fmt: skip
+from . import columns as col
 from .hair import HAIR_STYLES
 from .scene import BEARDS
 from .wearing import GLASSES as GLASSES_SHAPES
@@ -74,19 +72,19 @@ def linear(colour) -> np.ndarray:
 
 def paint_of(look: Appearance, light_colour: Colour = (1.0, 1.0, 1.0)) -> tuple[np.ndarray, np.ndarray]:
     """The colours [C,3] and traits [K] of the compiled loops (see `columns`)."""
-    colours = np.zeros((COLOUR_COUNT, 3))
+    colours = np.zeros((col.COLOUR_COUNT, 3))
     skin = linear(look.skin)
     parts = {
-        SKIN: skin,
-        FLUSH: skin * (1.02, 0.62, 0.60) + (0.02, 0.0, 0.0),
-        LIPS: linear(look.lips),
-        IRIS: linear(look.iris),
-        BROW: linear(look.brow_colour),
-        HAIR: linear(look.hair_colour),
-        GLASSES: linear(look.glasses_colour),
-        CLOTHES: linear(look.clothes),
-        TRIM: linear(look.trim),
-        LIGHT: linear(light_colour),
+        col.SKIN: skin,
+        col.FLUSH: skin * (1.02, 0.62, 0.60) + (0.02, 0.0, 0.0),
+        col.LIPS: linear(look.lips),
+        col.IRIS: linear(look.iris),
+        col.BROW: linear(look.brow_colour),
+        col.HAIR: linear(look.hair_colour),
+        col.GLASSES: linear(look.glasses_colour),
+        col.CLOTHES: linear(look.clothes),
+        col.TRIM: linear(look.trim),
+        col.LIGHT: linear(light_colour),
     }
     for row, colour in parts.items():
         colours[row] = colour
@@ -106,4 +104,4 @@ def paint_of(look: Appearance, light_colour: Colour = (1.0, 1.0, 1.0)) -> tuple[
         "strands": 2 * np.pi * look.hair_strands,
         "shine": look.hair_shine,
     }
-    return colours, np.array([numbers[name] for name in TRAITS])
+    return colours, np.array([numbers[name] for name in col.TRAITS])

@@ -116,8 +116,8 @@ def _settle(free: np.ndarray, fixed: np.ndarray) -> np.ndarray:
         points = surface(free)
         everything = np.concatenate([points, fixed_points, points * (-1, 1, 1)])
         wanted = _wanted_length(everything)
-        pairs = np.array([(i, j) for i, near in enumerate(tree(everything).query_ball_point(points, 1.6 * wanted[: len(points)]))
-                          for j in near if j != i])  # fmt: skip
+        around = tree(everything).query_ball_point(points, 1.6 * wanted[: len(points)])
+        pairs = np.array([(i, j) for i, near in enumerate(around) for j in near if j != i])
         apart = everything[pairs[:, 0]] - everything[pairs[:, 1]]
         distance = np.linalg.norm(apart, axis=1).clip(1e-6)
         ideal = (wanted[pairs[:, 0]] + wanted[pairs[:, 1]]) / 2
@@ -201,9 +201,8 @@ def _both_halves(half: np.ndarray, faces: np.ndarray, middle: int) -> tuple[np.n
 def main() -> None:
     directions, faces, mirror = build()
     with write_aside(Path(__file__).with_name("topology.npz")) as path:
-        np.savez_compressed(
-            path, directions=directions.astype(np.float32), faces=faces.astype(np.uint16), mirror=mirror.astype(np.uint16)
-        )
+        indices = {"faces": faces.astype(np.uint16), "mirror": mirror.astype(np.uint16)}
+        np.savez_compressed(path, directions=directions.astype(np.float32), **indices)
     print(f"{len(directions)} vertices, {len(faces)} triangles")
 
 

@@ -70,7 +70,8 @@ def make_clip(
     motion = motion or drawn
     rows = motion.frames(frames)
     pictures = render_frames(person, rows, backdrop, size, samples)
-    portraits = [_portrait(person, Draw(seed, "reference", number * 1000 + i), size, samples) for i in range(references)]
+    draws = [Draw(seed, "reference", number * 1000 + i) for i in range(references)]
+    portraits = [_portrait(person, draw, size, samples) for draw in draws]
     return Clip(
         pictures,
         np.array([picture for picture, _ in portraits], np.uint8).reshape(-1, size, size, 3),
@@ -93,7 +94,7 @@ def make_clips(
     references: int = 3,
     workers: int | None = None,
 ) -> Clips:
-    """Clips of these people, in this order; `numbers` one for each (all 0 without). workers: threads, all cores without.
+    """Clips of these people, in this order; `numbers` one for each (without: all 0). workers: threads (all cores).
 
     Raises ValueError as `make_clip` does, and for no seeds.
     """

@@ -120,13 +120,15 @@ def _paths(look: HairStyle, turn: np.ndarray, volume: float, length: float) -> n
     rim = _around(turn, front, (front + side) / 2, side, back)[:, None]
     thickness = (top + (rim - top) * smooth_step(share, 0.25, 0.75)) * (0.65 + 0.7 * volume)
     ends = _ends(look, turn, length)
-    thickness = thickness * np.where(~np.isnan(ends)[:, None], 1.0, 0.04 + 0.96 * np.sqrt((1 - smooth_step(share, 0.72, 1.0)).clip(0)))
+    closing = 0.04 + 0.96 * np.sqrt(1 - smooth_step(share, 0.72, 1.0))  # down to the skin at the hairline
+    thickness = thickness * np.where(~np.isnan(ends)[:, None], 1.0, closing)
     if look.parting:
-        angle = np.rad2deg(turn)[:, None]
-        thickness = thickness * (1 - 0.5 * np.exp(-(((angle - look.parting) / 9) ** 2)) * (1 - smooth_step(share, 0.9, 1)))
+        valley = np.exp(-(((np.rad2deg(turn)[:, None] - look.parting) / 9) ** 2))
+        thickness = thickness * (1 - 0.5 * valley * (1 - smooth_step(share, 0.9, 1)))
     out = base - _CENTRE
     over = base + out / np.linalg.norm(out, axis=-1, keepdims=True) * thickness[..., None]
-    ahead = smooth_step(np.cos(turn), 0.5, 0.95)[:, None] * smooth_step(share, 0.35, 0.8) * (1 - smooth_step(share, 0.85, 1))
+    over_forehead = smooth_step(share, 0.35, 0.8) * (1 - smooth_step(share, 0.85, 1))
+    ahead = smooth_step(np.cos(turn), 0.5, 0.95)[:, None] * over_forehead
     over[..., 1] += look.lift * ahead
     over[..., 2] += 0.6 * look.lift * ahead
     return np.concatenate([over, _hanging(over[:, -1], base[:, -1], ends, turn)], axis=1)
@@ -146,25 +148,27 @@ def _ends(look: HairStyle, turn: np.ndarray, length: float) -> np.ndarray:
 
 
 def _hanging(start: np.ndarray, skin: np.ndarray, ends: np.ndarray, turn: np.ndarray) -> np.ndarray:  # [C,30,3]
+    """From the hairline down: over the forehead along the skin, elsewhere straight, a little wider below the ears."""
     share = np.linspace(0, 1, 30)[None, :, None]
-    drop = np.where(np.isnan(ends), 0.0, (ends - start[:, 1]).clip(None, 0))[:, None]
-    # Over the forehead hair follows the skin, elsewhere it falls, a little wider below the ears.
+    drop = np.where(np.isnan(ends), 0.0, (ends - start[:, 1]).clip(None, 0))[:, None, None] * share
+    wide = 1 + 0.10 * smooth_step(-drop, 20, 90) - 0.08 * smooth_step(-drop, 110, 220)
+    height = start[:, None, 1:2] + drop
+    falling = np.concatenate([start[:, None, :1] * wide, height, start[:, None, 2:] * wide], axis=2)
+    off = (start - skin)[:, None] * (1 - 0.5 * share)
+    on_skin = np.concatenate([_skin_at(height[..., 0] - 4, turn), height], axis=2)  # x, z, y
+    along = np.stack([on_skin[..., 0] + off[..., 0], on_skin[..., 2], on_skin[..., 1] + off[..., 2]], axis=2)
     ahead = smooth_step(np.cos(turn), 0.55, 0.8)[:, None, None]
-    far = share * drop[..., None]
-    falling = start[:, None] * [1, 0, 1] + (start[:, None, 1:2] + far) * [0, 1, 0]
-    wide = 1 + 0.10 * smooth_step(-far, 20, 90) - 0.08 * smooth_step(-far, 110, 220)
-    falling = falling * np.concatenate([wide, np.ones_like(wide), wide], axis=2)
-    rows = np.linspace(0, 60, 400)
-    profile = skull(np.repeat(turn, 400), np.tile(rows / 180, len(turn))).reshape(len(turn), 400, 3)
-    height = start[:, None, 1] + far[..., 0]
-    follow = np.empty((len(turn), 30, 3))
-    for column in range(len(turn)):
-        order = np.argsort(profile[column, :, 1])
-        for axis in range(3):
-            follow[column, :, axis] = np.interp(height[column] - 4, profile[column, order, 1], profile[column, order, axis])
-    off = (start - skin)[:, None] * [1, 0, 1]
-    out = follow * [1, 0, 1] + height[..., None] * [0, 1, 0] + off * (1 - 0.5 * share)
-    return out * ahead + falling * (1 - ahead)
+    return along * ahead + falling * (1 - ahead)
+
+
+def _skin_at(height: np.ndarray, turn: np.ndarray) -> np.ndarray:  # [C,K], [C] -> [C,K,2]
+    """x and z of the skull above the nose at these heights."""
+    rows = np.linspace(0, 1 / 3, 400)
+    profile = skull(np.repeat(turn, 400), np.tile(rows, len(turn))).reshape(len(turn), 400, 3)[:, ::-1]
+    return np.array([
+        [np.interp(heights, column[:, 1], column[:, axis]) for axis in (0, 2)]
+        for heights, column in zip(height, profile, strict=True)
+    ]).transpose(0, 2, 1)  # fmt: skip
 
 
 def _evenly(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

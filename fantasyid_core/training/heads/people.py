@@ -10,7 +10,6 @@ import numpy as np
 from .appearance import COLLARS, Appearance, Colour
 from .hair import HAIR_STYLES
 from .shape import SHAPE_NAMES, check_shape, shape_vertices
-from .wearing import GLASSES
 
 HELD_OUT_FROM = 1_000_000_000
 """Seeds from here on are people for evaluation only: `training_seeds` never gives them."""
@@ -26,12 +25,18 @@ _HAIRS = [  # colour, weight
     ((196, 92, 134), 0.6), ((64, 128, 110), 0.5),
 ]  # fmt: skip
 _DARK_HAIRS = [*_HAIRS[:3], _HAIRS[8], _HAIRS[9]]
-_IRISES = [((72, 46, 28), 4), ((104, 70, 38), 3), ((128, 108, 52), 2), ((84, 122, 84), 2), ((80, 124, 168), 3), ((120, 136, 146), 2)]
+_IRISES = [
+    ((72, 46, 28), 4), ((104, 70, 38), 3), ((128, 108, 52), 2), ((84, 122, 84), 2), ((80, 124, 168), 3),
+    ((120, 136, 146), 2),
+]  # fmt: skip
 _CLOTHES = [
     (205, 60, 60), (222, 128, 52), (232, 196, 74), (86, 150, 84), (52, 122, 128), (58, 98, 172), (110, 80, 158),
     (206, 120, 160), (236, 232, 224), (128, 130, 134), (52, 54, 62), (150, 110, 80),
 ]  # fmt: skip
-_FRAMES = [((24, 24, 28), 4), ((92, 58, 34), 2), ((178, 150, 84), 1), ((190, 194, 200), 1), ((168, 48, 50), 1), ((46, 72, 130), 1)]
+_FRAMES = [
+    ((24, 24, 28), 4), ((92, 58, 34), 2), ((178, 150, 84), 1), ((190, 194, 200), 1), ((168, 48, 50), 1),
+    ((46, 72, 130), 1),
+]  # fmt: skip
 _BEARDS = [("none", 6), ("full", 1.5), ("goatee", 0.8), ("moustache", 0.8)]
 _GLASSES = [("none", 7), ("round", 1.2), ("square", 1.2), ("wide", 1.0)]
 

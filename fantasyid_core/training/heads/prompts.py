@@ -1,6 +1,6 @@
 """Short prompts for motion and scene. Left and right are those of the picture, as the viewer sees it.
 
-    turns the head to the left and smiles, blue background, light from the right
+turns the head to the left and smiles, blue background, light from the right
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ _AT_REST = "looks at the camera"
 def prompt_of(motion: Motion, backdrop: Backdrop) -> str:
     """Says what the clip shows: motion of head and face, of the camera, background, light."""
     acts = [act for act in (_HEAD[motion.head], _FACE[motion.face]) if act]
-    parts = [" and ".join(acts) or _AT_REST, _CAMERA[motion.camera], f"{backdrop.colour} background", _LIGHT[motion.light]]
+    scene = [_CAMERA[motion.camera], f"{backdrop.colour} background", _LIGHT[motion.light]]
+    parts = [" and ".join(acts) or _AT_REST, *scene]
     return ", ".join(part for part in parts if part)
 
 

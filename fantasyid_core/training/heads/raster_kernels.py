@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil, cos, pi, sin, sqrt
 
-from .columns import MOUTH_OPEN, PITCH, ROLL, CURTAIN, SHIFT_X, SHIFT_Y, YAW, ZOOM
+from . import columns as col
 from .compiling import compiled
 
 PIVOT_Y, PIVOT_Z = -98.0, -22.0  # the head turns about this point of the neck (mm)
@@ -29,15 +29,15 @@ def rotation(yaw, pitch, roll):
 def pose_vertices(neutral, expression, follow, frame, size, posed):
     """Expression, then the pose, as far as a vertex follows the head; writes x, y in pixels (integers are the
     pixels' centres, y down) and z in millimetres, to the camera."""
-    (a, b, c), (d, e, f), (g, h, i) = rotation(frame[YAW], frame[PITCH], frame[ROLL])
-    scale = frame[ZOOM] * size / VISIBLE
-    left = (0.5 + frame[SHIFT_X]) * size - 0.5
-    top = (0.5 + frame[SHIFT_Y]) * size - 0.5
+    (a, b, c), (d, e, f), (g, h, i) = rotation(frame[col.YAW], frame[col.PITCH], frame[col.ROLL])
+    scale = frame[col.ZOOM] * size / VISIBLE
+    left = (0.5 + frame[col.SHIFT_X]) * size - 0.5
+    top = (0.5 + frame[col.SHIFT_Y]) * size - 0.5
     for n in range(len(neutral)):
         x, y, z = neutral[n, 0], neutral[n, 1], neutral[n, 2]
         if n < expression.shape[1]:
             for k in range(expression.shape[0]):
-                amount = frame[MOUTH_OPEN + k]
+                amount = frame[col.MOUTH_OPEN + k]
                 if amount != 0.0:
                     x += amount * expression[k, n, 0]
                     y += amount * expression[k, n, 1]
@@ -93,7 +93,7 @@ def rasterise(posed, faces, kinds, samples, depth, seen, shares):
         x1, y1 = posed[q, 0] * samples + offset, posed[q, 1] * samples + offset
         x2, y2 = posed[r, 0] * samples + offset, posed[r, 1] * samples + offset
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)  # negative: seen from outside, as y runs down
-        if area == 0.0 or (area > 0.0 and kinds[n] != CURTAIN):
+        if area == 0.0 or (area > 0.0 and kinds[n] != col.CURTAIN):
             continue
         low_x, high_x = max(int(ceil(min(x0, x1, x2))), 0), min(int(max(x0, x1, x2)), side - 1)
         low_y, high_y = max(int(ceil(min(y0, y1, y2))), 0), min(int(max(y0, y1, y2)), side - 1)

@@ -52,10 +52,10 @@ def render_frames(
     size, samples = _checked(size, MAX_SIZE, "side in pixels"), _checked(samples, MAX_SAMPLES, "number of samples")
     from .frame_kernels import render_kernel
 
-    colours, traits = paint_of(person.appearance)
     pictures = np.empty((len(frames), size, size, 3), np.uint8)
     behind = (backdrop or Backdrop()).picture(size)
-    render_kernel(*build_scene(person.shape, person.appearance), frames, colours, traits, behind, samples, pictures)
+    scene, paint = build_scene(person.shape, person.appearance), paint_of(person.appearance)
+    render_kernel(tuple(scene), paint, frames, behind, samples, pictures)
     return pictures
 
 
@@ -65,13 +65,12 @@ def render_maps(person: Person, frames: np.ndarray, size: int = 64) -> Maps:  # 
     from .frame_kernels import maps_kernel
     from .raster_kernels import VISIBLE
 
-    scene = build_scene(person.shape, person.appearance)
-    colours, traits = paint_of(person.appearance)
+    scene, paint = build_scene(person.shape, person.appearance), paint_of(person.appearance)
     grid = (len(frames), size, size)
     depth, layers = np.empty(grid, np.float32), np.empty(grid, np.uint8)
     triangles, shares = np.empty(grid, np.int32), np.empty((*grid, 2), np.float32)
     points = np.empty((len(frames), *scene.neutral.shape), np.float32)
-    maps_kernel(*scene, frames, colours, traits, depth, triangles, shares, layers, points)
+    maps_kernel(tuple(scene), paint, frames, depth, triangles, shares, layers, points)
     triangles[triangles >= len(head_mesh().faces)] = -1
     points = points[:, : len(head_mesh().template)]
     scale = frames[:, FRAME.index("zoom")] * size / (VISIBLE * METRE)
@@ -97,7 +96,8 @@ def _checked_frames(frames: np.ndarray) -> np.ndarray:
             "Make them with Motion.frames or frame_row."
         )
     if not np.isfinite(frames).all():
-        raise ValueError(f"Expected finite frames, got NaN or infinite numbers in row {np.argwhere(~np.isfinite(frames))[0, 0]}.")
+        row = int((~np.isfinite(frames)).any(axis=1).argmax())
+        raise ValueError(f"Expected finite frames, got NaN or infinite numbers in row {row}.")
     zoom = frames[:, FRAME.index("zoom")]
     if not ((zoom >= 0.05) & (zoom <= 50)).all():
         raise ValueError(f"Expected a zoom in 0.05..50, got {zoom.min():g} to {zoom.max():g}.")

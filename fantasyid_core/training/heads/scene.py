@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .columns import (
-    AT_BEARD, AT_FLUSH, AT_HAIRLINE, AT_OCCLUSION, AT_X, AT_Z, ATTRIBUTE_COUNT, CURTAIN, FRAMES, GARMENT, HEAD, SHELL,
-)  # fmt: skip
+from . import columns as col
 from .expression import expression_fields
 from .hair import hair_shell, hairline_distance, seen_from_within
 from .mesh import METRE, head_mesh
@@ -64,7 +62,10 @@ _FLUSH = np.array(
     ]
 )
 _LOBES = {
-    "full": [(0, -102, 78, 46, 24, 60, 1.6), (48, -80, 40, 24, 34, 34, 1.5), (0, -53, 90, 25, 5.5, 30, 1.5), (26, -66, 80, 8, 18, 30, 1.3)],
+    "full": [
+        (0, -102, 78, 46, 24, 60, 1.6), (48, -80, 40, 24, 34, 34, 1.5), (0, -53, 90, 25, 5.5, 30, 1.5),
+        (26, -66, 80, 8, 18, 30, 1.3),
+    ],
     "goatee": [(0, -98, 84, 20, 19, 40, 1.6), (0, -53, 90, 22, 5, 30, 1.4), (25, -68, 80, 5, 15, 30, 1.3)],
     "moustache": [(0, -53, 90, 26, 4.6, 30, 1.7), (20, -57, 84, 9, 5, 30, 1.2)],
 }  # fmt: skip
@@ -95,8 +96,8 @@ def _faces(style: str, shape: str) -> tuple[np.ndarray, np.ndarray]:
     counts = [len(part.places) for part in (_head("none", False), _hair(style), _glasses(shape))]
     offsets = np.cumsum([0, *counts])
     faces = np.concatenate([part + offset for part, offset in zip(lists, offsets, strict=True)])
-    kinds = np.repeat([HEAD, SHELL, FRAMES, GARMENT], [len(part) for part in lists])
-    kinds[kinds == SHELL] = np.where(seen_from_within(style, lists[1]), CURTAIN, SHELL)
+    kinds = np.repeat([col.HEAD, col.SHELL, col.FRAMES, col.GARMENT], [len(part) for part in lists])
+    kinds[kinds == col.SHELL] = np.where(seen_from_within(style, lists[1]), col.CURTAIN, col.SHELL)
     return np.ascontiguousarray(faces, np.uint32), kinds.astype(np.uint8)
 
 
@@ -115,24 +116,25 @@ def _part(places: np.ndarray, follow: np.ndarray, attributes: np.ndarray) -> _Pa
 def _head(beard: str, bald: bool) -> _Part:
     mesh = head_mesh()
     places = mesh.template / METRE
-    attributes = np.zeros((len(places), ATTRIBUTE_COUNT))
-    attributes[:, AT_X : AT_Z + 1] = places
+    attributes = np.zeros((len(places), col.ATTRIBUTE_COUNT))
+    attributes[:, col.AT_X : col.AT_Z + 1] = places
     turn, fall = np.arctan2(mesh.directions[:, 0], mesh.directions[:, 2]), np.arccos(mesh.directions[:, 1])
     ears = bump(abs(places) * (1, 0, 0) + places * (0, 1, 1), (82, -8, -20), (12, 34, 22))
-    attributes[:, AT_HAIRLINE] = -100 if bald else hairline_distance(turn, fall) - 60 * ears * (abs(places[:, 0]) > 77)
-    attributes[:, AT_OCCLUSION] = _sum_of_bumps(places, _OCCLUSION).clip(0, 0.8)
-    attributes[:, AT_FLUSH] = _sum_of_bumps(places, _FLUSH).clip(0, 1)
+    behind = hairline_distance(turn, fall) - 60 * ears * (abs(places[:, 0]) > 77)  # no hair grows on the ears
+    attributes[:, col.AT_HAIRLINE] = -100 if bald else behind
+    attributes[:, col.AT_OCCLUSION] = _sum_of_bumps(places, _OCCLUSION).clip(0, 0.8)
+    attributes[:, col.AT_FLUSH] = _sum_of_bumps(places, _FLUSH).clip(0, 1)
     if beard != "none":
-        attributes[:, AT_BEARD] = smooth_step(_sum_of_bumps(places, np.array(_LOBES[beard])), 0.35, 0.75)
+        attributes[:, col.AT_BEARD] = smooth_step(_sum_of_bumps(places, np.array(_LOBES[beard])), 0.35, 0.75)
         lips = bump(places, (0, -65.5, 88), (27, 9.5, 30))
-        attributes[:, AT_BEARD] *= 1 - smooth_step(lips, 0.32, 0.5)
+        attributes[:, col.AT_BEARD] *= 1 - smooth_step(lips, 0.32, 0.5)
     return _part(places, smooth_step(places[:, 1], -172, -114), attributes)
 
 
 @cache
 def _hair(style: str) -> _Part:
     places, strands, _ = hair_shell(style, 0.5, 0.5)
-    attributes = np.zeros((len(places), ATTRIBUTE_COUNT))
+    attributes = np.zeros((len(places), col.ATTRIBUTE_COUNT))
     attributes[:, :2] = strands
     return _part(places, 0.35 + 0.65 * smooth_step(places[:, 1], -190, -60), attributes)
 
@@ -152,14 +154,14 @@ def _hair_change(style: str, volume: float, length: float) -> np.ndarray:
 @cache
 def _glasses(shape: str) -> _Part:
     places, _ = glasses(shape)
-    return _part(places, np.ones(len(places)), np.zeros((len(places), ATTRIBUTE_COUNT)))
+    return _part(places, np.ones(len(places)), np.zeros((len(places), col.ATTRIBUTE_COUNT)))
 
 
 @cache
 def _garment() -> _Part:
     places, _ = garment()
-    attributes = np.zeros((len(places), ATTRIBUTE_COUNT))
-    attributes[:, AT_X : AT_Z + 1] = places
+    attributes = np.zeros((len(places), col.ATTRIBUTE_COUNT))
+    attributes[:, col.AT_X : col.AT_Z + 1] = places
     part = _part(places, np.zeros(len(places)), attributes)
     return part._replace(basis=np.zeros_like(part.basis))
 

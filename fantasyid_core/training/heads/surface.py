@@ -33,7 +33,9 @@ _SILHOUETTES = np.array(
     ],
     float,
 )
-_ROWS = np.array([0, 4.5, 9, 19, 30, 41, 48.5, 56, 63.5, 71, 79, 87, 92, 98, 104, 114, 132, 180]) / 180  # of pi, on the sphere
+_ROWS = np.array(
+    [0, 4.5, 9, 19, 30, 41, 48.5, 56, 63.5, 71, 79, 87, 92, 98, 104, 114, 132, 180]
+) / 180  # of the way down the sphere  # fmt: skip
 
 # centre x, y, z; width x, y, z; push x, y, z. Rows with x > 0 are mirrored. Top to bottom.
 _PUSHES = np.array(
@@ -149,7 +151,7 @@ def smooth_step(values: np.ndarray, start: float, end: float) -> np.ndarray:
 
 
 def smooth_curve(at: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:  # [N], [K], [K,C] -> [N,C]
-    """A cubic Hermite curve through values at increasing knots, without overshoot (slopes after Fritsch and Carlson)."""
+    """A cubic Hermite curve through values at increasing knots, without overshoot (slopes: Fritsch and Carlson)."""
     steps = np.diff(knots)[:, None]
     rises = np.diff(values, axis=0) / steps
     same_way = rises[1:] * rises[:-1] > 0
@@ -162,7 +164,5 @@ def smooth_curve(at: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.nd
     t = ((at - knots[left])[:, None] / step).clip(0, 1)
     rise = values[left + 1] - values[left]
     return (
-        values[left]
-        + rise * t * t * (3 - 2 * t)
-        + step * t * (1 - t) * (slopes[left] * (1 - t) - slopes[left + 1] * t)
+        values[left] + rise * t * t * (3 - 2 * t) + step * t * (1 - t) * (slopes[left] * (1 - t) - slopes[left + 1] * t)
     )

@@ -51,7 +51,7 @@ def glasses(shape: str) -> tuple[np.ndarray, np.ndarray]:
 @cache
 def garment() -> tuple[np.ndarray, np.ndarray]:
     """Places [N,3] and faces [F,3] of shoulders and chest; `collar` styles are painted."""
-    columns, lines = 33, 15
+    columns, lines = 25, 11
     at = np.linspace(0, len(_GARMENT) - 1, lines)
     y, side, front, back = smooth_curve(at, np.arange(len(_GARMENT), dtype=float), _GARMENT).T
     turn = np.linspace(-np.pi, np.pi, columns)[:, None]
