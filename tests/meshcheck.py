@@ -14,7 +14,8 @@ def crossings(vertices, faces):
         for corner in range(3):
             start, end = corners[one, corner], corners[one, (corner + 1) % 3]
             crossed |= _pierces(start, end, corners[other])
-    return set(zip(np.minimum(first, second)[crossed].tolist(), np.maximum(first, second)[crossed].tolist(), strict=True))
+    pairs = np.sort(np.column_stack([first, second])[crossed], axis=1)
+    return set(map(tuple, pairs.tolist()))
 
 
 def turned_over(before, after, faces):

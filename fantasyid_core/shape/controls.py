@@ -80,7 +80,7 @@ def shape_controls(vertices: Vertices, flame: FlameModel | None = None, plausibl
     """
     made = face_controls(vertices, flame, plausible)
     return OrderedDict(
-        (name, _as(vertices, steps * STEP)) for name, steps in zip(made.controls, made.steps, strict=True)
+        (name, as_given(vertices, steps * STEP)) for name, steps in zip(made.controls, made.steps, strict=True)
     )
 
 
@@ -172,7 +172,7 @@ def _raw_fields(frame: FaceFrame) -> dict[str, np.ndarray]:
     return fields
 
 
-def _as(like, values: np.ndarray):
+def as_given(like, values: np.ndarray):
     """Values as float32, as a tensor on the device of `like` if that is one."""
     if not hasattr(like, "detach"):
         return values.astype(np.float32)

@@ -91,7 +91,8 @@ _TABLE = [
     ("Jaw", "chin_width", "Chin width", "From pointed to broad.", "chin_side.x", 8),
     ("Jaw", "chin_projection", "Chin projection", "How far the chin stands out.", "chin.z", 5.5),
     ("Ears and neck", "ear_size", "Ear size", "Size of the ears.", "ear_top.y - ear_lobe.y", "15 %"),
-    ("Ears and neck", "ear_angle", "Ear angle", "How far the ears stand off.", "0.5 ear_back.x - 0.5 ear_front.x + 0.77 ear_back.z - 0.77 ear_front.z", 4),
+    ("Ears and neck", "ear_angle", "Ear angle", "How far the ears stand off.",
+     "0.5 ear_back.x - 0.5 ear_front.x + 0.77 ear_back.z - 0.77 ear_front.z", 4),
     ("Ears and neck", "neck_width", "Neck width", "Width of the neck.", "neck_side.x", "12 %"),
 ]  # fmt: skip
 
