@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from .pictures import as_image, preview, say
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, Identity, IdentityType, ShapeType
 
 AVERAGE, CONCATENATE = "average", "concatenate"
+EVERYWHERE, SIDE_BY_SIDE = "everywhere", "side by side"
 
 
 class EncodeIdentity(io.ComfyNode):
@@ -44,6 +46,18 @@ class EncodeIdentity(io.ComfyNode):
         return io.NodeOutput(Identity(tokens, fingerprint, thumbnail, shape.name, shape.vertices))
 
 
+def _part(name: str, default: float, tooltip: str) -> io.Float.Input:
+    return io.Float.Input(
+        name, default=default, min=0.0, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip
+    )
+
+
+def _weight(name: str, tooltip: str) -> io.Float.Input:
+    return io.Float.Input(
+        name, default=1.0, min=0.0, max=4.0, step=0.05, optional=True, advanced=True, tooltip=tooltip
+    )
+
+
 class ApplyIdentity(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -59,43 +73,98 @@ class ApplyIdentity(io.ComfyNode):
                 io.Float.Input(
                     "strength",
                     default=1.0,
-                    min=-10.0,
-                    max=10.0,
+                    min=-1.0,
+                    max=3.0,
                     step=0.05,
-                    tooltip="How strongly the person shows. 1 is as trained, 0 is the model without the person; far "
-                    "above 1 the picture breaks.",
+                    tooltip="How strongly the person shows. 1 is as trained, 0 is the model without the person; above "
+                    "2 the picture breaks. Negative leads away from the person.",
+                ),
+                _part("start_percent", 0.0, "From which part of the sampling on the person is put in: 0 is the first "
+                      "step. The first steps decide the layout, the later ones the details."),
+                _part("end_percent", 1.0, "Up to which part of the sampling the person is put in: 1 is the last step."),
+                _part("fade_in", 0.0, "How long, after the start, the strength grows from zero."),
+                _part("fade_out", 0.0, "How long, before the end, the strength falls to zero."),
+                io.String.Input(
+                    "layers",
+                    default="all",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Weights of the layers, such as 0-7:1.2, 8-20:0.8, or a name: all, structure first, detail "
+                    "first, ramp up, ramp down, middle, ends. The picture on the node shows them.",
+                ),
+                io.String.Input(
+                    "schedule",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Weights over the sampling, such as 0:0, 0.2:1, 0.8:1, 1:0.5. They multiply the strength.",
+                ),
+                _weight("face_weight", "How much the photo's features count beside the 3D face. 0 leaves them out."),
+                _weight("shape_weight", "How much the 3D face counts beside the photo's features. 0 leaves it out."),
+                io.Combo.Input(
+                    "region",
+                    options=[EVERYWHERE, SIDE_BY_SIDE],
+                    optional=True,
+                    advanced=True,
+                    tooltip="side by side: the people that are applied one after the other stand from left to right.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Where the person is: one picture, or one for every frame. Of any size.",
                 ),
                 io.Float.Input(
-                    "start_percent",
+                    "feather",
                     default=0.0,
                     min=0.0,
-                    max=1.0,
-                    step=0.01,
+                    max=512.0,
+                    step=1.0,
                     optional=True,
                     advanced=True,
-                    tooltip="From which part of the sampling on the person is put in: 0 is the first step. The first "
-                    "steps decide the layout, the later ones the details.",
+                    tooltip="How many pixels wide the edges of the mask, or of the regions, are blurred.",
                 ),
                 io.Float.Input(
-                    "end_percent",
+                    "identity_guidance",
                     default=1.0,
                     min=0.0,
-                    max=1.0,
-                    step=0.01,
+                    max=10.0,
+                    step=0.1,
                     optional=True,
                     advanced=True,
-                    tooltip="Up to which part of the sampling the person is put in: 1 is the last step.",
+                    tooltip="Pushes the video towards the person, apart from the prompt. 1 is off and costs nothing; "
+                    "anything else makes every step 1.5 times as long.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The video model with the person in it.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(
-        cls, model, adapter, identity, strength: float, start_percent: float = 0.0, end_percent: float = 1.0
+        cls,
+        model,
+        adapter,
+        identity,
+        strength: float,
+        start_percent: float = 0.0,
+        end_percent: float = 1.0,
+        fade_in: float = 0.0,
+        fade_out: float = 0.0,
+        layers: str = "all",
+        schedule: str = "",
+        face_weight: float = 1.0,
+        shape_weight: float = 1.0,
+        region: str = EVERYWHERE,
+        mask=None,
+        feather: float = 0.0,
+        identity_guidance: float = 1.0,
     ) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy import attach
+        from ..fantasyid_core.host.comfy.apply import Control, apply_identity
         from ..fantasyid_core.host.comfy.run import adapter_fingerprint
 
         identity.check_adapter(adapter_fingerprint(adapter))
-        return io.NodeOutput(attach(model, adapter, identity.tokens, strength, start_percent, end_percent))
+        control = Control(strength, start_percent, end_percent, fade_in, fade_out, layers, schedule, face_weight,
+                          shape_weight, region, feather, identity_guidance)  # fmt: skip
+        applied = apply_identity(model, adapter, identity.tokens, control, mask)
+        say(cls, applied.notes)
+        return io.NodeOutput(applied.model, ui=preview(cls, as_image([applied.curves])))

@@ -39,7 +39,8 @@ NODES = {
     "FantasyID_SaveShape": (["shape", "filename_prefix", "format"], ["FANTASYID_SHAPE"]),
     "FantasyID_EncodeIdentity": (["adapter", "encoder", "face", "shape", "references"], ["FANTASYID_IDENTITY"]),
     "FantasyID_ApplyIdentity": (
-        ["model", "adapter", "identity", "strength", "start_percent", "end_percent"],
+        ["model", "adapter", "identity", "strength", "start_percent", "end_percent", "fade_in", "fade_out", "layers",
+         "schedule", "face_weight", "shape_weight", "region", "mask", "feather", "identity_guidance"],
         ["MODEL"],
     ),
     "FantasyID_EncodePrompt": (["clip", "text"], ["CONDITIONING"]),
