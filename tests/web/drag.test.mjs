@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Grab, controlsAt } from "../../web/editor/drag.js";
+import { Grab, controlsAt, leftShare } from "../../web/editor/drag.js";
 import { parseHead } from "../../web/editor/geometry.js";
 import { pixelsPerMetre, toPixels } from "../../web/editor/project.js";
 import { pickTriangle, solveChanges } from "../../web/editor/solve.js";
@@ -82,34 +82,53 @@ test("the nearest triangle that faces the camera is picked, with the point's pla
   assert.deepEqual(pickTriangle(two, Uint16Array.of(0, 1, 2, 3, 4, 5), 50, 60).corners, [3, 4, 5]);
 });
 
-const grabbed = (vertex, values = {}, usable) => {
-  const head = parseHead(packedHead());
-  return new Grab(head, { corners: [vertex, vertex, vertex], shares: [1, 0, 0] }, [[1000, 0, 0], [0, -1000, 0]], values, usable);
-};
+const FRONT = [[1000, 0, 0], [0, -1000, 0]]; // a millimetre is a pixel
+const at = (vertex) => ({ corners: [vertex, vertex, vertex], shares: [1, 0, 0] });
+const found = (vertex, toScreen = FRONT, usable = undefined, sides = undefined) => controlsAt(parseHead(packedHead()), at(vertex), toScreen, usable, sides);
+const names = (candidates) => candidates.map(({ control }) => control.name);
+const CLOSE_UP = FRONT.map((row) => row.map((value) => 10 * value));
 
-test("a grabbed point belongs to the controls that move it", () => {
-  const head = parseHead(packedHead());
-  const names = (vertex) => controlsAt(head, { corners: [vertex, vertex, vertex], shares: [1, 0, 0] }).map(({ control }) => control.name);
-  assert.deepEqual(names(4), ["nose_tip"]);
-  assert.deepEqual(names(0), ["face_width"]);
-  assert.deepEqual(names(2).sort(), ["face_width", "head_length"]);
-  assert.deepEqual(controlsAt(head, { corners: [4, 4, 4], shares: [1, 0, 0] }, () => false), []);
+test("a point belongs to the controls that move it", () => {
+  assert.deepEqual(names(found(4)), ["nose_tip"]);
+  assert.deepEqual(names(found(0)), ["face_width"]);
+  assert.deepEqual(names(found(2)).sort(), ["face_width", "head_length"]);
+  assert.equal(found(2)[0].weight, 1);
+  assert.deepEqual(found(4, FRONT, () => false), []);
 });
 
-test("the point follows the hand", () => {
-  const { face_width: width, head_length: length } = grabbed(2).moved(4.5, -6); // at 9 and 12 pixels per value
+test("what moves towards the viewer gives way to what moves across", () => {
+  const controls = [{ name: "depth", group: "A", moves: { 4: [0, 0, 5000] } }, { name: "height", group: "A", moves: { 4: [0, 5000, 0] } }];
+  const head = parseHead(packedHead({ controls }));
+  const side = [[0, 0, -1000], [0, -1000, 0]];
+  assert.deepEqual(names(controlsAt(head, at(4), FRONT)), ["height"]);
+  assert.deepEqual(names(controlsAt(head, at(4), side)).sort(), ["depth", "height"]);
+});
+
+test("close up the point stays under the pointer", () => {
+  const { face_width: width, head_length: length } = new Grab(found(2, CLOSE_UP), () => 0).moved(45, -60); // 90 and 120 pixels per value
   close(width, 0.5, 0.025, "to the side");
   close(length, 0.5, 0.025, "up");
 });
 
+test("from afar the hand has room: 70 pixels for a value of 1", () => {
+  close(new Grab(found(0), () => 0).moved(-35, 0).face_width, 0.5, 0.01, "outwards");
+});
+
 test("from where the values are, as far as they go", () => {
-  const grab = grabbed(0, { face_width: 0.5 });
-  close(grab.moved(9, 0).face_width, -0.48, 0.03, "the left corner to the right");
+  const grab = new Grab(found(0, CLOSE_UP), () => 0.5);
+  close(grab.moved(45, 0).face_width, 0, 0.01, "the left corner to the right");
   assert.equal(grab.moved(0, 0).face_width, 0.5);
   assert.equal(grab.moved(1000, 0).face_width, -1);
-  assert.equal(grabbed(4).moved(0, -1000).nose_tip, 0.5); // its own limit
+  assert.equal(new Grab(found(4), () => 0).moved(0, -1000).nose_tip, 0.5); // its own limit
 });
 
 test("controls that may not be used are not moved", () => {
-  assert.deepEqual(Object.keys(grabbed(2, {}, ({ name }) => name !== "face_width").moved(5, 5)), ["head_length"]);
+  const candidates = found(2, FRONT, ({ name }) => name !== "face_width");
+  assert.deepEqual(Object.keys(new Grab(candidates, () => 0).moved(5, 5)), ["head_length"]);
+});
+
+test("on one side only, a point moves as far as its share of that side", () => {
+  close(found(0, FRONT, undefined, ["left"])[0].move[0], -9, 1e-9, "the left corner");
+  assert.deepEqual(found(0, FRONT, undefined, ["right"]), []);
+  assert.equal(leftShare(parseHead(packedHead()), at(1)), 0);
 });

@@ -16,7 +16,9 @@ test("a packed head comes back as it was", () => {
   assert.deepEqual([...head.faces], FACES);
   assert.deepEqual(head.controls.map(({ name }) => name), CONTROLS.map(({ name }) => name));
   assert.deepEqual([...head.controls[2].steps], [0, 3000, 4001]);
-  assert.equal(head.controls[2].max, 0.5);
+  assert.equal(head.controls[2].high, 0.5);
+  assert.equal(head.step, 1e-6);
+  assert.deepEqual([...head.left].map((share) => share.toFixed(3)), ["1.000", "0.000", "0.000", "1.000", "0.500"]);
 });
 
 test("what is no head, newer, or cut off is refused with a sentence", () => {
@@ -25,7 +27,8 @@ test("what is no head, newer, or cut off is refused with a sentence", () => {
   assert.throws(() => parseHead(new TextEncoder().encode("<html>not found</html>").buffer), /something else/);
   assert.throws(() => parseHead(packedHead({ version: 2 })), /format 2, this page reads format 1. Reload the page/);
   assert.throws(() => parseHead(whole.slice(0, 40)), /cut off/);
-  assert.throws(() => parseHead(whole.slice(0, whole.byteLength - 2)), /cut off: expected/);
+  assert.throws(() => parseHead(whole.slice(0, whole.byteLength - 4)), /cut off: expected/);
+  assert.throws(() => parseHead(packedHead({ faces: null })), /without triangles/);
 });
 
 test("values add up: base plus value times displacement, rounded to single precision once", () => {
@@ -35,11 +38,21 @@ test("values add up: base plus value times displacement, rounded to single preci
     const steps = CONTROLS.reduce((sum, { name, moves }) => sum + values[name] * (moves[Math.floor(i / 3)]?.[i % 3] ?? 0), 0);
     return Math.fround(base + steps * 1e-6);
   });
-  assert.deepEqual([...editedVertices(head, values)], expected);
+  const even = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, [value, value]]));
+  assert.deepEqual([...editedVertices(head, even)], expected);
+  assert.deepEqual([...editedVertices(parseHead(packedHead({ dense: true })), even)], expected);
   assert.deepEqual([...editedVertices(head, {})], [...head.base]);
   const out = new Float32Array(15).fill(9);
   assert.equal(editedVertices(head, {}, out), out); // and nothing of the values before is left
   assert.deepEqual([...out], [...head.base]);
+});
+
+test("one-sided values move their side, and the middle by half", () => {
+  const head = parseHead(packedHead());
+  const moved = (values) => [...editedVertices(head, values)].map((value, i) => value - head.base[i]);
+  near(moved({ face_width: [1, 0] }), [-0.009, 0, 0, 0, 0, 0, 0, 0, 0, -0.009, 0, 0, 0, 0, 0]);
+  near(moved({ face_width: [0, 1] }), [0, 0, 0, 0.009, 0, 0, 0.009, 0, 0, 0, 0, 0, 0, 0, 0]);
+  near(moved({ nose_tip: [0.5, 0] }).slice(12), [0, 0.00075, 0.001000265], 2e-8);
 });
 
 test("normals are the triangles' ones, weighted by area", () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { effectText, shown, stepped, typed } from "../../web/editor/numbers.js";
 
-const control = { min: -1, max: 0.5 };
+const control = { low: -1, high: 0.5 };
 
 test("numbers are shown with two decimals, three when needed", () => {
   assert.deepEqual([0, 0.5, -0.25, 0.123, 1, -0.0001].map(shown), ["0.00", "0.50", "-0.25", "0.123", "1.00", "0.00"]);

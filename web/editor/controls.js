@@ -108,7 +108,7 @@ class Group {
       type: "button",
       class: "fid-group-reset",
       title: `Set all of ${name} back to 0, but for what is pinned.`,
-      onclick: () => state.reset(this._names.filter((each) => !state.pinned.has(each))),
+      onclick: () => state.reset(this._names.filter((each) => !state.isPinned(each))),
     }, "reset");
     this.el = make("section", { class: "fid-group", "aria-label": name }, make("header", {}, make("span", {}, name), this._reset));
     this.tab = make("button", { type: "button", class: "fid-tab", title: `Show ${name}`, onclick: onOpen }, name);
@@ -120,7 +120,7 @@ class Group {
   }
 
   update(state) {
-    const changed = this._names.filter((name) => state.value(name) !== 0).length;
+    const changed = this._names.filter((name) => state.pair(name).some((value) => value !== 0)).length;
     this.tab.classList.toggle("fid-changed", changed > 0);
     this._reset.hidden = changed === 0;
   }

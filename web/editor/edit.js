@@ -1,27 +1,43 @@
 /**
- * The edit as it is stored in the workflow: one JSON string that a person can read, such as
- * {"version":1,"values":{"face_width":0.5}}. Names are sorted, zeros left out, and whatever this version does not
- * know is kept as it was. Nothing here touches the page.
+ * The edit as it is stored in the workflow: one JSON string that a person can read. Python reads the same
+ * (fantasyid_core/shape/editstate.py):
+ *
+ *     {"version":1,"values":{"face_width":0.5,"ear_size":{"left":0.3,"right":0}},
+ *      "sides":["left"],"pinned":["face_width"],"plausible":true,"other":{"slot":"B","values":{}}}
+ *
+ * Names are sorted, zeros and defaults left out, and whatever this version does not know is kept as it was.
+ * Nothing here touches the page.
  */
 
 export const VERSION = 1;
-const DECIMALS = 1000; // values are kept to a thousandth: finer than a slider or a hand can be
+export const SIDES = ["left", "right"]; // of the picture
+const STEPS = 1000; // a hand moves values by thousandths: finer than any slider
+
+/**
+ * Values of a control: what it is on the left and on the right side of the face.
+ * @typedef {[number, number]} Pair
+ */
 
 /**
  * @typedef {object} Edit
- * @property {Record<string, number>} values control name -> value, within the control's limits and not 0
+ * @property {Record<string, Pair>} values within the controls' limits; controls at 0 are left out
+ * @property {string[]} sides which sides the sliders move
+ * @property {string[]} pinned controls that presets, dice and dragging leave alone
+ * @property {boolean} plausible keep to the shapes of the user's FLAME model
+ * @property {{ slot: "A" | "B", values: Record<string, Pair> } | null} other the version that is not shown
  * @property {Record<string, unknown>} unknown values of controls that this head does not have
- * @property {Record<string, unknown>} rest further entries beside version and values
+ * @property {Record<string, unknown>} rest further entries
  * @property {string[]} notes sentences for the user about what was not as expected
  */
 
-/**
- * @param {number} value
- * @param {{ min: number, max: number }} control
- * @returns {number} rounded and within the limits
- */
-export function limited(value, control) {
-  return Math.round(Math.min(control.max, Math.max(control.min, value)) * DECIMALS) / DECIMALS || 0; // never -0
+/** @param {number} value @param {{ low: number, high: number }} control */
+export function limited(value, { low, high }) {
+  return Math.min(high, Math.max(low, value)) || 0; // never -0
+}
+
+/** As `limited`, in thousandths. @param {number} value @param {{ low: number, high: number }} control */
+export function rounded(value, control) {
+  return limited(Math.round(value * STEPS) / STEPS, control);
 }
 
 /**
@@ -32,68 +48,128 @@ export function limited(value, control) {
  */
 export function readEdit(text, controls) {
   const { content, notes } = parsed(text);
-  const { version, values: given, ...rest } = content;
-  if (version > VERSION) notes.push(`The edit has version ${version}, this editor knows ${VERSION}: update FantasyID.`);
-  const edit = { values: {}, unknown: {}, rest, notes };
-  const known = new Map(controls.map((control) => [control.name, control]));
-  for (const [name, value] of Object.entries(given)) {
-    const control = known.get(name);
-    if (!control) edit.unknown[name] = value;
-    else readValue(edit, control, value);
+  const { version, values: given = {}, sides, pinned, plausible, other, ...rest } = content;
+  if (version > VERSION) {
+    notes.push(`The edit is of version ${version}, this editor knows ${VERSION}: update the FantasyID nodes.`);
   }
-  const strangers = Object.keys(edit.unknown);
+  const { values, unknown } = readValues(given, controls, notes);
+  const strangers = Object.keys(unknown);
   if (strangers.length && controls.length) {
     notes.push(`This head has no ${strangers.join(", ")}: kept in the workflow, without effect.`);
   }
-  return edit;
+  const chosen = strings(sides).filter((side) => SIDES.includes(side));
+  return {
+    values,
+    sides: chosen.length ? chosen : SIDES,
+    pinned: strings(pinned),
+    plausible: plausible === true,
+    other: isRecord(other) ? { slot: other.slot === "A" ? "A" : "B", values: readValues(other.values, controls, []).values } : null,
+    unknown,
+    rest,
+    notes,
+  };
 }
 
 function parsed(text) {
-  const notes = [];
-  let content = {};
+  const unusable = (what) => ({ content: {}, notes: [`The edit in the workflow is ${what}. It stays as it is until you change something.`] });
+  let content;
   try {
-    content = JSON.parse(text || "{}");
+    content = JSON.parse(text.trim() || "{}");
   } catch {
-    notes.push("The edit in the workflow is not readable JSON. It stays as it is until you change something.");
+    return unusable("not readable as JSON");
   }
-  if (content === null || typeof content !== "object" || Array.isArray(content)) {
-    notes.push("The edit in the workflow is not a set of values. It stays as it is until you change something.");
-    content = {};
-  }
-  if (!("version" in content) && !("values" in content)) content = { values: content }; // before version 1: bare values
-  const { values } = content;
-  if (values === null || typeof values !== "object" || Array.isArray(values)) content = { ...content, values: {} };
-  return { content, notes };
+  if (!isRecord(content)) return unusable("no set of values");
+  const bare = !("version" in content) && !isRecord(content.values); // before version 1: the values alone
+  return { content: bare ? { values: content } : content, notes: [] };
 }
 
-function readValue(edit, control, value) {
-  if (typeof value !== "number" || !Number.isFinite(value)) {
-    edit.notes.push(`${control.label} was no number and is 0 now.`);
-    return;
+function readValues(given, controls, notes) {
+  const known = new Map(controls.map((control) => [control.name, control]));
+  const values = {}, unknown = {};
+  for (const [name, value] of Object.entries(isRecord(given) ? given : {})) {
+    const control = known.get(name);
+    if (!control) {
+      unknown[name] = value;
+      continue;
+    }
+    const pair = asPair(value).map((part, side) => readNumber(part, control, side, notes));
+    if (pair.some((part) => part !== 0)) values[name] = pair;
+  }
+  return { values, unknown };
+}
+
+/** @param {unknown} value a number, {"left": number, "right": number}, or [left, right] */
+function asPair(value) {
+  if (isRecord(value)) return SIDES.map((side) => value[side] ?? 0);
+  return Array.isArray(value) && value.length === 2 ? value : [value, value];
+}
+
+function readNumber(value, control, side, notes) {
+  const say = (note) => notes.includes(note) || notes.push(note);
+  if (typeof value !== "number" || Number.isNaN(value)) {
+    say(`${control.label} was no number and is 0 now.`);
+    return 0;
   }
   const within = limited(value, control);
-  if (value < control.min || value > control.max) {
-    edit.notes.push(`${control.label} was ${value}, its limit is ${within}.`);
-  }
-  if (within !== 0) edit.values[control.name] = within;
+  if (within !== value && value !== 0) say(`${control.label} was ${value}, its limit is ${within}.`);
+  return within;
 }
 
 /**
  * The JSON of an edit.
- * @param {Pick<Edit, "values"> & Partial<Edit>} edit
+ * @param {Partial<Edit>} edit
  * @returns {string}
  */
-export function writeEdit({ values, unknown = {}, rest = {} }) {
-  const all = { ...unknown, ...values };
-  const kept = Object.keys(all).sort().filter((name) => all[name] !== 0);
-  return JSON.stringify({ version: VERSION, values: Object.fromEntries(kept.map((name) => [name, all[name]])), ...rest });
+export function writeEdit({ values = {}, unknown = {}, sides = SIDES, pinned = [], plausible = false, other = null, rest = {} }) {
+  return JSON.stringify({
+    version: VERSION,
+    values: sorted({ ...unknown, ...written(values) }),
+    ...(sides.length === SIDES.length ? {} : { sides }),
+    ...(pinned.length ? { pinned: [...pinned].sort() } : {}),
+    ...(plausible ? { plausible } : {}),
+    ...(other ? { other: { slot: other.slot, values: sorted(written(other.values)) } } : {}),
+    ...rest,
+  });
 }
 
 /**
- * Whether two sets of values are the same edit.
- * @param {Record<string, number>} a
- * @param {Record<string, number>} b
+ * Only what changes the result, for the host: moving a pin must not make a video anew.
+ * @param {string} text an edit's JSON
+ */
+export function resultOf(text) {
+  const { content, notes } = parsed(text);
+  if (notes.length || content.version > VERSION) return text; // Python says what is wrong with it
+  const { sides, pinned, other, ...kept } = content;
+  return JSON.stringify({ version: VERSION, ...kept });
+}
+
+/** @param {Record<string, Pair>} values @returns {Record<string, unknown>} as they are written in JSON */
+export function written(values) {
+  return Object.fromEntries(
+    Object.entries(values)
+      .filter(([, pair]) => pair.some((part) => part !== 0))
+      .map(([name, [left, right]]) => [name, left === right ? left : { left, right }]),
+  );
+}
+
+/**
+ * Whether two sets of values are the same.
+ * @param {Record<string, Pair>} a
+ * @param {Record<string, Pair>} b
  */
 export function sameValues(a, b) {
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((name) => (a[name] ?? 0) === (b[name] ?? 0));
+  const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...names].every((name) => [0, 1].every((side) => (a[name]?.[side] ?? 0) === (b[name]?.[side] ?? 0)));
+}
+
+function sorted(record) {
+  return Object.fromEntries(Object.keys(record).sort().map((name) => [name, record[name]]));
+}
+
+function strings(found) {
+  return Array.isArray(found) ? [...new Set(found.filter((each) => typeof each === "string"))] : [];
+}
+
+function isRecord(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
 }

@@ -38,7 +38,13 @@ export class FaceEditor {
       { class: "fid-legend", hidden: true, title: "The bar under each slider: how much it moves the identity tokens." },
       "Identity moves by:", make("span", {}, make("i"), "3D shape"), make("span", {}, make("i"), "warped picture"),
     );
-    const body = make("div", { class: "fid-body" }, this.stage.el, make("div", { class: "fid-side" }, this.panel.el, this._legend, this._status));
+    this._plausible = make("input", { type: "checkbox", "data-testid": "fid-plausible", onchange: () => this.state.setPlausible(this._plausible.checked) });
+    this._plausibleRow = make(
+      "label",
+      { class: "fid-plausible", hidden: true, title: "Keep edits to the shapes that faces of your FLAME model have." },
+      this._plausible, "Keep it plausible",
+    );
+    const body = make("div", { class: "fid-body" }, this.stage.el, make("div", { class: "fid-side" }, this.panel.el, this._plausibleRow, this._legend, this._status));
     const frame = make("div", { class: "fid-frame" }, this.toolbar.el, body);
     this.el = make("div", { class: "fantasyid-editor", tabIndex: -1, "data-capture-wheel": "true", "data-testid": "fantasyid-editor" }, frame);
     this.state.on("change", () => this._update());
@@ -77,6 +83,7 @@ export class FaceEditor {
     this._note = note;
     this.stage.viewer.setHead(head);
     this.stage.setMessage("");
+    this._hasFlame = head.controls.some(({ group }) => group === "FLAME shape");
     this.panel.setControls(head.controls);
     this.panel.setEffects(this._effects ?? {}, this._reason);
     this.state.setControls(head.controls); // draws, too
@@ -116,6 +123,8 @@ export class FaceEditor {
   }
 
   _update() {
+    this._plausible.checked = this.state.plausible;
+    this._plausibleRow.hidden = !(this._hasFlame || this.state.plausible);
     if (!this.head || this._destroyed) return;
     // Once per frame is enough, and a drag reports more often.
     this._request ??= requestAnimationFrame(() => {

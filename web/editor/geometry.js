@@ -1,13 +1,13 @@
 /**
  * The head in the browser: the file that Python packs, the vertices that a set of values gives, and their normals.
  *
- * The arithmetic is Python's: displacements are whole steps of `scale` metres, summed in double precision in the
- * order of the controls, added to the base vertex and rounded to single precision once.
- * Nothing here touches the page, so it runs in plain Node.
+ * The arithmetic is Python's (fantasyid_core/shape/controlpack.py): displacements are whole steps, summed in double
+ * precision, added to the base vertex and rounded to single precision once. Nothing here touches the page.
  */
 
 const MAGIC = "FIDC";
 const VERSION = 1;
+const TYPES = { float32: Float32Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array };
 
 /**
  * @typedef {object} Control
@@ -15,10 +15,10 @@ const VERSION = 1;
  * @property {string} label what the artist calls it
  * @property {string} group
  * @property {string} help
- * @property {number} min
- * @property {number} max
- * @property {Uint16Array} indices the vertices that it moves
- * @property {Int16Array} steps their displacements for value 1, [n, 3] in steps of the head's `scale`
+ * @property {number} low
+ * @property {number} high
+ * @property {Uint16Array | Uint32Array} indices the vertices that it moves, ascending
+ * @property {Int16Array} steps their displacements for a value of 1, [n, 3] in steps of the head
  */
 
 /**
@@ -26,50 +26,50 @@ const VERSION = 1;
  * @property {number} vertexCount
  * @property {Float32Array} base vertices [V, 3] in metres, y up, z towards the camera
  * @property {Uint16Array | Uint32Array} faces [F, 3], counter-clockwise from outside
- * @property {number} scale metres per step
+ * @property {number} step metres per step
+ * @property {Float64Array} left [V] share of each vertex that follows the left side's value
  * @property {Control[]} controls
- * @property {object} header everything that the file says about itself
  */
 
 /**
  * Reads a packed head.
  * @param {ArrayBuffer} buffer
  * @returns {Head}
- * @throws {Error} with a sentence for the user when it is something else, newer, or cut off
+ * @throws {Error} with a sentence for the user when it is something else, newer, cut off, or without triangles
  */
 export function parseHead(buffer) {
   const { header, start } = readHeader(buffer);
-  const { vertex_count: vertexCount, face_count: faceCount, scale, arrays } = header;
-  const read = (Type, offset, length) => {
-    const from = start + offset;
-    const to = from + length * Type.BYTES_PER_ELEMENT;
-    if (!(offset >= 0) || to > buffer.byteLength) {
-      throw new Error(`The head is cut off: expected ${to} bytes, got ${buffer.byteLength}. Run the node again.`);
+  const read = ({ offset, type, shape }) => {
+    const length = shape.reduce((product, size) => product * size, 1);
+    const end = start + offset + length * TYPES[type].BYTES_PER_ELEMENT;
+    if (end > buffer.byteLength) {
+      throw new Error(`The head is cut off: expected ${end} bytes, got ${buffer.byteLength}. Run the node again.`);
     }
-    return new Type(buffer.slice(from, to)); // a copy, since offsets need not be aligned
+    return new TYPES[type](buffer, start + offset, length);
   };
-  const FaceType = arrays.faces.dtype === "uint32" ? Uint32Array : Uint16Array;
-  const controls = header.controls.map((control) => ({
-    ...control,
-    indices: read(Uint16Array, control.indices, control.count),
-    steps: read(Int16Array, control.steps, control.count * 3),
-  }));
+  if (!header.faces) throw new Error("This head is a cloud of points without triangles: load a mesh to see it.");
+  const base = read(header.vertices);
+  const all = Uint32Array.from({ length: base.length / 3 }, (_, vertex) => vertex);
   return {
-    vertexCount,
-    base: read(Float32Array, arrays.vertices.offset, vertexCount * 3),
-    faces: read(FaceType, arrays.faces.offset, faceCount * 3),
-    scale,
-    controls,
-    header,
+    vertexCount: base.length / 3,
+    base,
+    faces: read(header.faces),
+    step: header.step,
+    left: Float64Array.from(read(header.left), (share) => share / header.left_steps),
+    controls: header.controls.map(({ indices, steps, ...shown }) => ({
+      ...shown,
+      indices: indices ? read(indices) : all,
+      steps: read(steps),
+    })),
   };
 }
 
 function readHeader(buffer) {
-  const view = new DataView(buffer);
   const magic = buffer.byteLength < 12 ? "" : String.fromCharCode(...new Uint8Array(buffer, 0, 4));
   if (magic !== MAGIC) {
-    throw new Error(`Expected a packed head (${MAGIC}), got ${buffer.byteLength} bytes of something else. Run the node again.`);
+    throw new Error(`Expected a packed head, got ${buffer.byteLength} bytes of something else. Run the node again.`);
   }
+  const view = new DataView(buffer);
   const version = view.getUint32(4, true);
   if (version !== VERSION) {
     throw new Error(`The head has format ${version}, this page reads format ${VERSION}. Reload the page.`);
@@ -85,29 +85,33 @@ function readHeader(buffer) {
 /**
  * The edited vertices.
  * @param {Head} head
- * @param {Record<string, number>} values control name -> value; a missing one is 0
+ * @param {Record<string, [number, number]>} values control name -> left, right; a missing one is 0
  * @param {Float32Array} [out] [V, 3], written and returned
  * @returns {Float32Array}
  */
 export function editedVertices(head, values, out = new Float32Array(head.vertexCount * 3)) {
-  const moved = summedSteps(head, values);
-  for (let i = 0; i < out.length; i++) out[i] = head.base[i] + moved[i] * head.scale;
+  const sums = (head.sums ??= [0, 0].map(() => new Float64Array(head.vertexCount * 3)));
+  const [right, uneven] = sums;
+  right.fill(0);
+  uneven.fill(0);
+  for (const control of head.controls) {
+    const [leftValue, rightValue] = values[control.name] ?? [0, 0];
+    if (rightValue !== 0) addSteps(right, control, rightValue);
+    if (leftValue !== rightValue) addSteps(uneven, control, leftValue - rightValue);
+  }
+  for (let i = 0; i < out.length; i++) {
+    out[i] = head.base[i] + head.step * (right[i] + head.left[(i / 3) | 0] * uneven[i]);
+  }
   return out;
 }
 
-function summedSteps(head, values) {
-  const sum = (head.sum ??= new Float64Array(head.vertexCount * 3)).fill(0);
-  for (const { name, indices, steps } of head.controls) {
-    const value = values[name] ?? 0;
-    if (value === 0) continue;
-    for (let n = 0, s = 0; n < indices.length; n++) {
-      const at = indices[n] * 3;
-      sum[at] += value * steps[s++];
-      sum[at + 1] += value * steps[s++];
-      sum[at + 2] += value * steps[s++];
-    }
+function addSteps(sum, { indices, steps }, value) {
+  for (let n = 0, s = 0; n < indices.length; n++) {
+    const at = indices[n] * 3;
+    sum[at] += value * steps[s++];
+    sum[at + 1] += value * steps[s++];
+    sum[at + 2] += value * steps[s++];
   }
-  return sum;
 }
 
 /**

@@ -77,11 +77,11 @@ const CLAY_FRAGMENT = `
     vec3 colour = texture2D(ball, 0.5 + 0.495 * n.xy).rgb;
     float eyeball = length(vEye);
     if (eyeball > 0.5) {
-      float away = acos(clamp(vEye.z / eyeball, -1.0, 1.0));
+      float ahead = vEye.z / eyeball; // cosine of the angle from where the eye looks
       vec3 white = colour * vec3(1.12, 1.17, 1.22);
-      vec3 iris = mix(vec3(0.42, 0.36, 0.30), vec3(0.2, 0.17, 0.15), smoothstep(0.36, 0.46, away));
-      iris = mix(vec3(0.035), iris, smoothstep(0.17, 0.21, away));
-      colour = mix(iris * (0.35 + colour), white, smoothstep(0.44, 0.49, away));
+      vec3 iris = mix(vec3(0.2, 0.17, 0.15), vec3(0.42, 0.36, 0.30), smoothstep(0.896, 0.936, ahead));
+      iris = mix(iris, vec3(0.035), smoothstep(0.978, 0.986, ahead));
+      colour = mix(white, iris * (0.35 + colour), smoothstep(0.882, 0.905, ahead));
       colour += 0.75 * smoothstep(0.985, 0.995, dot(n, normalize(vec3(-0.28, 0.34, 0.9))));
     }
     colour = mix(colour, accent * (0.45 + 0.75 * dot(colour, vec3(0.333))), glow * vTint);

@@ -28,10 +28,10 @@ export function typed(text) {
  * The value after a key press on a slider.
  * @param {{ key: string, shiftKey?: boolean, ctrlKey?: boolean, altKey?: boolean, metaKey?: boolean }} event
  * @param {number} value
- * @param {{ min: number, max: number }} control
+ * @param {{ low: number, high: number }} control
  * @returns {number | null} null when the key is none of a slider's
  */
-export function stepped({ key, shiftKey, ctrlKey, altKey, metaKey }, value, { min, max }) {
+export function stepped({ key, shiftKey, ctrlKey, altKey, metaKey }, value, { low, high }) {
   if (ctrlKey || altKey || metaKey) return null;
   const step = shiftKey ? LARGE_STEP : STEP;
   const next = {
@@ -41,12 +41,12 @@ export function stepped({ key, shiftKey, ctrlKey, altKey, metaKey }, value, { mi
     ArrowDown: value - step,
     PageUp: value + LARGE_STEP,
     PageDown: value - LARGE_STEP,
-    Home: min,
-    End: max,
+    Home: low,
+    End: high,
     Delete: 0,
     Backspace: 0,
   }[key];
-  return next === undefined ? null : Math.min(max, Math.max(min, Math.round(next * 1000) / 1000));
+  return next === undefined ? null : Math.min(high, Math.max(low, Math.round(next * 1000) / 1000));
 }
 
 /**

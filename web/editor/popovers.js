@@ -1,5 +1,5 @@
 /**
- * The two small windows of the toolbar: dice, and presets with their JSON.
+ * The small windows of the toolbar: mirror, dice, and presets with their JSON.
  */
 
 import { icon, make } from "./dom.js";
@@ -33,6 +33,19 @@ class Popover {
   destroy() {
     this.close();
     this.el.remove();
+  }
+}
+
+export class MirrorPopover extends Popover {
+  /** @param {HTMLElement} button @param {import("./state.js").EditState} state */
+  constructor(button, state) {
+    super(button, "Mirror");
+    const choice = (how, text) => make("button", { type: "button", class: "fid-wide", "data-testid": `fid-mirror-${how}`, onclick: () => state.mirror(how) }, text);
+    this.el.append(
+      choice("swap", "Exchange left and right"),
+      choice("left", "Left side for both"),
+      choice("right", "Right side for both"),
+    );
   }
 }
 
@@ -104,7 +117,7 @@ export class PresetPopover extends Popover {
   async _showList() {
     const own = await this._try(() => this._presets.own(), {});
     const entry = (name, values, mine) => {
-      const use = make("button", { type: "button", class: "fid-preset", title: `Use ${name}`, onclick: () => this._state.replace(values) }, name);
+      const use = make("button", { type: "button", class: "fid-preset", title: `Use ${name}`, onclick: () => this._apply(JSON.stringify({ values })) }, name);
       const remove = make("button", { type: "button", class: "fid-mini", title: `Delete ${name}`, "aria-label": `Delete ${name}`, onclick: () => this._remove(name) }, icon("close"));
       return make("span", { class: mine ? "fid-chip fid-mine" : "fid-chip" }, use, ...(mine ? [remove] : []));
     };

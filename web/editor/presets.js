@@ -4,7 +4,7 @@
  * Where they are kept is up to the page: `storage` reads and writes one string. Nothing here touches the page.
  */
 
-import { VERSION, readEdit, writeEdit } from "./edit.js";
+import { VERSION, readEdit, writeEdit, written } from "./edit.js";
 
 /** To start from: the paper's own examples first. */
 export const STARTERS = {
@@ -12,7 +12,7 @@ export const STARTERS = {
   "Sharper jaw": { jaw_sharpness: 0.9, cheek_fullness: -0.4, chin_projection: 0.25 },
   "Softer features": { jaw_sharpness: -0.6, cheek_fullness: 0.5, brow_ridge: -0.5, chin_projection: -0.2 },
   "Strong features": { brow_ridge: 0.6, jaw_width: 0.5, chin_width: 0.4, chin_projection: 0.4, nose_bridge: 0.3 },
-  "Delicate": { eye_size: 0.5, nose_width: -0.5, nose_tip_height: 0.4, chin_width: -0.5, jaw_width: -0.4 },
+  Delicate: { eye_size: 0.5, nose_width: -0.5, nose_tip_height: 0.4, chin_width: -0.5, jaw_width: -0.4 },
 };
 
 /**
@@ -27,7 +27,7 @@ export class Presets {
     this._storage = storage;
   }
 
-  /** @returns {Promise<Record<string, Record<string, number>>>} the artist's own presets, sorted by name */
+  /** @returns {Promise<Record<string, object>>} name -> values as JSON has them: the artist's own, sorted by name */
   async own() {
     const text = await this._storage.read();
     if (!text) return {};
@@ -37,11 +37,11 @@ export class Presets {
 
   /**
    * @param {string} name
-   * @param {Record<string, number>} values
+   * @param {Record<string, import("./edit.js").Pair>} values
    */
   async save(name, values) {
     if (!name.trim()) throw new Error("Give the preset a name.");
-    await this._change((own) => ({ ...own, [name.trim()]: values }));
+    await this._change((own) => ({ ...own, [name.trim()]: written(values) }));
   }
 
   /** @param {string} name */
@@ -57,17 +57,17 @@ export class Presets {
 }
 
 /**
- * The text by which values are passed on to somebody else; the edit's own JSON.
- * @param {Record<string, number>} values
+ * The text by which values are passed on to somebody else: the edit's own JSON.
+ * @param {Record<string, import("./edit.js").Pair>} values
  */
 export function shareText(values) {
   return writeEdit({ values });
 }
 
 /**
- * @param {string} text what `shareText` made, or a workflow's edit
+ * @param {string} text what `shareText` made, a workflow's edit, or a preset's values
  * @param {import("./geometry.js").Control[]} controls
- * @returns {{ values: Record<string, number>, notes: string[] }}
+ * @returns {{ values: Record<string, import("./edit.js").Pair>, notes: string[] }}
  * @throws {Error} with a sentence for the user when it is no edit
  */
 export function readShared(text, controls) {

@@ -13,12 +13,13 @@ export function loadThree() {
 /**
  * Draws into the lower left corner of the shared canvas and copies that to `canvas`.
  * @param {object} three the module
- * @param {HTMLCanvasElement} canvas of the size to draw
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} finer how many times as many pixels are drawn each way as the canvas has: smooth edges
  * @param {(renderer: object, width: number, height: number) => void} draw
  * @throws {Error} when the browser has no WebGL2
  */
-export function drawInto(three, canvas, draw) {
-  const { width, height } = canvas;
+export function drawInto(three, canvas, finer, draw) {
+  const [width, height] = [canvas.width * finer, canvas.height * finer];
   shared ??= makeRenderer(three);
   const { renderer } = shared;
   const whole = renderer.domElement;
@@ -30,13 +31,13 @@ export function drawInto(three, canvas, draw) {
   renderer.clear();
   draw(renderer, width, height);
   const context = canvas.getContext("2d");
-  context.clearRect(0, 0, width, height);
-  context.drawImage(whole, 0, whole.height - height, width, height, 0, 0, width, height);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(whole, 0, whole.height - height, width, height, 0, 0, canvas.width, canvas.height);
 }
 
 function makeRenderer(three) {
   const canvas = document.createElement("canvas");
-  const context = canvas.getContext("webgl2", { alpha: true, antialias: true, powerPreference: "high-performance" });
+  const context = canvas.getContext("webgl2", { alpha: true, antialias: false, powerPreference: "high-performance" });
   if (!context) {
     throw new Error("This browser shows no WebGL2, which the 3D face needs: switch on hardware acceleration.");
   }

@@ -5,6 +5,8 @@
 import { icon, make } from "./dom.js";
 import { effectText, shown, stepped, typed } from "./numbers.js";
 
+const NUMBER_TITLE = "Type a value and press Enter.";
+
 export class Slider {
   /**
    * @param {import("./geometry.js").Control} control
@@ -16,8 +18,8 @@ export class Slider {
     this._label = make("span", { class: "fid-label", title: control.help }, control.label);
     this._range = make("input", {
       type: "range",
-      min: control.min,
-      max: control.max,
+      min: control.low,
+      max: control.high,
       step: "any",
       class: "fid-range",
       title: `${control.help} Arrow keys move it, with Shift faster; double-click or Delete sets it back.`,
@@ -28,13 +30,12 @@ export class Slider {
       onkeydown: (event) => this._key(event),
       onkeyup: () => state.finish(),
       onblur: () => state.finish(),
-      ondblclick: () => state.set({ [control.name]: 0 }),
+      ondblclick: () => state.reset([control.name]),
     });
     this._number = make("input", {
       type: "text",
       inputMode: "decimal",
       class: "fid-number",
-      title: "Type a value and press Enter.",
       "aria-label": `${control.label}, value`,
       onfocus: () => this._number.select(),
       onkeydown: (event) => this._numberKey(event),
@@ -42,7 +43,7 @@ export class Slider {
     });
     this._bar = make("span", { class: "fid-effect" }, make("i"), make("i"));
     this._pin = this._button("pin", "Pin: presets, dragging and dice leave this one alone.", () => state.togglePin(control.name));
-    this._reset = this._button("reset", "Set back to 0.", () => state.set({ [control.name]: 0 }));
+    this._reset = this._button("reset", "Set back to 0.", () => state.reset([control.name]));
     const track = make("span", { class: "fid-track" }, this._range, this._bar);
     this.el = make("div", { class: "fid-slider", "data-name": control.name }, this._label, track, this._number, this._pin, this._reset);
     this.update();
@@ -50,19 +51,24 @@ export class Slider {
 
   /** Shows what the state holds. */
   update() {
-    const { min, max, name } = this.control;
+    const { low, high, name } = this.control;
     const value = this._state.value(name);
+    const [left, right] = this._state.pair(name);
     this._range.value = value;
-    const share = (x) => (100 * (x - min)) / (max - min);
+    const share = (x) => (100 * (x - low)) / (high - low);
     this._range.style.setProperty("--from", `${Math.min(share(0), share(value))}%`);
     this._range.style.setProperty("--to", `${Math.max(share(0), share(value))}%`);
     this._range.style.setProperty("--zero", `${share(0)}%`);
     if (document.activeElement !== this._number) this._number.value = shown(value);
-    this.el.classList.toggle("fid-changed", value !== 0);
-    const pinned = this._state.pinned.has(name);
+    this._range.style.setProperty("--left", `${share(left)}%`);
+    this._range.style.setProperty("--right", `${share(right)}%`);
+    this._number.title = left === right ? NUMBER_TITLE : `Left ${shown(left)}, right ${shown(right)}. ${NUMBER_TITLE}`;
+    this.el.classList.toggle("fid-uneven", left !== right);
+    this.el.classList.toggle("fid-changed", left !== 0 || right !== 0);
+    const pinned = this._state.isPinned(name);
     this._pin.setAttribute("aria-pressed", pinned);
     this.el.classList.toggle("fid-pinned", pinned);
-    this._reset.disabled = value === 0;
+    this._reset.disabled = left === 0 && right === 0;
   }
 
   /**

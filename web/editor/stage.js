@@ -2,8 +2,9 @@
  * The 3D view with its buttons, and what the pointer does in it: drag the face, turn it, wipe between before and after.
  */
 
-import { controlsAt, Grab } from "./drag.js";
+import { Grab, controlsAt, leftShare } from "./drag.js";
 import { icon, make } from "./dom.js";
+import { SIDES } from "./edit.js";
 import { reach } from "./geometry.js";
 import { VIEWS } from "./orbit.js";
 
@@ -148,13 +149,12 @@ export class Stage {
     this.canvas.setPointerCapture(event.pointerId);
     const at = this._place(event);
     this._hand = { at, last: at, doing: event.button === 1 || event.shiftKey ? "slide" : "turn" };
-    const point = event.button === 0 && !event.shiftKey && !event.altKey && this.viewer.pick(...at);
-    const grab = point && new Grab(this.viewer.head, point, this.viewer.pixelsPerMetre(point), this._state.values, (control) => this._free(control));
-    if (!grab?.controls.length) return;
+    const found = event.button === 0 && !event.shiftKey && !event.altKey ? this._controlsAt(at, true) : [];
+    if (!found.length) return;
     this._hand.doing = "drag";
-    this._grab = grab;
+    this._grab = new Grab(found, (name) => this._state.value(name));
     this._used = true;
-    this._under(grab.controls);
+    this._under(found);
   }
 
   _move(event) {
@@ -239,13 +239,22 @@ export class Stage {
     this._hover ??= requestAnimationFrame(() => {
       this._hover = undefined;
       if (!this.viewer?.head || this._hand) return;
-      const point = this.viewer.pick(...this._hovered);
-      const found = point ? controlsAt(this.viewer.head, point, (control) => this._free(control)) : [];
-      this._under(found.map(({ control }) => control));
+      this._under(this._controlsAt(this._hovered));
     });
   }
 
-  _under(controls) {
+  _controlsAt([x, y], take = false) {
+    const point = this.viewer.pick(x, y);
+    if (!point) return [];
+    const { head } = this.viewer;
+    let { sides } = this._state;
+    if (sides.length === 1) sides = [SIDES[leftShare(head, point) > 0.5 ? 0 : 1]]; // one-sided: the side that is grabbed
+    if (take && sides !== this._state.sides) this._state.setSides(sides);
+    return controlsAt(head, point, this.viewer.pixelsPerMetre(point), (control) => this._state.isLoose(control), sides);
+  }
+
+  _under(candidates) {
+    const controls = candidates.map(({ control }) => control);
     this.canvas.style.cursor = controls.length ? "grab" : "default";
     this._label.textContent = controls.map(({ label }) => label).join(" \u00b7 ") || (this._used ? "" : HINT);
     this._onControls(controls.map(({ name }) => name));
@@ -253,10 +262,6 @@ export class Stage {
     if (best === this._shown) return;
     this._shown = best;
     this.viewer?.highlight(best ? reach(this.viewer.head, controls[0]) : null);
-  }
-
-  _free({ name, group }) {
-    return !this._state.pinned.has(name) && group !== "Mixtures";
   }
 
   /** Pixels from the canvas' upper left corner. */

@@ -36,7 +36,7 @@ const STYLE = `
 .fid-button { display: flex; align-items: center; gap: 5px; height: 24px; padding: 0 5px; border-radius: 5px; color: var(--fid-dim); }
 .fid-button:hover:not(:disabled), .fid-button[aria-expanded=true] { background: var(--fid-field); color: var(--fid-text); }
 .fid-slots { display: flex; margin-left: 6px; border: 1px solid var(--fid-line); border-radius: 5px; overflow: hidden; }
-.fid-slot { width: 24px; height: 20px; color: var(--fid-dim); font-weight: 600; font-size: 11px; }
+.fid-slot { min-width: 22px; padding: 0 5px; height: 20px; color: var(--fid-dim); font-weight: 600; font-size: 11px; }
 .fid-slot[aria-pressed=true] { background: var(--fid-accent); color: #0b1524; }
 
 .fid-body { display: flex; flex-direction: column; flex: 1; min-height: 0; }
@@ -81,6 +81,11 @@ const STYLE = `
   linear-gradient(90deg, transparent calc(var(--zero) - .5px), var(--fid-dim) 0, var(--fid-dim) calc(var(--zero) + .5px), transparent 0),
   linear-gradient(90deg, transparent var(--from), var(--fid-accent) 0, var(--fid-accent) var(--to), transparent 0), #0000004d; }
 .fid-range::-webkit-slider-thumb { -webkit-appearance: none; width: 11px; height: 11px; margin-top: -3.5px; border: 0; border-radius: 50%; background: #c9ccd4; box-shadow: 0 1px 2px #0008; }
+.fid-uneven .fid-range::-webkit-slider-runnable-track { background:
+  linear-gradient(90deg, transparent calc(var(--left) - 1px), #fff 0, #fff calc(var(--left) + 1px), transparent 0),
+  linear-gradient(90deg, transparent calc(var(--right) - 1px), #fff 0, #fff calc(var(--right) + 1px), transparent 0),
+  linear-gradient(90deg, transparent var(--from), var(--fid-accent) 0, var(--fid-accent) var(--to), transparent 0), #0000004d; }
+.fid-uneven .fid-number { font-style: italic; }
 .fid-range::-moz-range-track { height: 4px; border-radius: 2px; background:
   linear-gradient(90deg, transparent var(--from), var(--fid-accent) 0, var(--fid-accent) var(--to), transparent 0), #0000004d; }
 .fid-range::-moz-range-thumb { width: 11px; height: 11px; border: 0; border-radius: 50%; background: #c9ccd4; }
@@ -100,6 +105,8 @@ const STYLE = `
 .fid-without-effect :is(.fid-label, .fid-range) { opacity: .4; }
 
 .fid-status { flex: none; max-height: 46px; overflow-y: auto; scrollbar-width: thin; padding: 4px 9px; border-top: 1px solid var(--fid-line); font-size: 11px; color: var(--fid-dim); user-select: text; }
+.fid-plausible { display: flex; align-items: center; gap: 6px; flex: none; padding: 4px 9px; border-top: 1px solid var(--fid-line); color: var(--fid-dim); cursor: pointer; }
+.fid-plausible input { accent-color: var(--fid-accent); }
 .fid-legend { display: flex; gap: 4px 12px; flex-wrap: wrap; flex: none; padding: 4px 9px 0; border-top: 1px solid var(--fid-line); font-size: 10.5px; color: var(--fid-dim); }
 .fid-legend + .fid-status { border-top: 0; }
 .fid-legend i { display: inline-block; width: 12px; height: 2px; margin-right: 5px; vertical-align: middle; background: var(--fid-accent); }

@@ -3,7 +3,14 @@
  */
 
 import { icon, make } from "./dom.js";
-import { DicePopover, PresetPopover } from "./popovers.js";
+import { SIDES } from "./edit.js";
+import { DicePopover, MirrorPopover, PresetPopover } from "./popovers.js";
+
+const SIDE_CHOICES = {
+  L: { sides: [SIDES[0]], title: "Move only the left side of the picture" },
+  Both: { sides: SIDES, title: "Move both sides of the face alike" },
+  R: { sides: [SIDES[1]], title: "Move only the right side of the picture" },
+};
 
 export class Toolbar {
   /**
@@ -18,16 +25,22 @@ export class Toolbar {
     this._slots = ["A", "B"].map((slot) => make("button", {
       type: "button", class: "fid-slot", title: `Version ${slot}: switch between two faces`, "data-testid": `fid-slot-${slot}`, onclick: () => state.showSlot(slot),
     }, slot));
+    this._sides = Object.entries(SIDE_CHOICES).map(([name, { sides, title }]) => make("button", {
+      type: "button", class: "fid-slot", title, "data-testid": `fid-sides-${name.toLowerCase()}`, onclick: () => state.setSides(sides),
+    }, name));
+    this._mirror = this._button("mirror", "Mirror the face, or make it even");
     const dice = this._button("dice", "Random face");
     const presetButton = this._button("presets", "Presets, and the edit as JSON");
     presetButton.append("Presets");
     this._reset = this._button("reset", "Set all controls back to 0, but for pinned ones", () => state.reset());
-    this._popovers = [new DicePopover(dice, state), new PresetPopover(presetButton, state, presets, say)];
+    this._popovers = [new MirrorPopover(this._mirror, state), new DicePopover(dice, state), new PresetPopover(presetButton, state, presets, say)];
     this.el = make(
       "div",
       { class: "fid-toolbar", role: "toolbar", "aria-label": "Face editor" },
       this._undo, this._redo,
       make("span", { class: "fid-slots", role: "group", "aria-label": "Versions" }, ...this._slots),
+      make("span", { class: "fid-slots", role: "group", "aria-label": "Sides that move" }, ...this._sides),
+      this._mirror,
       make("span", { class: "fid-space" }),
       dice, presetButton, this._reset,
       ...this._popovers.map(({ el }) => el),
@@ -40,6 +53,9 @@ export class Toolbar {
     this._undo.disabled = !this._state.canUndo;
     this._redo.disabled = !this._state.canRedo;
     this._reset.disabled = Object.keys(this._state.values).length === 0;
+    Object.values(SIDE_CHOICES).forEach(({ sides }, n) => {
+      this._sides[n].setAttribute("aria-pressed", String(sides) === String(this._state.sides));
+    });
     for (const button of this._slots) button.setAttribute("aria-pressed", button.textContent === this._state.slot);
   }
 

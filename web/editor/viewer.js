@@ -9,7 +9,10 @@ import { pixelsPerMetre, toPixels } from "./project.js";
 import { drawInto } from "./renderer.js";
 import { pickTriangle } from "./solve.js";
 
-const LARGEST = 1600; // pixels of a side that are drawn; beyond that the picture is scaled up
+const LARGEST = 1600; // pixels of a side of the canvas; beyond that the picture is scaled up
+const FINE = 2; // drawn pixels per pixel of the canvas, each way
+const SLOW = 7; // milliseconds; where drawing takes longer (no GPU), what moves is drawn coarsely
+const REST = 120; // milliseconds without a change after which it is drawn finely
 
 export class FaceViewer {
   /**
@@ -22,6 +25,7 @@ export class FaceViewer {
     this.orbit = new Orbit();
     this.show = { lines: false, ghost: false, original: false, wipe: null };
     this.frames = 0;
+    this._cost = 0; // milliseconds of a fine frame, averaged
     this._three = three;
     this._onProblem = onProblem;
     this._materials = new Materials(three);
@@ -93,17 +97,25 @@ export class FaceViewer {
   requestDraw() {
     this._request ??= requestAnimationFrame(() => {
       this._request = null;
-      this.draw();
+      const slow = this._cost > SLOW;
+      this.draw(slow ? 1 : FINE);
+      clearTimeout(this._settle);
+      if (slow) this._settle = setTimeout(() => this.draw(), REST);
     });
   }
 
-  draw() {
+  /** Draws now. @param {number} [finer] drawn pixels per pixel of the canvas, each way */
+  draw(finer = FINE) {
     if (!this.head || !this._fit()) return;
+    const start = performance.now();
     try {
-      drawInto(this._three, this.canvas, (renderer, width, height) => this._drawScene(renderer, width, height));
-      this.frames++;
+      drawInto(this._three, this.canvas, finer, (renderer, width, height) => this._drawScene(renderer, width, height));
     } catch (error) {
       this._onProblem(error);
+    }
+    this.frames++;
+    if (finer > 1 && this.frames > 1) { // the first frame compiles the shaders
+      this._cost = 0.6 * this._cost + 0.4 * (performance.now() - start);
     }
   }
 
@@ -129,6 +141,7 @@ export class FaceViewer {
 
   destroy() {
     cancelAnimationFrame(this._request);
+    clearTimeout(this._settle);
     this._request = -1; // no further frames
     this._resize.disconnect();
     this._clear();
