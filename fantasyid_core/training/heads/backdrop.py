@@ -41,17 +41,16 @@ class Backdrop:
 
     def picture(self, size: int) -> np.ndarray:
         """float32 [size,size,3] in 0..1, antialiased."""
-        middle = (np.arange(size) + 0.5) / size
+        middle = (np.arange(size, dtype=np.float32) + 0.5) / size
         x, y = middle[None, :], middle[:, None]
         angle = np.deg2rad(self.angle)
-        light = self.fade * ((x - 0.5) * np.cos(angle) - (y - 0.5) * np.sin(angle))
-        for across, down, radius, softness, change in self.discs:
-            reach = np.hypot(x - across, y - down)
-            light = light + change * np.clip(0.5 + (radius - reach) / max(softness, 1.5 / size), 0, 1)
-        base = np.array(BACKGROUNDS[self.colour]) + self.tint
-        lighter = np.clip(light, 0, 1)[..., None] * (1 - base)
-        darker = np.clip(-light, 0, 1)[..., None] * base
-        return (base + lighter - darker).clip(0, 1).astype(np.float32)
+        light = np.float32(self.fade * np.cos(angle)) * (x - 0.5) - np.float32(self.fade * np.sin(angle)) * (y - 0.5)
+        for across, down, radius, softness, change in np.array(self.discs, np.float32).reshape(-1, 5):
+            reach = np.sqrt((x - across) ** 2 + (y - down) ** 2)
+            light += change * (np.float32(0.5) + (radius - reach) / max(softness, np.float32(1.5 / size))).clip(0, 1)
+        base = (np.array(BACKGROUNDS[self.colour]) + self.tint).astype(np.float32)
+        light = light.clip(-1, 1)[..., None]
+        return (base + light * np.where(light > 0, 1 - base, base)).clip(0, 1)
 
 
 def sample_backdrop(draw) -> Backdrop:

@@ -73,7 +73,7 @@ def paint_hair(turn, along, inner, colours, traits):
 def paint_garment(x, y, z, colours, traits, blur):
     """Cloth with a collar: 0 round, 1 pointed with skin in it, 2 high, 3 striped; and whether it is skin."""
     collar, bare = traits[col.COLLAR], False
-    r, g, b = colours[col.CLOTHES]
+    r, g, b = colours[col.CLOTHES, 0], colours[col.CLOTHES, 1], colours[col.CLOTHES, 2]
     if collar == 0.0:
         r, g, b = over(r, g, b, colours[col.TRIM], 1.0, edge(y + 149.0, blur + 1.0))
     elif collar == 1.0 and z > 0.0:
@@ -120,7 +120,7 @@ def shade(kind, found, look, blur):
         soft, layer = 0.35, col.L_HAIR
         open_ = 0.5 if inner else 1.0
     elif kind == col.FRAMES:
-        r, g, b = colours[col.GLASSES]
+        r, g, b = colours[col.GLASSES, 0], colours[col.GLASSES, 1], colours[col.GLASSES, 2]
         gloss, layer = 0.35, col.L_GLASSES
     else:
         r, g, b, bare = paint_garment(x, y, z, colours, traits, blur)
@@ -186,17 +186,22 @@ def shown(light):
     return sqrt(min(light, 1.0))
 
 
-@compiled
-def _render(scene, paint, frames, backdrop, samples, pictures):
-    """Pictures uint8 [T,S,S,3] of frames [T,columns] before a backdrop [S,S,3] (0..1)."""
-    neutral, expression, follow, attributes, faces, kinds = scene
-    colours, traits = paint
-    size = pictures.shape[1]
-    side = size * samples
-    posed, carried = np.empty_like(neutral), np.empty((len(neutral), CARRIED), np.float32)
+def workspace(attributes: np.ndarray, side: int) -> tuple[np.ndarray, ...]:
+    """Memory for one call: posed vertices, what they carry, one place's share of it, and the depth, triangle and
+    shares of side x side samples."""
+    posed, carried = np.empty((len(attributes), 3), np.float32), np.zeros((len(attributes), CARRIED), np.float32)
     carried[:, 3:] = attributes
     depth, seen = np.empty((side, side), np.float32), np.empty((side, side), np.int32)
-    shares, found = np.empty((side, side, 2), np.float32), np.zeros(CARRIED, np.float32)
+    return posed, carried, np.zeros(CARRIED, np.float32), depth, seen, np.empty((side, side, 2), np.float32)
+
+
+@compiled
+def _render(scene, paint, frames, backdrop, samples, space, pictures):
+    """Pictures uint8 [T,S,S,3] of frames [T,columns] before a backdrop [S,S,3] (0..1)."""
+    neutral, expression, follow, _, faces, kinds = scene
+    colours, traits = paint
+    posed, carried, found, depth, seen, shares = space
+    size = pictures.shape[1]
     view, surfaces = (depth, seen, shares), (carried, faces, kinds)
     for t in range(len(frames)):
         scale = pose_vertices(neutral, expression, follow, frames[t], size, posed)
@@ -213,13 +218,12 @@ def _render(scene, paint, frames, backdrop, samples, pictures):
 
 
 @compiled
-def _maps(scene, paint, frames, depths, triangles, shares, layers, points):
+def _maps(scene, paint, frames, space, depths, triangles, shares, layers, points):
     """What is true at pixels' centres: depth (mm, nan for none), triangle, shares, layer; and the posed vertices."""
-    neutral, expression, follow, attributes, faces, kinds = scene
+    neutral, expression, follow, _, faces, kinds = scene
     colours, traits = paint
-    size, found = depths.shape[1], np.zeros(CARRIED, np.float32)
-    carried = np.empty((len(neutral), CARRIED), np.float32)
-    carried[:, 3:] = attributes
+    _, carried, found, _, _, _ = space
+    size = depths.shape[1]
     surfaces = (carried, faces, kinds)
     for t in range(len(frames)):
         scale = pose_vertices(neutral, expression, follow, frames[t], size, points[t])

@@ -148,7 +148,7 @@ def _sample_appearance(draw: Draw) -> Appearance:
 
 def _skin(draw: Draw) -> tuple[Colour, float]:
     """A tone from light to dark, a little rosier or more golden; and how dark it is, 0..1."""
-    depth = draw()
+    depth = draw() ** 1.2
     place = depth * (len(_SKINS) - 1)
     row = min(int(place), len(_SKINS) - 2)
     tone = _SKINS[row] + (place - row) * (_SKINS[row + 1] - _SKINS[row])

@@ -59,7 +59,9 @@ def pose_vertices(neutral, expression, follow, frame, size, posed):
 @compiled
 def vertex_normals(posed, faces, scale, normals):
     """Unit normals by area, in the picture's directions: x to the right, y up, z to the camera."""
-    normals[:, :3] = 0.0
+    for v in range(len(posed)):
+        for c in range(3):
+            normals[v, c] = 0.0
     for n in range(len(faces)):
         p, q, r = faces[n, 0], faces[n, 1], faces[n, 2]
         ax, ay, az = posed[q, 0] - posed[p, 0], posed[p, 1] - posed[q, 1], (posed[q, 2] - posed[p, 2]) * scale
@@ -69,7 +71,7 @@ def vertex_normals(posed, faces, scale, normals):
             normals[v, 0] += x
             normals[v, 1] += y
             normals[v, 2] += z
-    for v in range(len(normals)):
+    for v in range(len(posed)):
         x, y, z = normals[v, 0], normals[v, 1], normals[v, 2]
         length = 1.0 / max(sqrt(x * x + y * y + z * z), 1e-9)
         normals[v, 0] *= length
@@ -84,8 +86,9 @@ def rasterise(posed, faces, kinds, samples, depth, seen, shares):
     Triangles that face away are left out, except those of hanging hair.
     """
     side = depth.shape[0]
-    depth[:] = -1e9
-    seen[:] = -1
+    for y in range(side):
+        for x in range(side):
+            depth[y, x], seen[y, x] = -1e9, -1
     offset = (samples - 1.0) / 2.0  # sample 0 of pixel 0 lies at (0.5 / samples - 0.5)
     for n in range(len(faces)):
         p, q, r = faces[n, 0], faces[n, 1], faces[n, 2]

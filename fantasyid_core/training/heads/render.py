@@ -50,19 +50,20 @@ def render_frames(
     """
     frames = _checked_frames(frames)
     size, samples = _checked(size, MAX_SIZE, "side in pixels"), _checked(samples, MAX_SAMPLES, "number of samples")
-    from .frame_kernels import render_kernel
+    from .frame_kernels import render_kernel, workspace
 
     pictures = np.empty((len(frames), size, size, 3), np.uint8)
     behind = (backdrop or Backdrop()).picture(size)
     scene, paint = build_scene(person.shape, person.appearance), paint_of(person.appearance)
-    render_kernel(tuple(scene), paint, frames, behind, samples, pictures)
+    space = workspace(scene.attributes, size * samples)
+    render_kernel(tuple(scene), paint, frames, behind, samples, space, pictures)
     return pictures
 
 
 def render_maps(person: Person, frames: np.ndarray, size: int = 64) -> Maps:  # [T,15]
     """The ground truth of `render_frames`'s pictures; errors as there."""
     frames, size = _checked_frames(frames), _checked(size, MAX_SIZE, "side in pixels")
-    from .frame_kernels import maps_kernel
+    from .frame_kernels import maps_kernel, workspace
     from .raster_kernels import VISIBLE
 
     scene, paint = build_scene(person.shape, person.appearance), paint_of(person.appearance)
@@ -70,7 +71,7 @@ def render_maps(person: Person, frames: np.ndarray, size: int = 64) -> Maps:  # 
     depth, layers = np.empty(grid, np.float32), np.empty(grid, np.uint8)
     triangles, shares = np.empty(grid, np.int32), np.empty((*grid, 2), np.float32)
     points = np.empty((len(frames), *scene.neutral.shape), np.float32)
-    maps_kernel(tuple(scene), paint, frames, depth, triangles, shares, layers, points)
+    maps_kernel(tuple(scene), paint, frames, workspace(scene.attributes, 1), depth, triangles, shares, layers, points)
     triangles[triangles >= len(head_mesh().faces)] = -1
     points = points[:, : len(head_mesh().template)]
     scale = frames[:, FRAME.index("zoom")] * size / (VISIBLE * METRE)
