@@ -157,11 +157,10 @@ class SharedLayer(nn.Module):
         bias = self.log_weights[str(index)].to(query) if str(index) in self.log_weights else None
         if bias is not None:
             bias = bias.expand(1, 1, query.shape[2], -1)
+        value = value * share.weight  # small, and no case of its own for weight 1: it would be compiled anew
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
         attended = attended.transpose(1, 2).flatten(2)
-        if share.region is not None:
-            return attended * (share.region.weights * share.weight)
-        return attended if share.weight == 1 else attended * share.weight
+        return attended if share.region is None else attended * share.region.weights
 
 
 def fixed_layer(layer: LayerInjection, people: Sequence[Person], operations=nn) -> FoldedLayer | SharedLayer:

@@ -22,7 +22,7 @@ from ...identity.regions import token_mask
 from .corrections import check_latent, check_text, correct, native_sizes
 from .entries import SIDE_BY_SIDE, Entry, make_entry, place_side_by_side
 from .guidance import check_guider, guided, plain_parts, predict_with_plain_branch
-from .layers import KEY, RunLayers, encoder_patcher, layers_of, prepare_layers, release_layers
+from .layers import KEY, RunLayers, encoder_patcher, free_memory, layers_of, prepare_layers, release_layers
 
 __all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "encoder_patcher", "token_mask"]
 
@@ -178,13 +178,11 @@ class IdentityInjection:
 
     def _budget(self, form, base, x: Tensor) -> int | None:
         """Bytes for a layer's activations; None when they fit easily."""
-        import comfy.model_management
-
         given = [entry.budget for entry in self.entries if entry.budget is not None]
         if given:
             return min(given)
         numbers = x.shape[0] * self.sizes.video_tokens * (form.floats_per_token + self.sizes.width)
-        half = comfy.model_management.get_free_memory(x.device) // 2
+        half = free_memory(x.device) // 2
         return None if numbers * base.get_dtype_inference().itemsize <= half else half
 
 

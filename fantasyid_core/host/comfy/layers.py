@@ -76,6 +76,13 @@ def layers_of(patcher) -> list[RunLayers]:
     return [each.model for each in patcher.get_additional_models_with_key(KEY)]
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on `device` by the host's account."""
+    import comfy.model_management
+
+    return comfy.model_management.get_free_memory(device)
+
+
 def _empty(entries: Sequence[Entry], members: Sequence[int]) -> RunLayers:
     import comfy.ops
 
@@ -85,11 +92,9 @@ def _empty(entries: Sequence[Entry], members: Sequence[int]) -> RunLayers:
 
 
 def _check_memory(patcher, modules: Sequence[RunLayers], count: int) -> None:
-    import comfy.model_management
-
     itemsize = patcher.model.get_dtype_inference().itemsize
     needed = itemsize * sum(value.numel() for module in modules for value in module.state_dict().values())
-    free = comfy.model_management.get_free_memory(patcher.offload_device)
+    free = free_memory(patcher.offload_device)
     people = "1 identity" if count == 1 else f"{count} identities"
     logging.info(f"FantasyID: {people} attached, {needed / 2**20:.0f} MiB while sampling")
     if needed > free:
