@@ -12,6 +12,7 @@ import torch
 from comfy_process import ROOT, NodeError
 from decafile import make_state, write_deca
 from flamefile import make_content, write_python2
+from PIL import Image
 from workflow_form import WITHOUT_EFFECT, api_form
 
 from fantasyid_core.shape import load_shape, load_topology
@@ -61,8 +62,6 @@ def graph(photo: str, reconstruct=None) -> dict:
 
 
 def shown(host, output: dict) -> np.ndarray:
-    from PIL import Image
-
     (saved,) = output["images"]
     assert saved["type"] == "temp"
     import folder_paths
@@ -180,13 +179,48 @@ def test_a_shape_in_another_order_is_refused(host, face_files, shared):
         host.run(prompt)
 
 
-def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, shared):
-    workflow = json.loads((ROOT / "workflows" / "one_photo_to_video.json").read_text(encoding="utf-8"))
+def workflow_prompt(host, name: str) -> dict:
+    """A shipped workflow in API form, for the small model and one step."""
+    workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
     kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
     prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
     prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
-    prompt["9"]["inputs"]["detector"] = "cascade"
     prompt["16"]["inputs"]["steps"] = 1
+    return prompt
+
+
+def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, small_host_models):
+    prompt = workflow_prompt(host, "two_people")
+    with Image.open(host.input_dir / "anne.jpg") as one, Image.open(host.input_dir / "taylor.jpg") as two:
+        both = Image.new("RGB", (1000, 500))
+        for number, photo in enumerate((one, two)):
+            both.paste(photo.resize((500, 500)), (500 * number, 0))
+    both.save(host.input_dir / "face.png")
+    prompt["6"]["inputs"]["image"] = "face.png"
+    for crop, apply in (("9", "12"), ("21", "25")):
+        prompt[crop]["inputs"]["detector"] = "cascade"
+        prompt[apply]["inputs"]["feather"] = 8  # the small model's video is 96 pixels wide
+    crops = []
+    crop_face = host.node_classes["FantasyID_CropFace"]
+    original = crop_face.execute.__func__
+
+    def spy(cls, **inputs):
+        output = original(cls, **inputs)
+        crops.append(output.result[0])
+        return output
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crop_face, "execute", classmethod(spy))
+        outputs = host.run(prompt)
+    middles = sorted(face.points[:, 0].mean() for face in crops if face.points is not None)
+    assert len(crops) == 3 and middles[0] < 500 < middles[1]
+    saved = outputs["19"]["images"][0]
+    assert (host.output_dir / saved["subfolder"] / saved["filename"]).exists()
+
+
+def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, shared):
+    prompt = workflow_prompt(host, "one_photo_to_video")
+    prompt["9"]["inputs"]["detector"] = "cascade"
     outputs = host.run(prompt)
     assert (host.output_dir / outputs["19"]["images"][0]["subfolder"] / outputs["19"]["images"][0]["filename"]).exists()
     assert shown(host, outputs["7"]).shape == (512, 1024, 3)
