@@ -71,7 +71,7 @@ def face_frame(vertices: ArrayLike) -> FaceFrame:  # [V,3]
     names = list(places)
     found, wanted = (np.stack([table[name] for name in names]) for table in (places, targets))
     steady = np.array([not name.startswith(_MOVING) for name in names])
-    rotation, unit = _similarity(wanted[steady], found[steady])
+    rotation, unit = similarity(wanted[steady], found[steady])
     origin = (places["eye_left"] + places["eye_right"]) / 2
     frame = FaceFrame(rotation, origin, unit, np.empty(0), mesh)
     upright = frame.upright(vertices)
@@ -118,7 +118,7 @@ def _eye(vertices: np.ndarray, mesh: MeshPlaces, side: str) -> np.ndarray:
     return np.mean(lids, axis=0) + ahead / np.linalg.norm(ahead).clip(1e-12) * np.linalg.norm(across) * (-9.5 / 90)
 
 
-def _similarity(wanted: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, float]:
+def similarity(wanted: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, float]:
     """Rotation [3,3] and scale from places [N,3] to found ones, least squares (Umeyama 1991)."""
     wanted, found = wanted - wanted.mean(axis=0), found - found.mean(axis=0)
     left, strengths, right = np.linalg.svd(found.T @ wanted)
