@@ -58,12 +58,18 @@ export class Grab {
    * @param {(name: string) => number} value of a control at the start
    */
   constructor(candidates, value) {
+    this.controls = candidates.map(({ control }) => control);
     this._candidates = candidates;
     this._start = candidates.map(({ control }) => value(control.name));
     const strengths = candidates.map(({ move, weight }) => weight * (move[0] ** 2 + move[1] ** 2));
     const strongest = Math.max(1e-9, ...strengths);
     this._damping = DAMPING * strongest;
     this._gear = Math.min(1, Math.sqrt(strongest) / FULL); // close up, the point stays under the pointer
+  }
+
+  /** The value of a grabbed control at the start. @param {string} name */
+  start(name) {
+    return this._start[this.controls.findIndex((control) => control.name === name)];
   }
 
   /**

@@ -115,11 +115,11 @@ export class FaceEditor {
     this._status.hidden = !text;
   }
 
+  /** Ends everything. The element stays where it is: whoever put it there takes it out. */
   destroy() {
     this._destroyed = true;
     cancelAnimationFrame(this._request);
     for (const part of [this.stage, this.panel, this.toolbar]) part.destroy();
-    this.el.remove();
   }
 
   _update() {

@@ -82,7 +82,7 @@ export class PresetPopover extends Popover {
     this._say = say;
     this._list = make("div", { class: "fid-presets" });
     this._name = make("input", { type: "text", placeholder: "Name of a new preset", "aria-label": "Name of a new preset", "data-testid": "fid-preset-name", onkeydown: (event) => event.key === "Enter" && this._save() });
-    this._json = make("textarea", { rows: 3, spellcheck: false, "aria-label": "The edit as JSON", "data-testid": "fid-json", title: "Copy this to pass the edit on, or paste somebody else's and press Apply." });
+    this._json = make("textarea", { rows: 4, spellcheck: false, "aria-label": "The edit as JSON", "data-testid": "fid-json", title: "Copy this to pass the edit on, or paste somebody else's and press Apply." });
     this._file = make("input", { type: "file", accept: ".json,application/json", hidden: true, onchange: () => this._open() });
     this.el.append(
       this._list,

@@ -6,6 +6,7 @@ import { Grab, controlsAt, leftShare } from "./drag.js";
 import { icon, make } from "./dom.js";
 import { SIDES } from "./edit.js";
 import { reach } from "./geometry.js";
+import { shown } from "./numbers.js";
 import { VIEWS } from "./orbit.js";
 
 const TURN = 0.009; // radians per pixel
@@ -163,9 +164,17 @@ export class Stage {
     const { at, last, doing } = this._hand;
     const now = (this._hand.last = this._place(event));
     const [x, y] = [now[0] - last[0], now[1] - last[1]];
-    if (doing === "drag") this._state.preview(this._grab.moved(now[0] - at[0], now[1] - at[1]));
+    if (doing === "drag") this._drag(now[0] - at[0], now[1] - at[1]);
     else if (doing === "turn") this._turn(-x * TURN, y * TURN);
     else this._slide(x, y);
+  }
+
+  _drag(x, y) {
+    const moved = this._grab.moved(x, y);
+    this._state.preview(moved);
+    const changes = this._grab.controls.map(({ name, label }) => [label, moved[name], Math.abs(moved[name] - this._grab.start(name))]);
+    const told = changes.filter(([, , by]) => by > 0.02).sort((a, b) => b[2] - a[2]).slice(0, 3);
+    if (told.length) this._label.textContent = told.map(([label, value]) => `${label} ${shown(value)}`).join(" \u00b7 ");
   }
 
   _up() {

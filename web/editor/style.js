@@ -11,6 +11,7 @@ const STYLE = `
   --fid-line: var(--border-color, #43464e);
   --fid-accent: #5aa2ff;
   --fid-warp: #e0a458;
+  position: relative;
   box-sizing: border-box;
   width: 100%;
   height: 100%;
@@ -30,7 +31,7 @@ const STYLE = `
 .fantasyid-editor :where(svg) { width: 16px; height: 16px; fill: none; stroke: currentColor; stroke-width: 1.4; stroke-linecap: round; stroke-linejoin: round; display: block; }
 .fantasyid-editor :where(button, input, textarea, .fid-stage):focus-visible { outline: 2px solid var(--fid-accent); outline-offset: -2px; }
 
-.fid-frame { position: relative; display: flex; flex-direction: column; height: 100%; min-height: inherit; background: var(--fid-back); border: 1px solid var(--fid-line); border-radius: 8px; overflow: hidden; }
+.fid-frame { position: absolute; inset: 0; display: flex; flex-direction: column; background: var(--fid-back); border: 1px solid var(--fid-line); border-radius: 8px; overflow: hidden; }
 .fid-toolbar { position: relative; display: flex; align-items: center; gap: 2px; flex: none; height: 32px; padding: 0 5px; border-bottom: 1px solid var(--fid-line); }
 .fid-space { flex: 1; }
 .fid-button { display: flex; align-items: center; gap: 5px; height: 24px; padding: 0 5px; border-radius: 5px; color: var(--fid-dim); }
@@ -49,22 +50,23 @@ const STYLE = `
 .fid-tool { width: 26px; height: 26px; display: grid; place-items: center; background: #0006; color: #d5d8de; }
 :is(.fid-tool, .fid-view):hover { background: #000a; color: #fff; }
 .fid-tool[aria-pressed=true] { background: var(--fid-accent); color: #0b1524; }
-.fid-under { position: absolute; left: 8px; right: 8px; bottom: 6px; text-align: center; font-size: 11px; color: #fff; text-shadow: 0 1px 3px #000c; pointer-events: none; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.fid-under:empty { display: none; }
+.fid-under { position: absolute; left: 50%; bottom: 6px; max-width: calc(100% - 16px); transform: translateX(-50%); padding: 2px 9px; border-radius: 9px; background: #0007; text-align: center; font-size: 11px; color: #fff; text-shadow: 0 1px 3px #000c; pointer-events: none; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .fid-message { position: absolute; inset: 0; display: grid; place-items: center; padding: 24px; text-align: center; color: #c3c7cf; pointer-events: none; }
 .fid-wipe { position: absolute; top: 0; bottom: 0; width: 17px; margin-left: -8px; cursor: ew-resize; touch-action: none; }
 .fid-wipe::before { content: ""; position: absolute; left: 8px; top: 0; bottom: 0; width: 1px; background: #fff; box-shadow: 0 0 4px #0009; }
 .fid-wipe::after { content: ""; position: absolute; left: 2px; top: 50%; width: 13px; height: 26px; margin-top: -13px; border-radius: 7px; background: #fff; box-shadow: 0 1px 4px #0009; }
-.fid-wipe span { position: absolute; bottom: 24px; font-size: 10px; color: #fff; text-shadow: 0 1px 3px #000c; pointer-events: none; }
+.fid-wipe span { position: absolute; top: 38px; font-size: 10px; color: #fff; text-shadow: 0 1px 3px #000c; pointer-events: none; }
 .fid-wipe span:first-child { right: 16px; }
 .fid-wipe span:last-child { left: 16px; }
 
 .fid-side { display: flex; flex-direction: column; flex: 1 1 46%; min-height: 200px; min-width: 0; border-top: 1px solid var(--fid-line); }
 .fid-panel { display: flex; flex: 1; min-height: 0; }
-.fid-rail { flex: none; width: 94px; padding: 4px 0; overflow-y: auto; scrollbar-width: none; background: #0002; border-right: 1px solid var(--fid-line); }
-.fid-tab { display: block; position: relative; width: 100%; height: 21px; padding: 0 4px 0 11px; text-align: left; font-size: 11px; color: var(--fid-dim); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.fid-rail { flex: none; display: flex; flex-direction: column; width: 94px; padding: 3px 0; overflow-y: auto; scrollbar-width: none; background: #0002; border-right: 1px solid var(--fid-line); }
+.fid-tab { position: relative; flex: 1 1 20px; min-height: 16px; max-height: 22px; width: 100%; padding: 0 4px 0 11px; text-align: left; font-size: 11px; color: var(--fid-dim); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .fid-tab:hover { color: var(--fid-text); }
 .fid-tab[aria-current=true] { color: var(--fid-text); background: var(--fid-field); box-shadow: inset 2px 0 var(--fid-accent); }
-.fid-tab.fid-changed::before { content: ""; position: absolute; left: 4px; top: 8.5px; width: 4px; height: 4px; border-radius: 50%; background: var(--fid-accent); }
+.fid-tab.fid-changed::before { content: ""; position: absolute; left: 4px; top: calc(50% - 2px); width: 4px; height: 4px; border-radius: 50%; background: var(--fid-accent); }
 .fid-list { position: relative; flex: 1; min-width: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--fid-line) transparent; padding-bottom: 6px; }
 .fid-group header { position: sticky; top: 0; z-index: 1; display: flex; align-items: center; justify-content: space-between; height: 22px; padding: 0 9px; background: var(--fid-back); color: var(--fid-dim); font-size: 10px; font-weight: 600; letter-spacing: .05em; text-transform: uppercase; }
 .fid-group-reset { font-size: 10px; color: var(--fid-dim); }

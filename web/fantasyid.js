@@ -1,0 +1,145 @@
+/**
+ * FantasyID in ComfyUI's page: the face editor as a widget of the node Edit Shape, in both of the page's renderers.
+ *
+ * The only file of this folder that does something when it is imported; `editor/` knows nothing of ComfyUI.
+ */
+
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { resultOf } from "./editor/edit.js";
+import { FaceEditor, MIN_HEIGHT, MIN_WIDTH } from "./editor/editor.js";
+import { readText, RecentFiles } from "./editor/files.js";
+
+const TYPE = "FANTASYID_FACE_EDITOR";
+const TEMPLATE = "/fantasyid/editor/template";
+const PRESETS = "fantasyid_presets.json"; // in ComfyUI's folder of the user
+const TEMPLATE_NOTE = "This is not your person yet: run the workflow once to see yours. Edits are kept.";
+const GONE_NOTE = "The head of the last run is gone: run the workflow once more to see it. Edits are kept.";
+const PLAUSIBLE_NOTE = "Run the workflow to see what this setting does.";
+
+const files = new RecentFiles((address) => api.fetchApi(address));
+const widgets = new Set();
+
+const storage = {
+  read: async () => readText(await api.getUserData(PRESETS)),
+  write: (text) => api.storeUserData(PRESETS, text, { stringify: false, overwrite: true, throwOnError: true, full_info: false }),
+};
+
+/** One node's editor, and what the node's runs tell it. */
+class FaceEditorWidget {
+  constructor(node, name) {
+    this.node = node;
+    this.editor = new FaceEditor({ storage, onChange: () => this._changed() });
+    this.widget = node.addDOMWidget(name, TYPE, this.editor.el, {
+      getValue: () => this.editor.value,
+      setValue: (value) => (this.editor.value = String(value ?? "{}")),
+      getMinHeight: () => MIN_HEIGHT,
+      hideOnZoom: false,
+      socketless: true,
+    });
+    this.widget.serializeValue = () => resultOf(this.editor.value); // the prompt: pins and the like change no result
+    chain(node, "onExecuted", (output) => this.take(output));
+    chain(node, "onAdded", () => this._remount());
+    chain(node, "onRemoved", () => this.destroy());
+    widgets.add(this);
+    afterFrames(2, () => this._heads ?? this._showTemplate(TEMPLATE_NOTE));
+  }
+
+  /** Shows what a run of the node sent. @param {object} [output] */
+  take(output) {
+    if (this._destroyed || !output?.fantasyid_editor?.length) return;
+    this._heads = output.fantasyid_editor;
+    this._showHead();
+    const [effects] = output.fantasyid_effect ?? [];
+    this.editor.setEffects(effects ?? {}, output.fantasyid_effect_reason?.[0]);
+  }
+
+  destroy() {
+    this._destroyed = true;
+    widgets.delete(this);
+    this.editor.destroy();
+  }
+
+  async _showHead() {
+    const { plausible } = this.editor.state;
+    const head = this._heads.find((each) => Boolean(each.plausible) === plausible) ?? this._heads[0];
+    if (head === this._shown) return;
+    this._shown = head;
+    try {
+      const { filename, subfolder = "", type = "temp" } = head;
+      const buffer = await files.get(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+      if (this._shown === head) await this.editor.showHead(buffer, Boolean(head.plausible) === plausible ? "" : PLAUSIBLE_NOTE);
+    } catch (error) {
+      if (error.status === 404) await this._showTemplate(GONE_NOTE);
+      else this.editor.showProblem(error.message);
+    }
+  }
+
+  async _showTemplate(note) {
+    try {
+      const buffer = await files.get(TEMPLATE);
+      if (!this._destroyed && (!this._heads || note === GONE_NOTE)) await this.editor.showHead(buffer, note);
+    } catch (error) {
+      this.editor.showProblem(`No head to show yet: ${error.message} Run the workflow once.`);
+    }
+  }
+
+  _changed() {
+    if (this._heads) this._showHead();
+    // ComfyUI notices by itself what a mouse did, but not what the keyboard did. Its own answer to Ctrl+Z, where it
+    // gives one, comes first.
+    afterFrames(2, () => {
+      if (this._destroyed) return;
+      app.canvas?.emitBeforeChange();
+      app.canvas?.emitAfterChange();
+    });
+  }
+
+  /** Undo makes the node anew, and Nodes 2.0 goes on showing the element of the old one. */
+  _remount() {
+    afterFrames(2, () => {
+      const { el } = this.editor;
+      if (el.isConnected || this._destroyed) return;
+      const shown = document.querySelectorAll(`[data-node-id="${this.node.id}"] .fantasyid-editor`);
+      [...shown].find((each) => each !== el)?.replaceWith(el);
+    });
+  }
+}
+
+function chain(node, name, added) {
+  const before = node[name];
+  node[name] = function (...given) {
+    const result = before?.apply(this, given);
+    added(...given);
+    return result;
+  };
+}
+
+function afterFrames(count, action) {
+  requestAnimationFrame(() => (count > 1 ? afterFrames(count - 1, action) : action()));
+}
+
+/** Whether outputs under this key are the node's: "2", or "<id of its subgraph>:2". */
+function isKeyOf(key, node) {
+  const [own, graph] = String(key).split(":").reverse();
+  return own === String(node.id) && (graph === undefined || graph === node.graph?.id);
+}
+
+app.registerExtension({
+  name: "fantasyid.faceEditor",
+  getCustomWidgets() {
+    return {
+      [TYPE]: (node, name) => ({
+        widget: new FaceEditorWidget(node, name).widget,
+        minWidth: MIN_WIDTH,
+        minHeight: MIN_HEIGHT,
+      }),
+    };
+  },
+  onNodeOutputsUpdated(outputs) {
+    for (const each of widgets) {
+      const key = Object.keys(outputs).find((name) => isKeyOf(name, each.node));
+      if (key !== undefined) each.take(outputs[key]);
+    }
+  },
+});
