@@ -70,6 +70,11 @@ class FoldedLayer(nn.Module):
         """Numbers of a video token that are alive at once beside the result."""
         return self.queries[0].in_features + max(query.out_features for query in self.queries)
 
+    @property
+    def weight_count(self) -> int:
+        """How many numbers stay in memory."""
+        return sum(query.out_features * (2 * query.in_features + 1) for query in self.queries)
+
     @staticmethod
     def weights(layer: LayerInjection, people: Sequence[Person]) -> dict[str, Tensor]:
         """The state dict of `people`, in float32 at least, on the device of their tokens."""
@@ -129,6 +134,12 @@ class SharedLayer(nn.Module):
     def floats_per_token(self) -> int:
         """Numbers of a video token that are alive at once beside the result."""
         return max(self.query.in_features + self.query.out_features, 3 * self.query.out_features)
+
+    @property
+    def weight_count(self) -> int:
+        """How many numbers stay in memory."""
+        people = sum(value.numel() for part in (self.keys, self.values, self.log_weights.values()) for value in part)
+        return self.query.out_features * (self.query.in_features + 1 + self.out.out_features) + people
 
     @staticmethod
     def weights(layer: LayerInjection, people: Sequence[Person]) -> dict[str, Tensor]:

@@ -152,7 +152,9 @@ def test_the_forms_need_little_memory():
 
         def share(people):
             people = [Person(torch.empty(1, FULL.id_tokens, FULL.id_width))] * people
-            return sum(p.numel() for p in fixed_layer(layer, people).parameters()) / whole
+            form = fixed_layer(layer, people)
+            assert form.weight_count == sum(p.numel() for p in form.parameters())
+            return form.weight_count / whole
 
         whole = sum(p.numel() for p in layer.parameters())
         assert 0.53 < share(1) <= 0.55

@@ -237,6 +237,60 @@ def test_the_memory_is_free_after_the_run(comfy_host, model, adapter, tokens, ru
     assert left.model.model is model.model
 
 
+def test_layers_that_do_not_fit_stay_where_they_are(comfy_host, model, adapter, tokens, run, monkeypatch):
+    """The host's low-VRAM loading: some of the folded matrices are loaded, the others are cast in every call."""
+    import comfy.model_management
+    import comfy.model_patcher
+
+    patched, states = comfy_host.attach(model, adapter, tokens), []
+    expected = run(patched)
+    load = comfy.model_patcher.ModelPatcher.load
+
+    def little(self, device_to=None, lowvram_model_memory=0, full_load=False, **options):
+        if self.model in resident(patched):
+            states.append(self.model)
+            return load(self, device_to, lowvram_model_memory=0.9 * self.model_size(), full_load=False, **options)
+        return load(self, device_to, lowvram_model_memory=lowvram_model_memory, full_load=full_load, **options)
+
+    monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "load", little)
+    assert torch.equal(run(patched), expected)
+    (layers,) = states
+    assert layers.model_lowvram and 0 < layers.model_loaded_weight_memory < sum(p.nbytes for p in layers.parameters())
+
+
+def test_a_step_that_the_run_did_not_foresee_is_prepared_then(comfy_host, model, adapter, tokens, run):
+    """Samplers with steps between the steps may reach a range that holds none of the announced ones."""
+    import comfy.samplers
+
+    guider = comfy.samplers.CFGGuider(comfy_host.attach(model, adapter, tokens, start_percent=0.42, end_percent=0.48))
+    guider.set_conds(*CONDITIONING)
+    guider.set_cfg(6.0)
+    sampling = guider.model_patcher.get_model_object("model_sampling")
+    sigmas, between = sampling.sigmas[[999, 599, 499]], sampling.sigmas[549]
+    seen = []
+
+    def sampler(predict, x, sigmas, extra_args, **_options):
+        for sigma in (sigmas[0], between, sigmas[2]):
+            predict(x, sigma.expand(1), **extra_args)
+            seen.append(len(resident(guider.model_patcher)))
+        return x
+
+    with torch.inference_mode():
+        sampler = comfy.samplers.KSAMPLER(sampler)
+        guider.sample(NOISE, torch.zeros_like(NOISE), sampler, torch.cat([sigmas, torch.zeros(1)]), seed=0)
+    assert seen == [0, 1, 1] and resident(guider.model_patcher) == []
+
+
+def test_outside_a_sampler_the_model_says_so(comfy_host, model, adapter, tokens):
+    patched = comfy_host.attach(model, adapter, tokens)
+    with pytest.raises(RuntimeError, match="runs in the host's samplers only"), torch.inference_mode():
+        patched.model.apply_model(
+            NOISE, torch.ones(1), torch.zeros(1, 16, *NOISE.shape[2:]), CONDITIONING[0][0][0],
+            transformer_options={"wrappers": patched.wrappers},
+        )  # fmt: skip
+    assert hooks_of(model) == [0, 0]
+
+
 def test_two_devices_share_the_work(comfy_host, model, adapter, tokens, run):
     """The host's own sampling on several GPUs, with the processor's second name as the other device."""
     import comfy.model_management

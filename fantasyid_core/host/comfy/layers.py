@@ -93,7 +93,7 @@ def _empty(entries: Sequence[Entry], members: Sequence[int]) -> RunLayers:
 
 def _check_memory(patcher, modules: Sequence[RunLayers], count: int) -> None:
     itemsize = patcher.model.get_dtype_inference().itemsize
-    needed = itemsize * sum(value.numel() for module in modules for value in module.state_dict().values())
+    needed = itemsize * sum(form.weight_count for module in modules for form in module.forms.values())
     free = free_memory(patcher.offload_device)
     people = "1 identity" if count == 1 else f"{count} identities"
     logging.info(f"FantasyID: {people} attached, {needed / 2**20:.0f} MiB while sampling")
