@@ -50,11 +50,11 @@ def _parsed(text: str) -> Measure:
 
 # group, name, label, help, measure, amount
 _TABLE = [
-    ("Head", "head_width", "Head width", "Width of the skull above the ears.", "head_side.x", "9 %"),
+    ("Head", "head_width", "Head width", "Width of the skull above the ears.", "head_side.x - 0.16 face_side.x", 13),
     ("Head", "head_length", "Head length", "Height of the skull above the forehead.", "crown.y", 9),
     ("Head", "head_depth", "Head depth", "How far the back of the head reaches.", "- occiput.z", 10),
     ("Face", "face_width", "Face width", "Width of the face from cheek to cheek.",
-     "0.5 face_side.x + 0.5 cheek_side.x", "10 %"),
+     "0.5 face_side.x + 0.5 cheek_side.x", "11 %"),
     ("Forehead", "forehead_height", "Forehead height", "How high the forehead rises.", "forehead_top.y", 7),
     ("Forehead", "forehead_width", "Forehead width", "Width at the temples.",
      "0.5 temple.x + 0.5 forehead_side.x - 0.15 face_side.x", 9),
@@ -84,7 +84,7 @@ _TABLE = [
      "0.8 lip_upper.z + 0.4 lip_upper.y - 0.4 mouth_corner.y", 2.4),
     ("Mouth", "lower_lip_fullness", "Lower lip", "Fullness of the lower lip.",
      "0.8 lip_lower.z + 0.4 mouth_corner.y - 0.4 lip_lower.y", 2.4),
-    ("Jaw", "jaw_width", "Jaw width", "Width of the jaw below the ears.", "jaw_corner.x", "10 %"),
+    ("Jaw", "jaw_width", "Jaw width", "Width of the jaw below the ears.", "jaw_corner.x - 0.14 face_side.x", 11.5),
     ("Jaw", "jaw_sharpness", "Jaw sharpness", "From round and soft to an angular, clean jaw line.",
      "0.7 jaw_corner.x - jaw_middle.x", 8),
     ("Jaw", "chin_height", "Chin height", "Length of the chin below the mouth.", "- chin_bottom.y", 5),

@@ -108,7 +108,7 @@ def eye_tilt(a, y, z):
 
 
 def nose_length(a, y, z):
-    return 0, -4 * ramp(y, 4, -34) * ramp(y, -64, -38) * ramp(a, 32, 14) * ramp(z, 4, 26), 0
+    return 0, -4 * ramp(y, 4, -34) * ramp(y, -58, -38) * ramp(a, 32, 14) * ramp(z, 4, 26), 0
 
 
 def nose_width(a, y, z):
@@ -126,13 +126,13 @@ def nose_tip_height(a, y, z):
 
 
 def nose_projection(a, y, z):
-    along = ramp(y, -60, -34) * ramp(y, 2, -26)
+    along = ramp(y, -58, -34) * ramp(y, 2, -26)
     return 0, 0, 5.5 * along * ramp(a, 26, 7) * ramp(z, 20, 52)
 
 
 def face_width(a, y, z):
     band = ramp(y, -98, -44) * ramp(y, 78, -16)
-    return 7.6 * ramp(a, 24, 69) * band * (1 - 0.5 * ramp(z, -25, 25)) * ramp(z, -150, -75), 0, 0
+    return 0.11 * a * ramp(a, 22, 66) * band * (1 - 0.5 * ramp(z, -25, 25)) * ramp(z, -150, -75), 0, 0
 
 
 def cheekbone_width(a, y, z):
