@@ -16,7 +16,7 @@ LIPS_Y, MOUTH_HALF = -65.0, 26.0
 LIP_BAND = 5.0
 """Half height of the band around the line of the lips that an opening mouth stretches; the inside of the mouth is
 painted into it so that the lips keep their height, see `paint_kernels.mouth_gap`."""
-JAW_DROP = 19.0
+JAW_DROP = 23.0
 
 # centre, width, push; rows with x > 0 are mirrored
 _SMILE = np.array(

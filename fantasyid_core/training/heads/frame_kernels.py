@@ -50,14 +50,17 @@ def lit(r, g, b, gloss, soft, shade, nx, ny, nz, frame, colours, lx, ly, lz):
 
 
 @inlined
-def paint_hair(turn, along, inner, colours, traits):
-    """Strands run down from the crown: lighter and darker streaks, a band of shine around the head."""
+def paint_hair(turn, along, inner, colours, traits, blur):
+    """Strands run down from the crown: lighter and darker streaks, as far as the picture can show them, and a band of
+    shine around the head."""
     curl, seed = traits[col.CURL], traits[col.STRANDS]
     tone = 1.0
     if curl > 0.0:
         tone += 0.16 * curl * wave(9.0 * turn + along * 0.09 + seed) * wave(7.0 * turn - along * 0.08)
         turn += curl * 0.10 * wave(along * 0.11 + 3.0 * turn)
-    streak = wave(53.0 * turn + seed) * wave(19.0 * turn + 2.0 * seed) + 0.5 * wave(131.0 * turn + 0.02 * along)
+    streak = wave(53.0 * turn + seed) * wave(19.0 * turn + 2.0 * seed) * max(1.0 - blur / 9.0, 0.0)
+    if blur < 4.0:
+        streak += 0.5 * wave(131.0 * turn + 0.02 * along) * (1.0 - blur / 4.0)
     tone += 0.11 * streak * (1.0 - 0.5 * curl)
     band = (along - 58.0 - 7.0 * wave(5.0 * turn + seed)) / 22.0
     shine = traits[col.SHINE] * hump(band) * (0.6 + 0.4 * streak) * (1.0 - 0.6 * curl)
@@ -116,7 +119,7 @@ def shade(kind, found, look, blur):
         inner = nz < -0.2  # seen from within; at the outline the normal may lean back a little
         if inner:
             nx, ny, nz = -nx, -ny, -nz
-        r, g, b = paint_hair(x, y, inner, colours, traits)
+        r, g, b = paint_hair(x, y, inner, colours, traits, blur)
         soft, layer = 0.35, col.L_HAIR
         open_ = 0.5 if inner else 1.0
     elif kind == col.FRAMES:

@@ -98,7 +98,7 @@ class Motion:
 
     def frames(self, count: int) -> np.ndarray:
         """The rows of the renderer, float64 [count,15], see `columns.FRAME`. ValueError unless 1 <= count <= 1000."""
-        t = np.linspace(0, 1, _checked_count(count)) if count > 1 else np.zeros(1)
+        t = np.linspace(0, 1, _checked_count(count))  # one frame: the beginning
         rows = {name: np.zeros(len(t)) for name in FRAME}
         rows["yaw"] += self.yaw
         rows["pitch"] += self.pitch

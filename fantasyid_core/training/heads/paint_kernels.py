@@ -89,10 +89,10 @@ def paint_head(x, y, z, hairline, beard, flush, frame, colours, traits, blur):
     r, g, b = over(r, g, b, colours[col.FLUSH], 1.0, share)
     gloss, layer = 0.10, col.L_SKIN
     if z > 25.0:
-        shade = skin_shade(x, y, side, frame, traits)
+        shade = skin_shade(x, y, side, frame, traits, blur)
         r, g, b = r * shade, g * shade * shade, b * shade * shade
     if beard > 0.0 and traits[col.BEARD] > 0.0:
-        grain = 1.0 + 0.10 * wave(1.9 * x + 1.3 * y) * wave(2.3 * y - 0.7 * x)
+        grain = 1.0 + 0.10 * wave(1.9 * x + 1.3 * y) * wave(2.3 * y - 0.7 * x) * max(1.0 - blur / 2.0, 0.0)
         share = min(beard * traits[col.BEARD] * grain, 1.0)
         r, g, b = over(r, g, b, colours[col.HAIR], 0.75, share)
         gloss *= 1.0 - share
@@ -127,7 +127,7 @@ def is_detailed(side, y, z):
 
 
 @compiled
-def skin_shade(x, y, side, frame, traits):
+def skin_shade(x, y, side, frame, traits, blur):
     """Folds and freckles, as a factor."""
     dark = 0.0
     if y < -30.0 and y > -75.0 and side > 11.0 and side < 39.0:
@@ -145,7 +145,7 @@ def skin_shade(x, y, side, frame, traits):
     if traits[col.FRECKLES] > 0.0 and y < 0.0 and y > -48.0 and side < 58.0:
         spots = wave(1.31 * x + 2.1 * wave(0.53 * y)) * wave(1.17 * y + 1.7 * wave(0.61 * x + 1.0))
         there = hump((side - 24.0) / 26.0) * hump((y + 20.0) / 16.0)
-        dark += 0.35 * traits[col.FRECKLES] * ramp(spots, 0.55, 0.85) * there
+        dark += 0.35 * traits[col.FRECKLES] * mix(ramp(spots, 0.55, 0.85), 0.12, min(blur / 3.0, 1.0)) * there
     return 1.0 - dark
 
 
@@ -272,6 +272,6 @@ def mouth_inside(x, below, drop, frame):
     r, g, b = 0.045, 0.012, 0.012
     tongue = ramp(below, 0.55 * drop, 0.8 * drop) * ramp(20.0 - abs(x), 0.0, 10.0) * ramp(drop, 6.0, 11.0)
     r, g, b = mix(r, 0.30, tongue), mix(g, 0.07, tongue), mix(b, 0.07, tongue)
-    teeth = edge(min(6.2, 0.42 * drop + 1.2) * ramp(24.0 - abs(x), 0.0, 8.0) - below, 0.8)
+    teeth = edge(min(6.5, 0.40 * drop + 1.2) * ramp(24.0 - abs(x), 0.0, 8.0) - below, 0.8)
     bright = 0.86 - 0.30 * ramp(abs(x), 8.0, 22.0)
     return mix(r, bright, teeth), mix(g, bright * 0.96, teeth), mix(b, bright * 0.88, teeth)

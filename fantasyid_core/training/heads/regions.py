@@ -25,14 +25,15 @@ _ELLIPSOIDS = [
     ("upper lip", (0, -60.5, 88), (25.6, 4.8, 30)),
     ("lower lip", (0, -70, 88), (24.5, 6.2, 30)),
     ("ear", (80, -8, -20), (17, 36, 25)),
-    ("chin", (0, -100, 78), (27, 22, 40)),
+    ("mouth", (0, -63, 84), (34, 18, 34)),
+    ("chin", (0, -101, 70), (27, 22, 50)),
 ]
 _SIDED = ("eyeball", "eye", "brow", "ear", "cheek", "jaw", "temple")
 
 REGIONS = (
     "eyeball left", "eyeball right", "eye left", "eye right", "brow left", "brow right", "nose", "upper lip",
-    "lower lip", "ear left", "ear right", "chin", "cheek left", "cheek right", "jaw left", "jaw right", "temple left",
-    "temple right", "forehead", "scalp", "neck",
+    "lower lip", "mouth", "ear left", "ear right", "chin", "cheek left", "cheek right", "jaw left", "jaw right",
+    "temple left", "temple right", "forehead", "scalp", "neck",
 )  # fmt: skip
 """Every vertex belongs to exactly one of these."""
 
@@ -105,9 +106,9 @@ def _name(place: np.ndarray) -> str:
 
 
 def _remaining(x: float, y: float, z: float) -> str:
-    if y < -118 or (y < -95 and z < 30) or (y < -45 and z < -25):
+    if y < -118 or (y < -95 and z < 30) or (y < -40 and z < -25):
         return "neck"
-    if z < -5 or y > 72:
+    if y > 72 or (z < -5 and y > -40):
         return "scalp"
     if y > 8:
         return "forehead" if x < 46 and z > 40 else "temple"

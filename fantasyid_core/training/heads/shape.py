@@ -208,7 +208,7 @@ def _eye_size(points):
 
 
 def _eye_tilt(points):
-    return _about_eyes(points, lambda x, y: (0 * x, 0.17 * x), (24, 15, 40))
+    return _about_eyes(points, lambda x, y: (0 * x, 0.24 * x), (24, 15, 40))
 
 
 def _mouth_width(points):
