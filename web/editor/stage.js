@@ -107,8 +107,9 @@ export class Stage {
     this.viewer.requestDraw();
   }
 
-  _before(on) {
+  _before(on, byKey = false) {
     if (!this.viewer || this.viewer.show.original === on) return;
+    this._beforeByKey = byKey;
     this.viewer.show.original = on;
     this.viewer.requestDraw();
   }
@@ -139,8 +140,11 @@ export class Stage {
     });
     el.addEventListener("wheel", (event) => this._wheel(event), { passive: false });
     el.addEventListener("keydown", (event) => this._key(event));
-    el.addEventListener("keyup", (event) => event.key.toLowerCase() === "b" && this._before(false));
-    el.addEventListener("blur", () => this._before(false));
+    const keyUp = () => {
+      if (this._beforeByKey) this._before(false);
+    };
+    el.addEventListener("keyup", (event) => event.key.toLowerCase() === "b" && keyUp());
+    el.addEventListener("blur", keyUp);
     this._handle.addEventListener("pointerdown", (event) => this._handle.setPointerCapture(event.pointerId));
     this._handle.addEventListener("pointermove", (event) => this._wipe(event));
   }
@@ -230,7 +234,7 @@ export class Stage {
     else if (turn) this._turn(...turn);
     else if (key in KEYS) this._look(KEYS[key]);
     else if (key === "+" || key === "-") this._zoom(key === "+" ? 1.15 : 1 / 1.15);
-    else if (key === "b") this._before(true);
+    else if (key === "b") this._before(true, true);
     else if (toggled) this._toggle(toggled[0]);
     else return;
     event.preventDefault();

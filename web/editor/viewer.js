@@ -198,10 +198,13 @@ export class FaceViewer {
     const { wipe, original } = this.show;
     if (wipe === null || original) return this._drawSide(renderer, original);
     const split = Math.round(wipe * width);
-    renderer.setScissor(0, 0, split, height);
-    this._drawSide(renderer, true);
-    renderer.setScissor(split, 0, width - split, height);
-    this._drawSide(renderer, false);
+    const side = (from, to, before) => {
+      if (from === to) return;
+      renderer.setScissor(from, 0, to - from, height);
+      this._drawSide(renderer, before);
+    };
+    side(0, split, true);
+    side(split, width, false);
   }
 
   _drawSide(renderer, original) {
