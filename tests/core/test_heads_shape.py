@@ -107,7 +107,7 @@ def test_bad_shapes_are_refused(shape, message):
 
 
 def test_vertices_of_another_mesh_are_refused():
-    with pytest.raises(ValueError, match=r"\[2258, 3\] of the project's own head, got \[5023, 3\]"):
+    with pytest.raises(ValueError, match=r"of the project's own head, got \[5023, 3\]"):
         measure(np.zeros((5023, 3)))
 
 
