@@ -8,6 +8,7 @@ from . import folders
 from .face import DETECTORS
 from .pictures import as_image, preview, say
 from .types import CATEGORY, FaceType
+from .video import sampling_inputs
 
 
 class ScoreIdentity(io.ComfyNode):
@@ -93,11 +94,7 @@ class SampleBest(io.ComfyNode):
                     tooltip="After which part of the steps a seed is judged. 4 seeds at 0.4 cost 2.6 videos. 0 "
                     "finishes all of them.",
                 ),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps to the video; 50 is official."),
-                io.Float.Input(
-                    "cfg", default=6.0, min=0.0, max=30.0, step=0.1, tooltip="How closely the prompt is followed."
-                ),
-                io.Combo.Input("solver", options=["dpm", "ddim"], tooltip="dpm is the official sampler."),
+                *sampling_inputs(),
                 io.Float.Input(
                     "motion_weight",
                     default=0.25,

@@ -70,6 +70,34 @@ class VideoConditioning(io.ComfyNode):
         return io.NodeOutput(*condition_video(positive, negative, vae, face, model))
 
 
+def sampling_inputs() -> list:
+    """steps, cfg and solver, as every node that samples has them."""
+    return [
+        io.Int.Input(
+            "steps",
+            default=50,
+            min=1,
+            max=1000,
+            tooltip="Steps from noise to video. 50 is official; 25 gives a usable preview in half the time.",
+        ),
+        io.Float.Input(
+            "cfg",
+            default=6.0,
+            min=0.0,
+            max=30.0,
+            step=0.1,
+            tooltip="How closely the prompt is followed. 6 is official; 1 ignores the negative prompt and is "
+            "twice as fast.",
+        ),
+        io.Combo.Input(
+            "solver",
+            options=["dpm", "ddim"],
+            tooltip="dpm is the official sampler of this model and adds fresh noise in every step; ddim adds "
+            "none.",
+        ),
+    ]
+
+
 class Sampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -92,28 +120,7 @@ class Sampler(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="The number the noise is drawn from. The same number gives the same video.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=1000,
-                    tooltip="Steps from noise to video. 50 is official; 25 gives a usable preview in half the time.",
-                ),
-                io.Float.Input(
-                    "cfg",
-                    default=6.0,
-                    min=0.0,
-                    max=30.0,
-                    step=0.1,
-                    tooltip="How closely the prompt is followed. 6 is official; 1 ignores the negative prompt and is "
-                    "twice as fast.",
-                ),
-                io.Combo.Input(
-                    "solver",
-                    options=["dpm", "ddim"],
-                    tooltip="dpm is the official sampler of this model and adds fresh noise in every step; ddim adds "
-                    "none.",
-                ),
+                *sampling_inputs(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The video, for Decode Video.")],
         )
