@@ -230,7 +230,7 @@ def tokens_within(form: FoldedLayer | SharedLayer, budget: int, hidden: Tensor) 
 
 def _widening(layer: LayerInjection, person: Person):
     """x -> x in float32 at least, where the person's tokens are."""
-    dtype = torch.promote_types(layer.to_kv.weight.dtype, torch.float32)
+    dtype = torch.float64 if layer.to_kv.weight.dtype == torch.float64 else torch.float32  # 8 bits do not promote
     return lambda x: x.to(person.tokens.device, dtype)
 
 
