@@ -104,7 +104,7 @@ const GHOST_FRAGMENT = `
   varying vec3 vView;
   void main() {
     float facing = abs(dot(normalize(vNormal), normalize(vView)));
-    gl_FragColor = vec4(accent, 0.10 + 0.75 * pow(1.0 - facing, 2.2));
+    gl_FragColor = vec4(accent, 0.05 + 0.8 * pow(1.0 - facing, 3.0));
   }`;
 
 const LINE_FRAGMENT = `
@@ -128,6 +128,7 @@ export class Materials {
       uniforms: { ball: { value: this.ball }, accent, glow: { value: 0 } },
     });
     this.ghost = shader(GHOST_VERTEX, GHOST_FRAGMENT, { uniforms: { accent }, transparent: true, depthWrite: false });
+    this.hull = shader(GHOST_VERTEX, GHOST_FRAGMENT, { uniforms: { accent }, colorWrite: false }); // hides its own inside
     this.lines = shader(LINE_VERTEX, LINE_FRAGMENT, {
       uniforms: { accent: { value: new three.Color(0.05, 0.08, 0.12) } },
       transparent: true,
@@ -136,6 +137,6 @@ export class Materials {
   }
 
   dispose() {
-    for (const each of [this.ball, this.clay, this.ghost, this.lines]) each.dispose();
+    for (const each of [this.ball, this.clay, this.ghost, this.hull, this.lines]) each.dispose();
   }
 }

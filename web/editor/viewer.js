@@ -31,6 +31,7 @@ export class FaceViewer {
     this._materials = new Materials(three);
     this._camera = new three.PerspectiveCamera(FIELD_OF_VIEW, 1, 0.01, 10);
     this._scene = new three.Scene();
+    this._ghostScene = new three.Scene();
     this._resize = new ResizeObserver(() => this.requestDraw());
     this._resize.observe(canvas);
   }
@@ -63,7 +64,8 @@ export class FaceViewer {
     this._meshes = {
       edited: this._add(three.Mesh, this._edited, "clay"),
       original: this._add(three.Mesh, this._original, "clay"),
-      ghost: this._add(three.Mesh, this._original, "ghost"),
+      hull: this._add(three.Mesh, this._original, "hull", this._ghostScene),
+      ghost: this._add(three.Mesh, this._original, "ghost", this._ghostScene),
       lines: this._add(three.LineSegments, this._linesOf(this._edited), "lines"),
       originalLines: this._add(three.LineSegments, this._linesOf(this._original), "lines"),
     };
@@ -150,16 +152,16 @@ export class FaceViewer {
 
   _clear() {
     for (const mesh of Object.values(this._meshes ?? {})) {
-      this._scene.remove(mesh);
+      mesh.removeFromParent();
       mesh.geometry.dispose();
     }
     this._meshes = this._pixels = undefined;
   }
 
-  _add(Kind, geometry, material) {
+  _add(Kind, geometry, material, scene = this._scene) {
     const mesh = new Kind(geometry, this._materials[material]);
     mesh.frustumCulled = false; // the head changes; it is always in the picture
-    this._scene.add(mesh);
+    scene.add(mesh);
     return mesh;
   }
 
@@ -208,13 +210,15 @@ export class FaceViewer {
   }
 
   _drawSide(renderer, original) {
-    const { edited, original: before, ghost, lines, originalLines } = this._meshes;
+    const { edited, original: before, lines, originalLines } = this._meshes;
     edited.visible = !original;
     before.visible = original;
-    ghost.visible = this.show.ghost && !original;
     lines.visible = this.show.lines && !original;
     originalLines.visible = this.show.lines && original;
     renderer.render(this._scene, this._camera);
+    if (!this.show.ghost || original) return;
+    renderer.clearDepth(); // seen through the face
+    renderer.render(this._ghostScene, this._camera);
   }
 }
 
