@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .files import is_tar
+
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 # Sizes that this project divides and counts by; other models' configs have none of them.
 _COUNTS = (
@@ -263,6 +265,8 @@ class _PickleReader:
 
 def load_pickle(path: Path):
     """torch.load with weights_only; ValueError for pickled code, truncated and foreign files."""
+    if is_tar(path):
+        raise ValueError(f"{path} is a tar archive, not a file of weights. Unpack it and take the file from inside.")
     try:
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)

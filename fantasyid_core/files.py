@@ -1,8 +1,9 @@
-"""Writing files so that a failure never costs the user's data."""
+"""Writing files so that a failure never costs the user's data; and what not to read."""
 
 from __future__ import annotations
 
 import os
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,3 +49,13 @@ def _umask() -> int:
     value = os.umask(0)
     os.umask(value)
     return value
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file is a tar archive; before torch 2.6 torch.load unpickled those even with weights_only."""
+    # Old tar archives have no mark, and torch.load opens them as its oldest format.
+    try:
+        tarfile.open(path, "r:").close()
+    except (tarfile.TarError, OSError, ValueError, EOFError):
+        return False
+    return True

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..files import write_aside
+from ..files import is_tar, write_aside
 from ..modelfiles import model_file
 from .eva import Eva, EvaConfig, rename_key
 
@@ -224,6 +224,8 @@ def _open_tensors(path: Path) -> Iterator[tuple[Mapping[str, Tensor], Mapping[st
 
 
 def _unpickle(path: Path) -> Mapping[str, Tensor]:
+    if is_tar(path):
+        raise ValueError(f"Expected EVA-CLIP weights, got {path}, a tar archive. Unpack it. {ORIGIN}")
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\3\4"
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tarfile
 import zipfile
 from pathlib import Path
 
+from ..files import is_tar
 from ..modelfiles.check import content, safetensors_header
 
 TORCH_ENTRY = b"data.pkl"  # in the zip files of torch.save
@@ -37,7 +37,7 @@ def what_instead(path: Path, own_mark: bytes = b"") -> str | None:
     """
     if _is_blank(path):
         return "a file of zeros: its download was cut off"
-    if _is_tar(path):
+    if is_tar(path):
         return "a real tar archive: unpack it and take the file from inside"
     kind = content(path)
     if kind in INSTEAD:
@@ -57,15 +57,6 @@ def _is_blank(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(512)
     return bool(head) and not any(head)
-
-
-def _is_tar(path: Path) -> bool:
-    # Old tar archives have no mark, and torch.load opens them as its oldest format.
-    try:
-        tarfile.open(path, "r:").close()
-    except (tarfile.TarError, OSError, ValueError, EOFError):
-        return False
-    return True
 
 
 def _names(path: Path, kind: str) -> bytes:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tarfile
 
 import pytest
+import torch
 
-from fantasyid_core.files import write_aside
+from fantasyid_core.checkpoint import load_pickle
+from fantasyid_core.face.encoder import load_face_encoder
+from fantasyid_core.files import is_tar, write_aside
 
 
 def test_the_file_appears_when_it_is_whole(tmp_path):
@@ -43,3 +47,15 @@ def test_an_unwritable_folder_is_said(tmp_path):
     with pytest.raises(OSError, match="Cannot write .*not writable.*Choose another output folder"):
         with write_aside(tmp_path / "file" / "a.txt"):
             raise AssertionError("the body must not run")
+
+
+def test_tar_archives_are_told_from_weights(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with tarfile.open(tmp_path / "weights.bin", "w") as archive:
+        archive.add(tmp_path / "a.txt", "a.txt")
+    assert is_tar(tmp_path / "weights.bin") and not is_tar(tmp_path / "a.txt") and not is_tar(tmp_path / "absent")
+    torch.save({"a": torch.zeros(2)}, tmp_path / "old.bin", _use_new_zipfile_serialization=False)
+    assert not is_tar(tmp_path / "old.bin")
+    for load in (load_pickle, load_face_encoder):
+        with pytest.raises(ValueError, match="tar archive.*[Uu]npack it"):
+            load(tmp_path / "weights.bin")
