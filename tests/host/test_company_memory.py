@@ -250,14 +250,28 @@ def test_windows_of_the_models_own_length_each_show_the_person(
 
 
 def test_windows_of_another_length_are_refused(comfy_host, model, adapter, tokens, run, nothing_stays):
-    """Shorter windows, and those the host lengthens by a frame, as the model knows its own number of frames only."""
+    """Shorter windows, and those the host lengthens by a frame: the model knows its own number of frames only."""
+    message = f"context windows of {FRAMES} latent frames.*got {{}}. Set context_length.*causal_window_fix off"
     with nothing_stays(model):
         person = comfy_host.attach(model, adapter, tokens)
-        with pytest.raises(ValueError, match="knows this one size"):
+        with pytest.raises(ValueError, match=message.format(FRAMES - 1)):
             run(windows(person, length=FRAMES - 1))
-        with pytest.raises(ValueError, match="knows this one size"):
+        with pytest.raises(ValueError, match=message.format(FRAMES + 1)):
             prediction(windows(person, causal_window_fix=True), LONG)
         assert resident(person) == []
+
+
+def test_a_mask_over_frames_is_refused_in_windows(comfy_host, model, adapter, tokens, nothing_stays):
+    """It is as long as one window and would be repeated in each; without windows, the same node works after it."""
+    mask = torch.zeros(FRAMES, 64, 96)
+    mask[0] = 1
+    with nothing_stays(model):
+        person = comfy_host.attach(model, adapter, tokens, mask=mask)
+        windowed = windows(person)
+        with pytest.raises(ValueError, match="mask of one picture beside context windows"):
+            prediction(windowed, LONG)
+        assert torch.equal(prediction(windowed, NOISE), prediction(person, NOISE))
+        prediction(windows(comfy_host.attach(model, adapter, tokens, mask=mask[:1])), LONG)
 
 
 def test_our_sampler_refuses_a_longer_video(comfy_host, model, adapter, tokens):

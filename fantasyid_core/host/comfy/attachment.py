@@ -19,7 +19,7 @@ from ...identity.controls import Schedule, Timing
 from ...identity.folded import Share, add_people
 from ...identity.model import IdentityAdapter
 from ...identity.regions import token_mask
-from .corrections import check_latent, check_text, correct, native_sizes
+from .corrections import check_latent, check_text, check_window, correct, native_sizes
 from .entries import SIDE_BY_SIDE, Entry, make_entry, place_side_by_side
 from .guidance import check_guider, guided, plain_parts, predict_with_plain_branch
 from .layers import KEY, RunLayers, encoder_patcher, free_memory, layers_of, prepare_layers, release_layers
@@ -130,10 +130,12 @@ class IdentityInjection:
         self, executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs
     ):
         """APPLY_MODEL: hooks on the injected blocks for one call."""
+        base, options, hooks = executor.class_obj, transformer_options or {}, []
+        masks = (entry.region.weights for entry in self.entries if entry.region is not None)
+        check_window(self.sizes, x.shape, options.get("context_window"), masks)
         check_latent(self.sizes, x.shape)
         if c_crossattn is not None:
             check_text(self.sizes, c_crossattn.shape[1])
-        base, options, hooks = executor.class_obj, transformer_options or {}, []
         try:
             for block, hook in self._hooks(base, x, t, options).items():
                 hooks.append(base.diffusion_model.blocks[block].register_forward_hook(hook))

@@ -7,6 +7,8 @@ loader are corrected by patches on a clone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor
 
 from ...config import TransformerConfig
@@ -95,6 +97,29 @@ def check_latent(sizes: TransformerConfig, shape) -> None:
             f"Expected latents [B, {', '.join(map(str, sizes.latent_shape))}] ({sizes.describe_size()}), got "
             f"{list(shape)}. CogVideoX 1.0 knows this one size; use FantasyID Video Conditioning for the latent."
         )
+
+
+def check_window(sizes: TransformerConfig, shape, window, masks: Iterable[Tensor]) -> None:
+    """Raises ValueError unless the host's context window (or none) over the frames of [B, C, T, H, W] suits the model.
+
+    masks: weights of the video tokens [1, N, 1]; they follow the window's frames, so those of a longer video have
+    to be the same in all frames.
+    """
+    if getattr(window, "dim", None) != 2:  # none, or over the batch
+        return
+    if shape[2] != sizes.latent_frames:
+        raise ValueError(
+            f"Expected context windows of {sizes.latent_frames} latent frames, the one length the model knows, got "
+            f"{shape[2]}. Set context_length to {sizes.latent_frames} and switch causal_window_fix off."
+        )
+    for mask in masks:
+        frames = mask.reshape(sizes.latent_frames, -1)
+        if window.total_frames != sizes.latent_frames and not (frames == frames[0]).all():
+            raise ValueError(
+                f"Expected a mask of one picture beside context windows, got one that changes within the "
+                f"{sizes.latent_frames} latent frames of a window; the video has {window.total_frames}. Give one "
+                "picture, or take the context windows out."
+            )
 
 
 def check_text(sizes: TransformerConfig, tokens: int) -> None:
