@@ -1,0 +1,134 @@
+"""Measures what an identity costs, against the release's own formula in the same run.
+
+Random weights of the real sizes; no model is needed. On a GPU the whole transformer is measured as well. Compare
+ratios: seconds depend on the machine and on what else runs on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--full", action="store_true", help="all tokens and layers on the CPU too (many minutes)")
+    parser.add_argument("--runs", type=int, metavar="N", help="pairs per figure (default: 5, with --full 3)")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of tables")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the scaling too (needs matplotlib)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..bench import run_bench
+
+    plot = None if arguments.plot is None else _pyplot()
+    report = run_bench(arguments.full, arguments.runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(tables(report)))
+    if plot is not None:
+        save_plot(plot, report, Path(arguments.plot))
+    return 0
+
+
+def tables(report: dict) -> list[str]:
+    """The report of `run_bench` as lines of Markdown."""
+    machine, settings, memory, video = (report[name] for name in ("machine", "settings", "memory", "video"))
+    lines = [
+        f"{machine['device']}, {machine['threads']} of {machine['processors']} processors, torch {machine['torch']}; "
+        f"{settings['dtype']}, {settings['tokens']} of {settings['of']} video tokens x {settings['width']}, "
+        f"{settings['identity tokens']} identity tokens, {settings['runs']} runs in turn.",
+        *_table("Once per person or run", ("", "ms min", "ms median"), _seconds(report["identity"])),
+        *_table(
+            "Injection of one layer",
+            ("", "ms min", "ms median", "times as fast as the release", "as with K and V kept"),
+            [
+                (*row, f"{each['ratio']:.2f}", f"{each['ratio to kept']:.2f}")
+                for row, each in zip(_seconds(report["injection"]), report["injection"].values(), strict=True)
+            ],
+        ),
+        *_table(
+            f"Memory of {settings['layers']} layers",
+            ("", "MiB", "of the adapter"),
+            [
+                (name, f"{value / 2**20:.0f}", f"{value / memory['adapter']:.0%}")
+                for name, value in memory.items()
+                if name == "adapter" or name.startswith("people")
+            ],
+        ),
+        "",
+        f"Activations beside the result, both halves of guidance, all {settings['of']} tokens: "
+        f"{memory['activations'] / 2**20:.0f} MiB (less with a memory budget).",
+        *_table(
+            "By video tokens",
+            ("tokens", "ms median", "times as fast as K and V kept"),
+            [(row["tokens"], f"{1e3 * row['median']:.0f}", f"{row['ratio']:.2f}") for row in report["by tokens"]],
+        ),
+        *_table(
+            "By people",
+            ("people", "form", "cost of one on the whole picture"),
+            [(row["people"], row["form"], f"{row['cost']:.2f}") for row in report["by people"]],
+        ),
+        *_table(
+            "By layers",
+            ("layers", "ms median", "ms per layer"),
+            [
+                (row["layers"], f"{1e3 * row['median']:.0f}", f"{1e3 * row['median'] / row['layers']:.0f}")
+                for row in report["by layers"]
+            ],
+        ),
+        *_table(
+            "Identity work per video of 50 steps",
+            ("", "release", "here"),
+            [(name, *(f"{each[who]:.4g}" for who in ("release", "here"))) for name, each in list(video.items())[:3]],
+        ),
+    ]
+    return lines + _transformer_lines(report.get("transformer"))
+
+
+def _transformer_lines(times: dict | None) -> list[str]:
+    if times is None:
+        return []
+    if "skipped" in times:
+        return ["", f"The whole transformer was not measured: {times['skipped']['reason']}."]
+    rows = [
+        (*row, f"{1 / each['ratio'] - 1:+.1%}", f"{each['peak'] / 2**30:.1f}")
+        for row, each in zip(_seconds(times), times.values(), strict=True)
+    ]
+    return _table("One step of the transformer", ("", "ms min", "ms median", "to plain", "GiB at peak"), rows)
+
+
+def _seconds(times: dict) -> list[tuple[str, str, str]]:
+    return [(name, f"{1e3 * each['min']:.1f}", f"{1e3 * each['median']:.1f}") for name, each in times.items()]
+
+
+def _table(title: str, head: tuple, rows: list[tuple]) -> list[str]:
+    cells = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return ["", f"### {title}", "", *("| " + " | ".join(map(str, row)) + " |" for row in cells)]
+
+
+def _pyplot():
+    """matplotlib's pyplot without a window; RuntimeError when it is not installed."""
+    try:
+        # Optional, so not an import statement.
+        matplotlib = import_module("matplotlib")
+        matplotlib.use("Agg")
+        return import_module("matplotlib.pyplot")
+    except ImportError as error:
+        raise RuntimeError("The plot needs matplotlib: pip install matplotlib, or leave out --plot.") from error
+
+
+def save_plot(pyplot, report: dict, path: Path) -> None:
+    """Draws how the injection scales with tokens, people and layers into a PNG file."""
+    from ..files import write_aside
+
+    figure, (tokens, people, layers) = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    tokens.plot([row["tokens"] for row in report["by tokens"]], [row["median"] for row in report["by tokens"]], "o-")
+    tokens.set(title="One layer", xlabel="video tokens", ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    people.barh([row["people"] for row in report["by people"]], [row["cost"] for row in report["by people"]])
+    people.set(title="People", xlabel="times the cost of one")
+    layers.plot([row["layers"] for row in report["by layers"]], [row["median"] for row in report["by layers"]], "o-")
+    layers.set(title="Layers", xlabel="layers", ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    with write_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=120)
+    pyplot.close(figure)

@@ -1,0 +1,45 @@
+"""Timing rivals in turn, so that a change of the machine's speed meets them all."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+Times = dict[str, object]
+
+
+def paired(calls: dict[str, Callable], runs: int, device: torch.device, base: str | None = None) -> dict[str, Times]:
+    """Times the calls in turn, `runs` times after one turn that is not counted: name -> min, median, seconds.
+
+    seconds: all of them, in the order of the turns. ratio, with `base`: how many times as fast as that call, the
+    median over the turns.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(runs + 1):
+        for name, call in calls.items():
+            _wait(device)
+            start = time.perf_counter()
+            call()
+            _wait(device)
+            if turn:
+                times[name].append(time.perf_counter() - start)
+    report: dict[str, Times] = {
+        name: {"min": min(each), "median": statistics.median(each), "seconds": each} for name, each in times.items()
+    }
+    if base is not None:
+        for each in report.values():
+            each["ratio"] = ratio(report[base], each)
+    return report
+
+
+def ratio(slow: Times, fast: Times) -> float:
+    """How many times as fast `fast` is as `slow`, the median over the turns."""
+    return statistics.median(a / b for a, b in zip(slow["seconds"], fast["seconds"], strict=True))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
