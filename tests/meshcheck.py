@@ -3,19 +3,40 @@
 import numpy as np
 
 
-def crossings(vertices, faces):
-    """Pairs of triangles without a common vertex that run through each other, as a set of (i, j), i < j."""
-    corners = np.asarray(vertices, float)[faces]
-    first, second = _near(corners.min(axis=1), corners.max(axis=1))
+def near_pairs(versions, faces):
+    """Pairs [N,2] of triangles without a common vertex whose boxes overlap, boxes being those over all versions
+    [K,V,3] of the mesh."""
+    corners = np.asarray(versions, float)[:, faces]  # [K,F,3,3]
+    first, second = _overlapping(corners.min(axis=(0, 2)), corners.max(axis=(0, 2)))
     apart = (faces[first][:, :, None] != faces[second][:, None]).all(axis=(1, 2))
-    first, second = first[apart], second[apart]
-    crossed = np.zeros(len(first), bool)
-    for one, other in ((first, second), (second, first)):
+    return np.column_stack([first, second])[apart]
+
+
+def crossings(vertices, faces, pairs=None):
+    """Those of the pairs of triangles (by default all) that run through each other, as a set of (i, j), i < j."""
+    pairs = near_pairs([vertices], faces) if pairs is None else pairs
+    corners, crossed = np.asarray(vertices, float)[faces], np.zeros(len(pairs), bool)
+    for one, other in (pairs.T, pairs.T[::-1]):
         for corner in range(3):
-            start, end = corners[one, corner], corners[one, (corner + 1) % 3]
-            crossed |= _pierces(start, end, corners[other])
-    pairs = np.sort(np.column_stack([first, second])[crossed], axis=1)
-    return set(map(tuple, pairs.tolist()))
+            crossed |= _pierces(corners[one, corner], corners[one, (corner + 1) % 3], corners[other])
+    return set(map(tuple, np.sort(pairs[crossed], axis=1).tolist()))
+
+
+def away_from(found, known, faces):
+    """Those of the crossings that are not next to a known one: no triangles around the pair cross each other there."""
+    around = {}
+    for index, corners in enumerate(faces.tolist()):
+        for vertex in corners:
+            around.setdefault(vertex, set()).add(index)
+
+    def neighbours(triangle):
+        return set().union(*(around[vertex] for vertex in faces[triangle].tolist()))
+
+    return [
+        (one, other)
+        for one, other in found
+        if not any((min(a, b), max(a, b)) in known for a in neighbours(one) for b in neighbours(other))
+    ]
 
 
 def turned_over(before, after, faces):
@@ -29,15 +50,14 @@ def _normals(vertices, faces):
     return np.cross(second - first, third - first)
 
 
-def _near(low, high):
-    """Indices of the pairs whose boxes overlap."""
-    order = np.argsort(low[:, 0], kind="stable")
+def _overlapping(low, high):
+    order = np.argsort(low[:, 1], kind="stable")  # heads are tallest in y
     low, high = low[order], high[order]
-    stop = np.searchsorted(low[:, 0], high[:, 0], side="right")
+    stop = np.searchsorted(low[:, 1], high[:, 1], side="right")
     counts = np.maximum(stop - np.arange(len(order)) - 1, 0)
     first = np.repeat(np.arange(len(order)), counts)
     second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
-    for axis in (1, 2):
+    for axis in (0, 2):
         kept = (low[first, axis] <= high[second, axis]) & (low[second, axis] <= high[first, axis])
         first, second = first[kept], second[kept]
     return order[first], order[second]

@@ -86,7 +86,7 @@ def brow_height(a, y, z):
 
 
 def eye_size(a, y, z):
-    near = 0.13 * around_eye(a, y, z)
+    near = 0.13 * around_eye(a, y, z) * ramp(a, 0, 17)
     return near * (a - EYE[0]), near * y, near * z
 
 
@@ -171,7 +171,7 @@ def lower_lip_fullness(a, y, z):
 
 
 def jaw_width(a, y, z):
-    along = ramp(y, -124, -82) * ramp(y, -34, -74)
+    along = ramp(y, -115, -80) * ramp(y, -34, -74)
     return 6.5 * ramp(a, 16, 55) * along * ramp(z, -100, -50) * ramp(z, 35, -15), 0, 0
 
 
@@ -183,7 +183,7 @@ def jaw_sharpness(a, y, z):
 
 
 def chin_height(a, y, z):
-    return 0, -5 * ramp(y, -76, -108) * ramp(z, -40, 8) * ramp(a, 52, 14), 0
+    return 0, -5 * ramp(y, -76, -108) * ramp(z, -32, 8) * ramp(a, 52, 14), 0
 
 
 def chin_width(a, y, z):
