@@ -22,7 +22,8 @@ const widgets = new Set();
 
 const storage = {
   read: async () => readText(await api.getUserData(PRESETS)),
-  write: (text) => api.storeUserData(PRESETS, text, { stringify: false, overwrite: true, throwOnError: true, full_info: false }),
+  write: (text) =>
+    api.storeUserData(PRESETS, text, { stringify: false, overwrite: true, throwOnError: true, full_info: false }),
 };
 
 /** One node's editor, and what the node's runs tell it. */
@@ -68,7 +69,8 @@ class FaceEditorWidget {
     try {
       const { filename, subfolder = "", type = "temp" } = head;
       const buffer = await files.get(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
-      if (this._shown === head) await this.editor.showHead(buffer, Boolean(head.plausible) === plausible ? "" : PLAUSIBLE_NOTE);
+      if (this._shown === head)
+        await this.editor.showHead(buffer, Boolean(head.plausible) === plausible ? "" : PLAUSIBLE_NOTE);
     } catch (error) {
       if (error.status === 404) await this._showTemplate(GONE_NOTE);
       else this.editor.showProblem(error.message);

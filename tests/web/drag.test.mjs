@@ -7,34 +7,80 @@ import { pixelsPerMetre, toPixels } from "../../web/editor/project.js";
 import { pickTriangle, solveChanges } from "../../web/editor/solve.js";
 import { packedHead } from "./head.mjs";
 
-const close = (actual, expected, tolerance, what) => assert.ok(Math.abs(actual - expected) <= tolerance, `${what}: ${actual} is not ${expected}`);
+const close = (actual, expected, tolerance, what) =>
+  assert.ok(Math.abs(actual - expected) <= tolerance, `${what}: ${actual} is not ${expected}`);
 const wide = { low: [-1, -1, -1], high: [1, 1, 1], damping: 1e-9 };
 
 test("a movement that one control makes alone is made by it", () => {
-  const changes = solveChanges([[20, 0], [0, 10], [0, 0]], [5, 0], wide);
+  const changes = solveChanges(
+    [
+      [20, 0],
+      [0, 10],
+      [0, 0],
+    ],
+    [5, 0],
+    wide,
+  );
   close(changes[0], 0.25, 1e-6, "changes 0");
   close(changes[1], 0, 1e-6, "changes 1");
   assert.equal(changes[2], 0);
 });
 
 test("without limits and damping the movement is met exactly, by the smallest change", () => {
-  const moves = [[20, 3], [4, -10], [9, 9]];
+  const moves = [
+    [20, 3],
+    [4, -10],
+    [9, 9],
+  ];
   const changes = solveChanges(moves, [3, -2], wide);
-  for (const axis of [0, 1]) close(moves.reduce((sum, move, k) => sum + changes[k] * move[axis], 0), [3, -2][axis], 1e-6, "moved");
+  for (const axis of [0, 1])
+    close(
+      moves.reduce((sum, move, k) => sum + changes[k] * move[axis], 0),
+      [3, -2][axis],
+      1e-6,
+      "moved",
+    );
   const still = [4 * 9 - 9 * -10, 9 * 3 - 20 * 9, 20 * -10 - 4 * 3]; // changes that leave the point where it is
-  close(still.reduce((sum, value, k) => sum + value * changes[k], 0), 0, 1e-4, "needless part");
+  close(
+    still.reduce((sum, value, k) => sum + value * changes[k], 0),
+    0,
+    1e-4,
+    "needless part",
+  );
 });
 
 test("a control at its limit stays there and the others take over", () => {
-  const changes = solveChanges([[10, 0], [10, 0]], [12, 0], { low: [-1, -1], high: [0.2, 1.5], damping: 1e-9 });
+  const changes = solveChanges(
+    [
+      [10, 0],
+      [10, 0],
+    ],
+    [12, 0],
+    { low: [-1, -1], high: [0.2, 1.5], damping: 1e-9 },
+  );
   close(changes[0], 0.2, 1e-9, "at its limit");
   close(changes[1], 1.0, 1e-6, "the other one");
-  const far = solveChanges([[10, 0], [10, 0]], [1e6, 0], { low: [-1, -1], high: [0.2, 1.5] });
+  const far = solveChanges(
+    [
+      [10, 0],
+      [10, 0],
+    ],
+    [1e6, 0],
+    { low: [-1, -1], high: [0.2, 1.5] },
+  );
   assert.deepEqual(far, [0.2, 1.5]);
 });
 
 test("weights share the movement, a weight of 0 takes no part", () => {
-  const changes = solveChanges([[10, 0], [10, 0], [10, 0]], [10, 0], { ...wide, weights: [3, 1, 0] });
+  const changes = solveChanges(
+    [
+      [10, 0],
+      [10, 0],
+      [10, 0],
+    ],
+    [10, 0],
+    { ...wide, weights: [3, 1, 0] },
+  );
   close(changes[0] / changes[1], 3, 1e-6, "share");
   assert.equal(changes[2], 0);
 });
@@ -82,9 +128,13 @@ test("the nearest triangle that faces the camera is picked, with the point's pla
   assert.deepEqual(pickTriangle(two, Uint16Array.of(0, 1, 2, 3, 4, 5), 50, 60).corners, [3, 4, 5]);
 });
 
-const FRONT = [[1000, 0, 0], [0, -1000, 0]]; // a millimetre is a pixel
+const FRONT = [
+  [1000, 0, 0],
+  [0, -1000, 0],
+]; // a millimetre is a pixel
 const at = (vertex) => ({ corners: [vertex, vertex, vertex], shares: [1, 0, 0] });
-const found = (vertex, toScreen = FRONT, usable = undefined, sides = undefined) => controlsAt(parseHead(packedHead()), at(vertex), toScreen, usable, sides);
+const found = (vertex, toScreen = FRONT, usable = undefined, sides = undefined) =>
+  controlsAt(parseHead(packedHead()), at(vertex), toScreen, usable, sides);
 const names = (candidates) => candidates.map(({ control }) => control.name);
 const CLOSE_UP = FRONT.map((row) => row.map((value) => 10 * value));
 
@@ -93,13 +143,22 @@ test("a point belongs to the controls that move it", () => {
   assert.deepEqual(names(found(0)), ["face_width"]);
   assert.deepEqual(names(found(2)).sort(), ["face_width", "head_length"]);
   assert.equal(found(2)[0].weight, 1);
-  assert.deepEqual(found(4, FRONT, () => false), []);
+  assert.deepEqual(
+    found(4, FRONT, () => false),
+    [],
+  );
 });
 
 test("what moves towards the viewer gives way to what moves across", () => {
-  const controls = [{ name: "depth", group: "A", moves: { 4: [0, 0, 5000] } }, { name: "height", group: "A", moves: { 4: [0, 5000, 0] } }];
+  const controls = [
+    { name: "depth", group: "A", moves: { 4: [0, 0, 5000] } },
+    { name: "height", group: "A", moves: { 4: [0, 5000, 0] } },
+  ];
   const head = parseHead(packedHead({ controls }));
-  const side = [[0, 0, -1000], [0, -1000, 0]];
+  const side = [
+    [0, 0, -1000],
+    [0, -1000, 0],
+  ];
   assert.deepEqual(names(controlsAt(head, at(4), FRONT)), ["height"]);
   assert.deepEqual(names(controlsAt(head, at(4), side)).sort(), ["depth", "height"]);
 });

@@ -79,7 +79,8 @@ test("sides, pins and the like that make no sense are taken as not given", () =>
 });
 
 test("the host is given what changes the result, and nothing else", () => {
-  const text = '{"version":1,"values":{"face_width":0.5},"sides":["left"],"pinned":["a"],"other":{"slot":"B","values":{}},"plausible":true}';
+  const text =
+    '{"version":1,"values":{"face_width":0.5},"sides":["left"],"pinned":["a"],"other":{"slot":"B","values":{}},"plausible":true}';
   assert.equal(resultOf(text), '{"version":1,"values":{"face_width":0.5},"plausible":true}');
   assert.equal(resultOf('{"face_width":0.5}'), '{"version":1,"values":{"face_width":0.5}}');
   for (const wrong of ["{oops", "[1]", '{"version":2,"values":{}}']) assert.equal(resultOf(wrong), wrong); // Python says so

@@ -1,4 +1,4 @@
-/** Reads a packed head and, from the standard input, a list of edits; prints the vertices that the browser would show. */
+/** Reads a packed head and, from the standard input, a list of edits; prints the vertices that the browser shows. */
 
 import { readFileSync } from "node:fs";
 

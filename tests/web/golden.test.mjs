@@ -10,7 +10,10 @@ import { packedHead } from "./head.mjs";
 
 const golden = JSON.parse(readFileSync(new URL("./golden_edit.json", import.meta.url), "utf8"));
 const controls = Object.entries(golden.controls).map(([name, { low, high, steps }]) => ({
-  name, low, high, group: "G",
+  name,
+  low,
+  high,
+  group: "G",
   moves: Object.fromEntries(steps.map((step, vertex) => [vertex, step]).filter(([, step]) => step.some(Boolean))),
 }));
 const head = parseHead(packedHead({ vertices: golden.vertices.flat(), faces: [0, 1, 2], left: golden.left, controls }));
@@ -20,6 +23,8 @@ for (const { text, values, vertices } of golden.edits) {
     const edit = readEdit(text, head.controls);
     assert.deepEqual(edit.values, values);
     const shown = editedVertices(head, edit.values);
-    vertices.flat().forEach((value, i) => assert.ok(Math.abs(shown[i] - value) < 1e-8, `${i}: ${shown[i]} is not ${value}`));
+    vertices
+      .flat()
+      .forEach((value, i) => assert.ok(Math.abs(shown[i] - value) < 1e-8, `${i}: ${shown[i]} is not ${value}`));
   });
 }

@@ -6,7 +6,11 @@ export const FACES = [0, 1, 4, 1, 2, 4, 2, 3, 4, 3, 0, 4];
 
 /** Wider, higher, and a nose: name -> { vertex: [x, y, z] in micrometres }. */
 export const CONTROLS = [
-  { name: "face_width", group: "Face", moves: { 0: [-9000, 0, 0], 1: [9000, 0, 0], 2: [9000, 0, 0], 3: [-9000, 0, 0] } },
+  {
+    name: "face_width",
+    group: "Face",
+    moves: { 0: [-9000, 0, 0], 1: [9000, 0, 0], 2: [9000, 0, 0], 3: [-9000, 0, 0] },
+  },
   { name: "head_length", group: "Head", moves: { 2: [0, 12000, 0], 3: [0, 12000, 0] } },
   { name: "nose_tip", group: "Nose", moves: { 4: [0, 3000, 4001] }, high: 0.5 },
 ];
@@ -15,7 +19,14 @@ export const CONTROLS = [
 export const LEFT = [65535, 0, 0, 65535, 32768];
 
 /** @returns {ArrayBuffer} */
-export function packedHead({ vertices = VERTICES, faces = FACES, controls = CONTROLS, left = LEFT, version = 1, dense = false } = {}) {
+export function packedHead({
+  vertices = VERTICES,
+  faces = FACES,
+  controls = CONTROLS,
+  left = LEFT,
+  version = 1,
+  dense = false,
+} = {}) {
   const blocks = [];
   let size = 0;
   const put = (array, type, shape) => {
@@ -30,12 +41,19 @@ export function packedHead({ vertices = VERTICES, faces = FACES, controls = CONT
     left_steps: 65535,
     vertices: put(Float32Array.from(vertices), "float32", [count, 3]),
     faces: faces && put(Uint16Array.from(faces), "uint16", [faces.length / 3, 3]),
-    left: put(Uint16Array.from({ length: count }, (_, v) => left[v] ?? 0), "uint16", [count]),
+    left: put(
+      Uint16Array.from({ length: count }, (_, v) => left[v] ?? 0),
+      "uint16",
+      [count],
+    ),
     controls: controls.map(({ name, group, moves, low = -1, high = 1 }) => {
       const moving = dense ? Array.from({ length: count }, (_, v) => v) : Object.keys(moves).map(Number);
       const steps = moving.flatMap((vertex) => moves[vertex] ?? [0, 0, 0]);
       return {
-        name, group, low, high,
+        name,
+        group,
+        low,
+        high,
         label: name.replace("_", " "),
         help: `Help for ${name}.`,
         steps: put(Int16Array.from(steps), "int16", [moving.length, 3]),

@@ -10,8 +10,14 @@ test("numbers are shown with two decimals, three when needed", () => {
 });
 
 test("numbers are read as people type them", () => {
-  assert.deepEqual(["0.5", ",5", " -0,25 ", "+1", "50%", "\u22120.5", "-20 %"].map(typed), [0.5, 0.5, -0.25, 1, 0.5, -0.5, -0.2]);
-  assert.deepEqual(["", "-", ".", "abc", "1e3", "1.2.3", "0x10", "NaN", "Infinity"].map(typed), new Array(9).fill(null));
+  assert.deepEqual(
+    ["0.5", ",5", " -0,25 ", "+1", "50%", "\u22120.5", "-20 %"].map(typed),
+    [0.5, 0.5, -0.25, 1, 0.5, -0.5, -0.2],
+  );
+  assert.deepEqual(
+    ["", "-", ".", "abc", "1e3", "1.2.3", "0x10", "NaN", "Infinity"].map(typed),
+    new Array(9).fill(null),
+  );
 });
 
 test("what is shown is read back", () => {
@@ -34,6 +40,9 @@ test("other keys, and those with Ctrl, are not a slider's", () => {
 });
 
 test("effects are told in percent", () => {
-  assert.equal(effectText([0, 0.0123]), "Moves the identity not through the 3D shape alone and by 1.2 % through the warped picture.");
+  assert.equal(
+    effectText([0, 0.0123]),
+    "Moves the identity not through the 3D shape alone and by 1.2 % through the warped picture.",
+  );
   assert.match(effectText([0.0001, 0]), /by less than 0.1 % through the 3D shape alone and not through/);
 });

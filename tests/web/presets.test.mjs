@@ -6,7 +6,15 @@ import { Presets, readShared, shareText } from "../../web/editor/presets.js";
 const CONTROLS = [{ name: "face_width", label: "Face width", low: -1, high: 1 }];
 
 function memory(text = null) {
-  return { text, read: async function () { return this.text; }, write: async function (next) { this.text = next; } };
+  return {
+    text,
+    read: async function () {
+      return this.text;
+    },
+    write: async function (next) {
+      this.text = next;
+    },
+  };
 }
 
 test("presets are kept by name, listed in order, and removed", async () => {
@@ -15,7 +23,10 @@ test("presets are kept by name, listed in order, and removed", async () => {
   assert.deepEqual(await presets.own(), {});
   await presets.save(" Zoe ", { face_width: [0.5, 0.5] });
   await new Presets(storage).save("Anna", { face_width: [-0.5, 0] });
-  assert.deepEqual(Object.entries(await presets.own()), [["Anna", { face_width: { left: -0.5, right: 0 } }], ["Zoe", { face_width: 0.5 }]]);
+  assert.deepEqual(Object.entries(await presets.own()), [
+    ["Anna", { face_width: { left: -0.5, right: 0 } }],
+    ["Zoe", { face_width: 0.5 }],
+  ]);
   await presets.save("Anna", {});
   await presets.remove("Zoe");
   assert.deepEqual(await presets.own(), { Anna: {} });
@@ -32,8 +43,15 @@ test("stored presets that cannot be read are not written over", async () => {
 });
 
 test("shared text comes back; whatever holds no values is refused", () => {
-  assert.deepEqual(readShared(shareText({ face_width: [0.5, 0] }), CONTROLS), { values: { face_width: [0.5, 0] }, notes: [] });
+  assert.deepEqual(readShared(shareText({ face_width: [0.5, 0] }), CONTROLS), {
+    values: { face_width: [0.5, 0] },
+    notes: [],
+  });
   assert.deepEqual(readShared(shareText({}), CONTROLS).values, {});
-  assert.deepEqual(readShared('{"face_width":9}', CONTROLS), { values: { face_width: [1, 1] }, notes: ["Face width was 9, its limit is 1."] });
-  for (const text of ["", "hello", "[]", "{}", "3"]) assert.throws(() => readShared(text, CONTROLS), /Expected text such as/, text);
+  assert.deepEqual(readShared('{"face_width":9}', CONTROLS), {
+    values: { face_width: [1, 1] },
+    notes: ["Face width was 9, its limit is 1."],
+  });
+  for (const text of ["", "hello", "[]", "{}", "3"])
+    assert.throws(() => readShared(text, CONTROLS), /Expected text such as/, text);
 });

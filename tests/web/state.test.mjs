@@ -4,7 +4,13 @@ import { test } from "node:test";
 import { written } from "../../web/editor/edit.js";
 import { EditState } from "../../web/editor/state.js";
 
-const CONTROLS = ["face_width", "jaw_width", "nose_width"].map((name) => ({ name, label: name, group: "G", low: -1, high: 1 }));
+const CONTROLS = ["face_width", "jaw_width", "nose_width"].map((name) => ({
+  name,
+  label: name,
+  group: "G",
+  low: -1,
+  high: 1,
+}));
 
 /** Values as JSON has them. */
 const plain = (state) => written(state.values);
@@ -26,7 +32,10 @@ test("a moving value is shown, and written once when it stops", () => {
   assert.equal(state.text, "{}"); // nothing is written while it moves
   state.finish();
   state.finish();
-  assert.deepEqual(events.map(([event]) => event), ["change", "change", "change", "finish"]);
+  assert.deepEqual(
+    events.map(([event]) => event),
+    ["change", "change", "change", "finish"],
+  );
   assert.equal(state.text, json({ face_width: 0.3 }));
 });
 
@@ -126,7 +135,11 @@ test("reset, presets and dice leave pinned controls alone", () => {
 
 test("dice stay within the limits and within how far they may go, and leave mixtures alone", () => {
   const state = new EditState();
-  state.setControls([{ name: "a", low: -1, high: 0.5 }, { name: "b", low: 0, high: 1 }, { name: "age", group: "Whole face", low: -1, high: 1 }]);
+  state.setControls([
+    { name: "a", low: -1, high: 0.5 },
+    { name: "b", low: 0, high: 1 },
+    { name: "age", group: "Whole face", low: -1, high: 1 },
+  ]);
   const seen = { a: [], b: [] };
   for (let roll = 0; roll < 200; roll++) {
     state.randomise(0.4);
@@ -169,7 +182,13 @@ test("plausible is a step to undo, pins and sides are none", () => {
   state.setPlausible(true);
   state.togglePin("face_width");
   state.setSides(["left"]);
-  assert.deepEqual(JSON.parse(state.text), { version: 1, values: {}, sides: ["left"], pinned: ["face_width"], plausible: true });
+  assert.deepEqual(JSON.parse(state.text), {
+    version: 1,
+    values: {},
+    sides: ["left"],
+    pinned: ["face_width"],
+    plausible: true,
+  });
   state.undo();
   assert.deepEqual([state.plausible, state.canUndo, state.isPinned("face_width")], [false, false, true]);
 });

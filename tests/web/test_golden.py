@@ -1,4 +1,4 @@
-"""What an edit means: Python against the golden file that the browser's tests read as well, and the two on real heads."""
+"""What an edit means: Python against the golden file that the browser's tests read too, and both on real heads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def browser():
     """Packed head and edits -> what the browser's code makes of them, run in Node."""
     node = shutil.which("node")
     if node is None:
-        pytest.skip("node is absent: the browser's code could not be compared with Python (install Node.js 20 or newer)")
+        pytest.skip(
+            "node is absent: the browser's code could not be compared with Python (install Node.js 20 or newer)"
+        )
 
     def run(content: bytes, edits: list[str], folder: Path) -> list[np.ndarray]:
         packed = folder / "head.bin"

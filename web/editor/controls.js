@@ -61,7 +61,8 @@ export class ControlPanel {
   reveal(name) {
     const row = this._sliders.get(name)?.el;
     if (!row) return;
-    const top = row.offsetTop, { scrollTop, clientHeight } = this._list;
+    const top = row.offsetTop,
+      { scrollTop, clientHeight } = this._list;
     if (top < scrollTop + 24 || top + row.offsetHeight > scrollTop + clientHeight) {
       this._list.scrollTop = top - clientHeight / 3; // not scrollIntoView, which would also move ComfyUI's page
     }
@@ -104,13 +105,21 @@ class Group {
   constructor(name, state, onOpen) {
     this.name = name;
     this._names = [];
-    this._reset = make("button", {
-      type: "button",
-      class: "fid-group-reset",
-      title: `Set all of ${name} back to 0, but for what is pinned.`,
-      onclick: () => state.reset(this._names.filter((each) => !state.isPinned(each))),
-    }, "reset");
-    this.el = make("section", { class: "fid-group", "aria-label": name }, make("header", {}, make("span", {}, name), this._reset));
+    this._reset = make(
+      "button",
+      {
+        type: "button",
+        class: "fid-group-reset",
+        title: `Set all of ${name} back to 0, but for what is pinned.`,
+        onclick: () => state.reset(this._names.filter((each) => !state.isPinned(each))),
+      },
+      "reset",
+    );
+    this.el = make(
+      "section",
+      { class: "fid-group", "aria-label": name },
+      make("header", {}, make("span", {}, name), this._reset),
+    );
     this.tab = make("button", { type: "button", class: "fid-tab", title: `Show ${name}`, onclick: onOpen }, name);
   }
 

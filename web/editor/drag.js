@@ -1,7 +1,8 @@
 /**
  * Dragging on the face: which controls a grabbed point belongs to, and what they become while the hand moves.
  *
- * The point follows the pointer, slower where the whole range of its controls is only a few pixels on the screen. Nothing here touches the page.
+ * The point follows the pointer, slower where the whole range of its controls is only a few pixels on the screen.
+ * Nothing here touches the page.
  */
 
 import { SIDES } from "./edit.js";
@@ -78,12 +79,16 @@ export class Grab {
    * @returns {Record<string, number>} the values of the grabbed controls
    */
   moved(x, y) {
-    const changes = solveChanges(this._candidates.map(({ move }) => move), [x * this._gear, y * this._gear], {
-      low: this._candidates.map(({ control }, k) => control.low - this._start[k]),
-      high: this._candidates.map(({ control }, k) => control.high - this._start[k]),
-      weights: this._candidates.map(({ weight }) => weight),
-      damping: this._damping,
-    });
+    const changes = solveChanges(
+      this._candidates.map(({ move }) => move),
+      [x * this._gear, y * this._gear],
+      {
+        low: this._candidates.map(({ control }, k) => control.low - this._start[k]),
+        high: this._candidates.map(({ control }, k) => control.high - this._start[k]),
+        weights: this._candidates.map(({ weight }) => weight),
+        damping: this._damping,
+      },
+    );
     return Object.fromEntries(this._candidates.map(({ control }, k) => [control.name, this._start[k] + changes[k]]));
   }
 }

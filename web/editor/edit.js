@@ -63,7 +63,9 @@ export function readEdit(text, controls) {
     sides: chosen.length ? chosen : SIDES,
     pinned: strings(pinned),
     plausible: plausible === true,
-    other: isRecord(other) ? { slot: other.slot === "A" ? "A" : "B", values: readValues(other.values, controls, []).values } : null,
+    other: isRecord(other)
+      ? { slot: other.slot === "A" ? "A" : "B", values: readValues(other.values, controls, []).values }
+      : null,
     unknown,
     rest,
     notes,
@@ -71,7 +73,10 @@ export function readEdit(text, controls) {
 }
 
 function parsed(text) {
-  const unusable = (what) => ({ content: {}, notes: [`The edit in the workflow is ${what}. It stays as it is until you change something.`] });
+  const unusable = (what) => ({
+    content: {},
+    notes: [`The edit in the workflow is ${what}. It stays as it is until you change something.`],
+  });
   let content;
   try {
     content = JSON.parse(text.trim() || "{}");
@@ -85,7 +90,8 @@ function parsed(text) {
 
 function readValues(given, controls, notes) {
   const known = new Map(controls.map((control) => [control.name, control]));
-  const values = {}, unknown = {};
+  const values = {},
+    unknown = {};
   for (const [name, value] of Object.entries(isRecord(given) ? given : {})) {
     const control = known.get(name);
     if (!control) {
@@ -120,7 +126,15 @@ function readNumber(value, control, side, notes) {
  * @param {Partial<Edit>} edit
  * @returns {string}
  */
-export function writeEdit({ values = {}, unknown = {}, sides = SIDES, pinned = [], plausible = false, other = null, rest = {} }) {
+export function writeEdit({
+  values = {},
+  unknown = {},
+  sides = SIDES,
+  pinned = [],
+  plausible = false,
+  other = null,
+  rest = {},
+}) {
   return JSON.stringify({
     version: VERSION,
     values: sorted({ ...unknown, ...written(values) }),
@@ -163,7 +177,11 @@ export function sameValues(a, b) {
 }
 
 function sorted(record) {
-  return Object.fromEntries(Object.keys(record).sort().map((name) => [name, record[name]]));
+  return Object.fromEntries(
+    Object.keys(record)
+      .sort()
+      .map((name) => [name, record[name]]),
+  );
 }
 
 function strings(found) {

@@ -36,17 +36,33 @@ export class FaceEditor {
     this._legend = make(
       "div",
       { class: "fid-legend", hidden: true, title: "The bar under each slider: how much it moves the identity tokens." },
-      "Identity moves by:", make("span", {}, make("i"), "3D shape"), make("span", {}, make("i"), "warped picture"),
+      "Identity moves by:",
+      make("span", {}, make("i"), "3D shape"),
+      make("span", {}, make("i"), "warped picture"),
     );
-    this._plausible = make("input", { type: "checkbox", "data-testid": "fid-plausible", onchange: () => this.state.setPlausible(this._plausible.checked) });
+    this._plausible = make("input", {
+      type: "checkbox",
+      "data-testid": "fid-plausible",
+      onchange: () => this.state.setPlausible(this._plausible.checked),
+    });
     this._plausibleRow = make(
       "label",
       { class: "fid-plausible", hidden: true, title: "Keep edits to the shapes that faces of your FLAME model have." },
-      this._plausible, "Keep it plausible",
+      this._plausible,
+      "Keep it plausible",
     );
-    const body = make("div", { class: "fid-body" }, this.stage.el, make("div", { class: "fid-side" }, this.panel.el, this._plausibleRow, this._legend, this._status));
+    const body = make(
+      "div",
+      { class: "fid-body" },
+      this.stage.el,
+      make("div", { class: "fid-side" }, this.panel.el, this._plausibleRow, this._legend, this._status),
+    );
     const frame = make("div", { class: "fid-frame" }, this.toolbar.el, body);
-    this.el = make("div", { class: "fantasyid-editor", tabIndex: -1, "data-capture-wheel": "true", "data-testid": "fantasyid-editor" }, frame);
+    this.el = make(
+      "div",
+      { class: "fantasyid-editor", tabIndex: -1, "data-capture-wheel": "true", "data-testid": "fantasyid-editor" },
+      frame,
+    );
     this.state.on("change", () => this._update());
     this.state.on("finish", () => {
       this._sayState();

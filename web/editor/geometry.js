@@ -142,13 +142,27 @@ export function reach(head, control) {
 export function vertexNormals(vertices, faces, out = new Float32Array(vertices.length)) {
   out.fill(0);
   for (let f = 0; f < faces.length; f += 3) {
-    const a = 3 * faces[f], b = 3 * faces[f + 1], c = 3 * faces[f + 2];
-    const ux = vertices[b] - vertices[a], uy = vertices[b + 1] - vertices[a + 1], uz = vertices[b + 2] - vertices[a + 2];
-    const vx = vertices[c] - vertices[a], vy = vertices[c + 1] - vertices[a + 1], vz = vertices[c + 2] - vertices[a + 2];
-    const x = uy * vz - uz * vy, y = uz * vx - ux * vz, z = ux * vy - uy * vx;
-    out[a] += x; out[a + 1] += y; out[a + 2] += z;
-    out[b] += x; out[b + 1] += y; out[b + 2] += z;
-    out[c] += x; out[c + 1] += y; out[c + 2] += z;
+    const a = 3 * faces[f],
+      b = 3 * faces[f + 1],
+      c = 3 * faces[f + 2];
+    const ux = vertices[b] - vertices[a],
+      uy = vertices[b + 1] - vertices[a + 1],
+      uz = vertices[b + 2] - vertices[a + 2];
+    const vx = vertices[c] - vertices[a],
+      vy = vertices[c + 1] - vertices[a + 1],
+      vz = vertices[c + 2] - vertices[a + 2];
+    const x = uy * vz - uz * vy,
+      y = uz * vx - ux * vz,
+      z = ux * vy - uy * vx;
+    out[a] += x;
+    out[a + 1] += y;
+    out[a + 2] += z;
+    out[b] += x;
+    out[b + 1] += y;
+    out[b + 2] += z;
+    out[c] += x;
+    out[c + 1] += y;
+    out[c + 2] += z;
   }
   for (let i = 0; i < out.length; i += 3) {
     const length = Math.sqrt(out[i] * out[i] + out[i + 1] * out[i + 1] + out[i + 2] * out[i + 2]) || 1;
@@ -165,7 +179,8 @@ export function vertexNormals(vertices, faces, out = new Float32Array(vertices.l
  * @returns {{ middle: number[], half: number[] }}
  */
 export function bounds(vertices) {
-  const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+  const low = [Infinity, Infinity, Infinity],
+    high = [-Infinity, -Infinity, -Infinity];
   for (let i = 0; i < vertices.length; i++) {
     low[i % 3] = Math.min(low[i % 3], vertices[i]);
     high[i % 3] = Math.max(high[i % 3], vertices[i]);
@@ -190,7 +205,10 @@ export function eyeDirections(head) {
     for (const v of part) {
       const away = middle.map((value, axis) => head.base[3 * v + axis] - value);
       const length = Math.hypot(...away) || 1;
-      out.set(away.map((value) => value / length), 3 * v);
+      out.set(
+        away.map((value) => value / length),
+        3 * v,
+      );
     }
   }
   return out;

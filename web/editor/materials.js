@@ -20,8 +20,10 @@ export function litBall(three) {
   const pixels = new Uint8Array(BALL * BALL * 4);
   for (let row = 0; row < BALL; row++) {
     for (let column = 0; column < BALL; column++) {
-      const x = ((column + 0.5) / BALL) * 2 - 1, y = ((row + 0.5) / BALL) * 2 - 1;
-      const away = Math.min(1, Math.hypot(x, y)), scale = away / (Math.hypot(x, y) || 1);
+      const x = ((column + 0.5) / BALL) * 2 - 1,
+        y = ((row + 0.5) / BALL) * 2 - 1;
+      const away = Math.min(1, Math.hypot(x, y)),
+        scale = away / (Math.hypot(x, y) || 1);
       const normal = [x * scale, y * scale, Math.sqrt(1 - away * away)];
       pixels.set([...lit(normal).map((value) => 255 * Math.min(1, value)), 255], 4 * (row * BALL + column));
     }
@@ -128,7 +130,7 @@ export class Materials {
       uniforms: { ball: { value: this.ball }, accent, glow: { value: 0 } },
     });
     this.ghost = shader(GHOST_VERTEX, GHOST_FRAGMENT, { uniforms: { accent }, transparent: true, depthWrite: false });
-    this.hull = shader(GHOST_VERTEX, GHOST_FRAGMENT, { uniforms: { accent }, colorWrite: false }); // hides its own inside
+    this.hull = shader(GHOST_VERTEX, GHOST_FRAGMENT, { uniforms: { accent }, colorWrite: false });
     this.lines = shader(LINE_VERTEX, LINE_FRAGMENT, {
       uniforms: { accent: { value: new three.Color(0.05, 0.08, 0.12) } },
       transparent: true,

@@ -54,6 +54,8 @@ export function stepped({ key, shiftKey, ctrlKey, altKey, metaKey }, value, { lo
  * @param {number[]} effect relative token change [by the vertices alone, through the warped picture]
  */
 export function effectText([vertices, warp]) {
-  const percent = (value) => (value === 0 ? "not" : value < 0.0005 ? "by less than 0.1 %" : `by ${(100 * value).toFixed(1)} %`);
-  return `Moves the identity ${percent(vertices)} through the 3D shape alone and ${percent(warp)} through the warped picture.`;
+  const percent = (value) =>
+    value === 0 ? "not" : value < 0.0005 ? "by less than 0.1 %" : `by ${(100 * value).toFixed(1)} %`;
+  const [shape, picture] = [vertices, warp].map(percent);
+  return `Moves the identity ${shape} through the 3D shape alone and ${picture} through the warped picture.`;
 }

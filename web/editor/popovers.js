@@ -40,7 +40,12 @@ export class MirrorPopover extends Popover {
   /** @param {HTMLElement} button @param {import("./state.js").EditState} state */
   constructor(button, state) {
     super(button, "Mirror");
-    const choice = (how, text) => make("button", { type: "button", class: "fid-wide", "data-testid": `fid-mirror-${how}`, onclick: () => state.mirror(how) }, text);
+    const choice = (how, text) =>
+      make(
+        "button",
+        { type: "button", class: "fid-wide", "data-testid": `fid-mirror-${how}`, onclick: () => state.mirror(how) },
+        text,
+      );
     this.el.append(
       choice("swap", "Exchange left and right"),
       choice("left", "Left side for both"),
@@ -55,14 +60,24 @@ export class DicePopover extends Popover {
     super(button, "Random face");
     const text = make("output", {}, "40 %");
     const amount = make("input", {
-      type: "range", min: 0.05, max: 1, step: 0.05, value: 0.4, class: "fid-plain-range",
+      type: "range",
+      min: 0.05,
+      max: 1,
+      step: 0.05,
+      value: 0.4,
+      class: "fid-plain-range",
       "aria-label": "How far from the original",
       oninput: () => (text.textContent = `${Math.round(100 * amount.valueAsNumber)} %`),
     });
     const roll = () => state.randomise(amount.valueAsNumber);
     this.el.append(
       make("label", { class: "fid-row", title: "Of each control's limits" }, "How far", amount, text),
-      make("button", { type: "button", class: "fid-wide", "data-testid": "fid-roll", onclick: roll }, icon("dice"), "Roll a random face"),
+      make(
+        "button",
+        { type: "button", class: "fid-wide", "data-testid": "fid-roll", onclick: roll },
+        icon("dice"),
+        "Roll a random face",
+      ),
       make("p", {}, "Pinned controls stay as they are."),
     );
   }
@@ -81,14 +96,38 @@ export class PresetPopover extends Popover {
     this._presets = presets;
     this._say = say;
     this._list = make("div", { class: "fid-presets" });
-    this._name = make("input", { type: "text", placeholder: "Name of a new preset", "aria-label": "Name of a new preset", "data-testid": "fid-preset-name", onkeydown: (event) => event.key === "Enter" && this._save() });
-    this._json = make("textarea", { rows: 4, spellcheck: false, "aria-label": "The edit as JSON", "data-testid": "fid-json", title: "Copy this to pass the edit on, or paste somebody else's and press Apply." });
-    this._file = make("input", { type: "file", accept: ".json,application/json", hidden: true, onchange: () => this._open() });
+    this._name = make("input", {
+      type: "text",
+      placeholder: "Name of a new preset",
+      "aria-label": "Name of a new preset",
+      "data-testid": "fid-preset-name",
+      onkeydown: (event) => event.key === "Enter" && this._save(),
+    });
+    this._json = make("textarea", {
+      rows: 4,
+      spellcheck: false,
+      "aria-label": "The edit as JSON",
+      "data-testid": "fid-json",
+      title: "Copy this to pass the edit on, or paste somebody else's and press Apply.",
+    });
+    this._file = make("input", {
+      type: "file",
+      accept: ".json,application/json",
+      hidden: true,
+      onchange: () => this._open(),
+    });
     this.el.append(
       this._list,
-      make("div", { class: "fid-row" }, this._name, this._command("Save", "save", "Save this face as a preset", () => this._save())),
+      make(
+        "div",
+        { class: "fid-row" },
+        this._name,
+        this._command("Save", "save", "Save this face as a preset", () => this._save()),
+      ),
       make("label", { class: "fid-share" }, "As JSON", this._json),
-      make("div", { class: "fid-row" },
+      make(
+        "div",
+        { class: "fid-row" },
         this._command("Copy", "copy", "Copy the JSON", () => this._copy()),
         this._command("Apply", "load", "Use the JSON above", () => this._apply(this._json.value)),
         this._command("File", "save", "Save the JSON as a file", () => this._download()),
@@ -117,8 +156,27 @@ export class PresetPopover extends Popover {
   async _showList() {
     const own = await this._try(() => this._presets.own(), {});
     const entry = (name, values, mine) => {
-      const use = make("button", { type: "button", class: "fid-preset", title: `Use ${name}`, onclick: () => this._apply(JSON.stringify({ values })) }, name);
-      const remove = make("button", { type: "button", class: "fid-mini", title: `Delete ${name}`, "aria-label": `Delete ${name}`, onclick: () => this._remove(name) }, icon("close"));
+      const use = make(
+        "button",
+        {
+          type: "button",
+          class: "fid-preset",
+          title: `Use ${name}`,
+          onclick: () => this._apply(JSON.stringify({ values })),
+        },
+        name,
+      );
+      const remove = make(
+        "button",
+        {
+          type: "button",
+          class: "fid-mini",
+          title: `Delete ${name}`,
+          "aria-label": `Delete ${name}`,
+          onclick: () => this._remove(name),
+        },
+        icon("close"),
+      );
       return make("span", { class: mine ? "fid-chip fid-mine" : "fid-chip" }, use, ...(mine ? [remove] : []));
     };
     this._list.replaceChildren(

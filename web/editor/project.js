@@ -13,7 +13,9 @@
 export function toPixels(vertices, matrix, width, height, out = new Float32Array(vertices.length)) {
   const m = matrix;
   for (let i = 0; i < vertices.length; i += 3) {
-    const x = vertices[i], y = vertices[i + 1], z = vertices[i + 2];
+    const x = vertices[i],
+      y = vertices[i + 1],
+      z = vertices[i + 2];
     const w = m[3] * x + m[7] * y + m[11] * z + m[15];
     out[i] = ((m[0] * x + m[4] * y + m[8] * z + m[12]) / w + 1) * 0.5 * width;
     out[i + 1] = (1 - (m[1] * x + m[5] * y + m[9] * z + m[13]) / w) * 0.5 * height;

@@ -42,10 +42,20 @@ export class Slider {
       onblur: () => this._takeNumber(),
     });
     this._bar = make("span", { class: "fid-effect" }, make("i"), make("i"));
-    this._pin = this._button("pin", "Pin: presets, dragging and dice leave this one alone.", () => state.togglePin(control.name));
+    this._pin = this._button("pin", "Pin: presets, dragging and dice leave this one alone.", () =>
+      state.togglePin(control.name),
+    );
     this._reset = this._button("reset", "Set back to 0.", () => state.reset([control.name]));
     const track = make("span", { class: "fid-track" }, this._range, this._bar);
-    this.el = make("div", { class: "fid-slider", "data-name": control.name }, this._label, track, this._number, this._pin, this._reset);
+    this.el = make(
+      "div",
+      { class: "fid-slider", "data-name": control.name },
+      this._label,
+      track,
+      this._number,
+      this._pin,
+      this._reset,
+    );
     this.update();
   }
 
@@ -127,6 +137,16 @@ export class Slider {
   }
 
   _button(name, title, onclick) {
-    return make("button", { type: "button", class: `fid-mini fid-${name}`, title, "aria-label": `${this.control.label}: ${title}`, onclick }, icon(name));
+    return make(
+      "button",
+      {
+        type: "button",
+        class: `fid-mini fid-${name}`,
+        title,
+        "aria-label": `${this.control.label}: ${title}`,
+        onclick,
+      },
+      icon(name),
+    );
   }
 }

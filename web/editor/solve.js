@@ -18,7 +18,12 @@ export function solveChanges(moves, target, { low, high, weights = moves.map(() 
   let free = moves.map((_, k) => k).filter((k) => weights[k] > 0);
   let left = [...target];
   while (free.length) {
-    const found = ridge(free.map((k) => moves[k]), free.map((k) => weights[k]), left, damping);
+    const found = ridge(
+      free.map((k) => moves[k]),
+      free.map((k) => weights[k]),
+      left,
+      damping,
+    );
     const beyond = free.filter((k, n) => found[n] < low[k] || found[n] > high[k]);
     free.forEach((k, n) => (changes[k] = Math.min(high[k], Math.max(low[k], found[n]))));
     if (!beyond.length) break;
@@ -57,11 +62,18 @@ function sumOver(items, term) {
 export function pickTriangle(screen, faces, x, y) {
   let best = null;
   for (let f = 0; f < faces.length; f += 3) {
-    const a = 3 * faces[f], b = 3 * faces[f + 1], c = 3 * faces[f + 2];
-    const ax = screen[a] - x, ay = screen[a + 1] - y;
-    const bx = screen[b] - x, by = screen[b + 1] - y;
-    const cx = screen[c] - x, cy = screen[c + 1] - y;
-    const wa = cx * by - bx * cy, wb = ax * cy - cx * ay, wc = bx * ay - ax * by; // all positive inside a front face
+    const a = 3 * faces[f],
+      b = 3 * faces[f + 1],
+      c = 3 * faces[f + 2];
+    const ax = screen[a] - x,
+      ay = screen[a + 1] - y;
+    const bx = screen[b] - x,
+      by = screen[b + 1] - y;
+    const cx = screen[c] - x,
+      cy = screen[c + 1] - y;
+    const wa = cx * by - bx * cy,
+      wb = ax * cy - cx * ay,
+      wc = bx * ay - ax * by; // all positive inside a front face
     if (wa < 0 || wb < 0 || wc < 0) continue;
     const area = wa + wb + wc;
     if (area <= 0) continue;
@@ -107,7 +119,8 @@ export function moveAt(control, corners, shares) {
 
 /** Where a vertex lies in a control's sorted list, or -1. */
 function indexOf(indices, vertex) {
-  let low = 0, high = indices.length - 1;
+  let low = 0,
+    high = indices.length - 1;
   while (low <= high) {
     const middle = (low + high) >> 1;
     if (indices[middle] === vertex) return middle;
@@ -120,7 +133,8 @@ function indexOf(indices, vertex) {
 /** Largest movement of a control, and the share of the head's vertices that move with it, weighted by how far. */
 function extent(head, control) {
   if (control.extent) return control.extent;
-  let most = 0, squares = 0;
+  let most = 0,
+    squares = 0;
   for (let s = 0; s < control.steps.length; s += 3) {
     const squared = control.steps[s] ** 2 + control.steps[s + 1] ** 2 + control.steps[s + 2] ** 2;
     squares += squared;

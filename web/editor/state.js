@@ -118,7 +118,9 @@ export class EditState {
     if (text === this._text) return;
     this._text = text;
     this._read();
-    const near = [this._at, this._at - 1, this._at + 1].find((at) => this._history[at] && this._isNow(this._history[at]));
+    const near = [this._at, this._at - 1, this._at + 1].find(
+      (at) => this._history[at] && this._isNow(this._history[at]),
+    );
     if (near === undefined) this._forget();
     else this._at = near;
     this._emit("change");
@@ -189,10 +191,14 @@ export class EditState {
    */
   randomise(amount, random = Math.random) {
     const loose = this.controls.filter((control) => this.isLoose(control));
-    this.set(Object.fromEntries(loose.map(({ name, low, high }) => {
-      const value = amount * (low + (high - low) * random());
-      return [name, [value, value]];
-    })));
+    this.set(
+      Object.fromEntries(
+        loose.map(({ name, low, high }) => {
+          const value = amount * (low + (high - low) * random());
+          return [name, [value, value]];
+        }),
+      ),
+    );
   }
 
   /** Exchanges left and right, or gives both sides the values of one. @param {"swap" | "left" | "right"} how */

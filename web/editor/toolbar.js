@@ -22,27 +22,54 @@ export class Toolbar {
     this._state = state;
     this._undo = this._button("undo", "Undo (Ctrl+Z)", () => state.undo());
     this._redo = this._button("redo", "Redo (Ctrl+Shift+Z)", () => state.redo());
-    this._slots = ["A", "B"].map((slot) => make("button", {
-      type: "button", class: "fid-slot", title: `Version ${slot}: switch between two faces`, "data-testid": `fid-slot-${slot}`, onclick: () => state.showSlot(slot),
-    }, slot));
-    this._sides = Object.entries(SIDE_CHOICES).map(([name, { sides, title }]) => make("button", {
-      type: "button", class: "fid-slot", title, "data-testid": `fid-sides-${name.toLowerCase()}`, onclick: () => state.setSides(sides),
-    }, name));
+    this._slots = ["A", "B"].map((slot) =>
+      make(
+        "button",
+        {
+          type: "button",
+          class: "fid-slot",
+          title: `Version ${slot}: switch between two faces`,
+          "data-testid": `fid-slot-${slot}`,
+          onclick: () => state.showSlot(slot),
+        },
+        slot,
+      ),
+    );
+    this._sides = Object.entries(SIDE_CHOICES).map(([name, { sides, title }]) =>
+      make(
+        "button",
+        {
+          type: "button",
+          class: "fid-slot",
+          title,
+          "data-testid": `fid-sides-${name.toLowerCase()}`,
+          onclick: () => state.setSides(sides),
+        },
+        name,
+      ),
+    );
     this._mirror = this._button("mirror", "Mirror the face, or make it even");
     const dice = this._button("dice", "Random face");
     const presetButton = this._button("presets", "Presets, and the edit as JSON");
     presetButton.append("Presets");
     this._reset = this._button("reset", "Set all controls back to 0, but for pinned ones", () => state.reset());
-    this._popovers = [new MirrorPopover(this._mirror, state), new DicePopover(dice, state), new PresetPopover(presetButton, state, presets, say)];
+    this._popovers = [
+      new MirrorPopover(this._mirror, state),
+      new DicePopover(dice, state),
+      new PresetPopover(presetButton, state, presets, say),
+    ];
     this.el = make(
       "div",
       { class: "fid-toolbar", role: "toolbar", "aria-label": "Face editor" },
-      this._undo, this._redo,
+      this._undo,
+      this._redo,
       make("span", { class: "fid-slots", role: "group", "aria-label": "Versions" }, ...this._slots),
       make("span", { class: "fid-slots", role: "group", "aria-label": "Sides that move" }, ...this._sides),
       this._mirror,
       make("span", { class: "fid-space" }),
-      dice, presetButton, this._reset,
+      dice,
+      presetButton,
+      this._reset,
       ...this._popovers.map(({ el }) => el),
     );
     this._stops = ["change", "finish"].map((event) => state.on(event, () => this.update()));
@@ -66,6 +93,10 @@ export class Toolbar {
   }
 
   _button(name, title, onclick = () => {}) {
-    return make("button", { type: "button", class: "fid-button", title, "aria-label": title, "data-testid": `fid-${name}`, onclick }, icon(name));
+    return make(
+      "button",
+      { type: "button", class: "fid-button", title, "aria-label": title, "data-testid": `fid-${name}`, onclick },
+      icon(name),
+    );
   }
 }

@@ -116,7 +116,8 @@ export class FaceViewer {
       this._onProblem(error);
     }
     this.frames++;
-    if (finer > 1 && this.frames > 1) { // the first frame compiles the shaders
+    if (finer > 1 && this.frames > 1) {
+      // the first frame compiles the shaders
       this._cost = 0.6 * this._cost + 0.4 * (performance.now() - start);
     }
   }
@@ -176,7 +177,8 @@ export class FaceViewer {
   _fit() {
     const box = this.canvas.getBoundingClientRect();
     const scale = Math.min(window.devicePixelRatio || 1, LARGEST / Math.max(box.width, box.height, 1));
-    const width = Math.round(box.width * scale), height = Math.round(box.height * scale);
+    const width = Math.round(box.width * scale),
+      height = Math.round(box.height * scale);
     if (!width || !height) return false;
     if (this.canvas.width !== width) this.canvas.width = width;
     if (this.canvas.height !== height) this.canvas.height = height;
@@ -186,7 +188,11 @@ export class FaceViewer {
   _aim(width, height) {
     const { position, target } = this.orbit.pose;
     const { distance, size } = this.orbit;
-    Object.assign(this._camera, { aspect: width / height, near: Math.max(0.005, distance - 3 * size), far: distance + 4 * size });
+    Object.assign(this._camera, {
+      aspect: width / height,
+      near: Math.max(0.005, distance - 3 * size),
+      far: distance + 4 * size,
+    });
     this._camera.position.set(...position);
     this._camera.lookAt(...target);
     this._camera.updateProjectionMatrix();
@@ -228,7 +234,8 @@ function edges(faces) {
   const found = [];
   for (let f = 0; f < faces.length; f += 3) {
     for (let corner = 0; corner < 3; corner++) {
-      const from = faces[f + corner], to = faces[f + ((corner + 1) % 3)];
+      const from = faces[f + corner],
+        to = faces[f + ((corner + 1) % 3)];
       const key = Math.min(from, to) * 2 ** 26 + Math.max(from, to);
       if (!seen.has(key)) found.push(from, to);
       seen.add(key);

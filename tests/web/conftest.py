@@ -1,0 +1,53 @@
+"""The face editor on a page of its own, in a real browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chromium import chromium, page_server
+
+from fantasyid_core.shape.controlpack import pack_controls
+from fantasyid_core.shape.head import synthetic_head
+
+PAGE = Path(__file__).with_name("page.html")
+
+
+@pytest.fixture(scope="session")
+def head():
+    """Vertices and faces of the project's own head."""
+    return synthetic_head(4)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def address(head):
+    with page_server({"/": PAGE.read_bytes(), "/head.bin": pack_controls(*head)}) as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser, address):
+    """An empty page; a test fails when the console showed an error."""
+    context = browser.new_context(viewport={"width": 460, "height": 660}, device_scale_factor=1)
+    page, problems = context.new_page(), []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+    page.goto(address)
+    page.wait_for_function("window.loaded")
+    yield page
+    context.close()
+    assert not problems
+
+
+@pytest.fixture
+def editor(page):
+    """A page with one editor, as `window.editor`."""
+    page.evaluate("async () => { window.editor = await addEditor(); }")
+    page.wait_for_function("editor.stage.viewer.frames > 0")
+    return page
