@@ -79,7 +79,7 @@ def make_person(
     A weight w multiplies the group's share in the softmax, as if each of its tokens were there w times: 1 changes
     nothing, 0 takes the group out as if it had never been there, 2 doubles its say against the other group.
     Tokens of K concatenated references are weighted reference by reference. None when both weights are 0.
-    Raises ValueError for negative or infinite weights.
+    Raises ValueError for negative or infinite weights, and for no tokens.
     """
     weights = (face_weight, vertex_weight)
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
@@ -87,6 +87,8 @@ def make_person(
             f"Expected weights of face and shape of 0 or more, got {face_weight} and {vertex_weight}. 0 takes a "
             "group out, 1 is as trained."
         )
+    if tokens.shape[1] == 0:
+        raise ValueError("Expected at least one identity token, got none. Encode the identity again.")
     if face_weight == vertex_weight:  # what both groups share is lost on the softmax
         return Person(tokens) if face_weight else None
     if tokens.shape[1] % config.id_tokens:

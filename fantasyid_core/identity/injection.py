@@ -3,7 +3,8 @@
     hidden <- hidden + strength * weight[layer] * Attention_layer(LN(id_tokens), LN(hidden))
 
 applied after the block, to the video tokens only. The identity tokens do not depend on the timestep
-nor on the half of classifier-free guidance, so K and V of all layers are projected once and kept.
+nor on the half of classifier-free guidance, so K and V of all layers are projected once, and for sampling the
+layers are replaced by what `folded` makes of them.
 The release has neither a strength nor the paper's F_l (convolution and normalisation).
 """
 

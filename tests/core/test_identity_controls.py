@@ -122,6 +122,11 @@ def test_negative_weights_are_refused(case, face, shape):
         make_person(case[0].config, case[1], face, shape)
 
 
+def test_no_tokens_are_refused(case):
+    with pytest.raises(ValueError, match="at least one identity token"):
+        make_person(case[0].config, case[1][:, :0])
+
+
 def test_tokens_of_no_whole_reference_cannot_be_weighted(case):
     with pytest.raises(ValueError, match="identity tokens per reference, got"):
         make_person(case[0].config, case[1][:, :-1], 1, 2)

@@ -287,6 +287,17 @@ def test_too_many_people_for_the_memory_are_refused_before_sampling(
     assert resident(patched) == []
 
 
+def test_the_cost_is_told_before_sampling(comfy_host, model, adapter, tokens, run):
+    assert comfy_host.describe_cost(model) == "No identity, 0 MiB while sampling."
+    patched, kept = comfy_host.attach(model, adapter, tokens.repeat(1, 500, 1)), []
+    run(patched, steps=1, callback=lambda *_: kept.extend(p.nbytes for p in resident(patched)[0].parameters()))
+    assert comfy_host.describe_cost(patched) == f"1 identity, {sum(kept) / 2**20:.0f} MiB while sampling."
+    assert sum(kept) > 2**20
+    guided = comfy_host.attach(patched, adapter, tokens, identity_guidance=2)
+    assert comfy_host.describe_cost(guided).startswith("2 identities, ")
+    assert comfy_host.describe_cost(guided).endswith("1.5 times the model's work (twice at cfg 1).")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

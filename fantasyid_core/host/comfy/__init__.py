@@ -4,7 +4,7 @@ The host's model is used as it is, with three corrections that its CogVideoX 1.0
 (`corrections`), and is never changed by an attached identity (`attachment`).
 """
 
-from .attachment import SIDE_BY_SIDE, attach, encoder_patcher
+from .attachment import SIDE_BY_SIDE, attach, describe_cost, encoder_patcher
 from .model import load_model
 from .prompt import encode_prompt
 from .sampler import initial_noise, sample
@@ -14,6 +14,7 @@ __all__ = [
     "SIDE_BY_SIDE",
     "attach",
     "decode_video",
+    "describe_cost",
     "encode_crop",
     "encode_prompt",
     "encoder_patcher",

@@ -22,9 +22,18 @@ from ...identity.regions import token_mask
 from .corrections import check_latent, check_text, check_window, correct, native_sizes
 from .entries import SIDE_BY_SIDE, Entry, make_entry, place_side_by_side
 from .guidance import check_guider, guided, plain_parts, predict_with_plain_branch
-from .layers import KEY, RunLayers, encoder_patcher, free_memory, layers_of, prepare_layers, release_layers
+from .layers import (
+    KEY,
+    RunLayers,
+    encoder_patcher,
+    free_memory,
+    layers_of,
+    memory_needed,
+    prepare_layers,
+    release_layers,
+)
 
-__all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "encoder_patcher", "token_mask"]
+__all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "describe_cost", "encoder_patcher", "token_mask"]
 
 _GUIDER = "fantasyid_guider"
 _LAST_TIMESTEP = 999  # of the host's schedule, at progress 0
@@ -75,6 +84,16 @@ def attach(
     patched.set_attachments(KEY, entries)
     IdentityInjection(entries, sizes).install(patched)
     return patched
+
+
+def describe_cost(patched) -> str:
+    """One sentence: the people attached to a model, their memory while sampling, and the model calls they add."""
+    entries = patched.get_attachment(KEY) or ()
+    people = "No identity" if not entries else "1 identity" if len(entries) == 1 else f"{len(entries)} identities"
+    text = f"{people}, {memory_needed(patched, entries) / 2**20:.0f} MiB while sampling"
+    if guided(entries):
+        text += "; identity guidance takes 1.5 times the model's work (twice at cfg 1)"
+    return text + "."
 
 
 class IdentityInjection:

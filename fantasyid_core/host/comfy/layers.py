@@ -58,11 +58,9 @@ def prepare_layers(patcher, entries: Sequence[Entry], shown: Collection[int]) ->
 
     Raises RuntimeError when they need more memory than there is.
     """
-    adapters = {id(entries[index].adapter): entries[index].adapter for index in shown}
-    groups = [[index for index in shown if entries[index].adapter is adapter] for adapter in adapters.values()]
-    modules = [_empty(entries, members) for members in groups]
-    _check_memory(patcher, modules, len(shown))
-    made = [_folded_patcher(patcher, module, entries, members) for module, members in zip(modules, groups, strict=True)]
+    groups = _groups(entries, shown)
+    _check_memory(patcher, [module for module, _ in groups], len(shown))
+    made = [_folded_patcher(patcher, module, entries, members) for module, members in groups]
     patcher.set_additional_models(KEY, made)
 
 
@@ -76,11 +74,29 @@ def layers_of(patcher) -> list[RunLayers]:
     return [each.model for each in patcher.get_additional_models_with_key(KEY)]
 
 
+def memory_needed(patcher, entries: Sequence[Entry]) -> int:
+    """Bytes that the attached identities keep while sampling with the model of `patcher`."""
+    shown = [index for index, entry in enumerate(entries) if entry.can_show]
+    return _bytes(patcher, [module for module, _ in _groups(entries, shown)])
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that are free on `device` by the host's account."""
     import comfy.model_management
 
     return comfy.model_management.get_free_memory(device)
+
+
+def _groups(entries: Sequence[Entry], shown: Collection[int]) -> list[tuple[RunLayers, list[int]]]:
+    """The layers of each adapter, without weights, and the identities that use it."""
+    adapters = {id(entries[index].adapter): entries[index].adapter for index in shown}
+    groups = [[index for index in shown if entries[index].adapter is adapter] for adapter in adapters.values()]
+    return [(_empty(entries, members), members) for members in groups]
+
+
+def _bytes(patcher, modules: Sequence[RunLayers]) -> int:
+    numbers = sum(form.weight_count for module in modules for form in module.forms.values())
+    return numbers * patcher.model.get_dtype_inference().itemsize
 
 
 def _empty(entries: Sequence[Entry], members: Sequence[int]) -> RunLayers:
@@ -92,9 +108,7 @@ def _empty(entries: Sequence[Entry], members: Sequence[int]) -> RunLayers:
 
 
 def _check_memory(patcher, modules: Sequence[RunLayers], count: int) -> None:
-    itemsize = patcher.model.get_dtype_inference().itemsize
-    needed = itemsize * sum(form.weight_count for module in modules for form in module.forms.values())
-    free = free_memory(patcher.offload_device)
+    needed, free = _bytes(patcher, modules), free_memory(patcher.offload_device)
     people = "1 identity" if count == 1 else f"{count} identities"
     logging.info(f"FantasyID: {people} attached, {needed / 2**20:.0f} MiB while sampling")
     if needed > free:
