@@ -108,7 +108,7 @@ def _best(image: np.ndarray, folders: tuple, max_side: int | None) -> list[Detec
             if not following:
                 raise
             # Without it, whoever put the file there would wonder why faces are missed.
-            warnings.warn(f"{error} Until then the detector {following[0]} is used.", RuntimeWarning, stacklevel=3)
+            warnings.warn(f"{error} Until then the detector {following[0]} is used.", stacklevel=3)
     raise RuntimeError(
         "No face detector can be used here. Run `pip install scikit-image` in the environment of this program (the "
         "detector cascade needs nothing else), or choose the detector none and give the five points."

@@ -29,11 +29,16 @@ STRIDE = 2
 BORDER = 10  # pixels at every size, so that a face cut by the edge is still seen
 MAX_CANDIDATES = 60  # per turn
 GROUP = 0.4  # intersection over union from which windows are one candidate
+CONTRAST = 0.25  # of a face, as a share of the picture's: below it noise and blots of light resemble everything
 FILL = 133  # grey of the corners of a turned picture
 
-GLANCE = Views((0.0,), (0.89, 1.0, 1.12), 36, 2, enough=1)
-LOOK = Views((-22.5, -15.0, -7.5, 0.0, 7.5, 15.0, 22.5), (0.89, 1.0, 1.12), 36, 2, enough=5)
-EXAMINATION = Views((-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0), (0.79, 0.89, 1.0, 1.12, 1.26), 34, 1, enough=105)
+# From many candidates and few views to few and many. Zooms are steps of 1.12, three or five of them.
+GLANCE = Views((0.0,), (0.89, 1.0, 1.12), tile=36, stride=2, enough=2)
+LOOK = Views((-22.5, -15.0, -7.5, 0.0, 7.5, 15.0, 22.5), GLANCE.zooms, tile=36, stride=2, enough=8)
+EXAMINATION = Views((-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0), (0.79, 0.89, 1.0, 1.12, 1.26), 34, stride=1, enough=60)
+# Measured: of 221 faces 219 have that many; what has more and is no face are enlarged textures and the moon.
+DECISION = Views((-12.0, -4.0, 4.0, 12.0), EXAMINATION.zooms, 34, stride=1, enough=150, stretches=(1, 1.15, 1.3, 1.5))
+SURE = 200  # votes in the examination that need no decision
 
 
 def search_cascade(image: np.ndarray, max_side: int | None = None) -> list[DetectedFace]:
@@ -68,21 +73,26 @@ def _shrunk(grey: Image.Image, side: int) -> Image.Image:
 
 def _faces(pyramid: Pyramid, turns: tuple[int, ...]) -> list[Voted]:
     half = _shrunk(pyramid.levels[0], max(MAX_SIDE // 2, max(pyramid.size) // 2))
+    contrast = CONTRAST * float(np.asarray(half).std())
     with ThreadPoolExecutor(2) as threads:  # NumPy and PIL let go of the interpreter while they work
-        several = threads.map(partial(_candidates, pyramid, half), turns)
-        voted = vote(pyramid, [pose for poses in several for pose in poses], GLANCE)
-    voted = distinct(vote(pyramid, [face.pose for face in voted], LOOK))
-    return distinct(vote(pyramid, [face.pose for face in voted], EXAMINATION))
+        several = threads.map(partial(_candidates, pyramid, half, contrast), turns)
+        poses = [pose for poses in several for pose in poses]
+    voted = vote(pyramid, poses, GLANCE)
+    for views in (LOOK, EXAMINATION):
+        voted = distinct(vote(pyramid, [face.pose for face in voted], views))
+    sure = [face for face in voted if face.votes >= SURE]
+    doubtful = [face.pose for face in voted if face.votes < SURE]
+    return distinct([*sure, *vote(pyramid, doubtful, DECISION)])
 
 
-def _candidates(pyramid: Pyramid, half: Image.Image, angle: int) -> list[Pose]:
+def _candidates(pyramid: Pyramid, half: Image.Image, contrast: float, angle: int) -> list[Pose]:
     """Poses in the pyramid's picture around which windows pass when `half`, the smaller picture, is turned."""
     if angle == 0:
-        return [Pose(*window, 0.0) for window in _grouped(_windows(pyramid))]
+        return [Pose(*window, 0.0) for window in _grouped(_windows(pyramid, contrast))]
     turned = half.rotate(angle, Image.Resampling.BILINEAR, expand=True, fillcolor=FILL)
     middle, size = np.array(turned.size) / 2, np.array(half.size)
     poses = []
-    for x, y, side in _grouped(_windows(Pyramid(turned, TURNED_STEP))):
+    for x, y, side in _grouped(_windows(Pyramid(turned, TURNED_STEP), contrast)):
         # The picture was turned counterclockwise by `angle` to set the face upright: turn it back.
         place = turn(angle) @ (np.array([x, y]) - middle) + size / 2
         if ((place >= 0) & (place <= size)).all():
@@ -91,10 +101,10 @@ def _candidates(pyramid: Pyramid, half: Image.Image, angle: int) -> list[Pose]:
     return poses
 
 
-def _windows(pyramid: Pyramid) -> np.ndarray:
+def _windows(pyramid: Pyramid, contrast: float) -> np.ndarray:
     """Middle x, y and side [N,3] of all windows that pass at one of the sizes."""
     levels = [np.pad(np.asarray(level), BORDER, mode="edge") for level in pyramid.levels]
-    nth, ys, xs = scan_levels(levels, STRIDE)
+    nth, ys, xs = scan_levels(levels, STRIDE, contrast)
     zooms = pyramid.zooms[nth]
     middles = (np.stack([xs, ys], axis=1) - BORDER + WINDOW / 2) * zooms
     return np.column_stack([middles, WINDOW * zooms.mean(axis=1)])
@@ -122,6 +132,6 @@ def _face(image: np.ndarray, face: Voted, size: np.ndarray) -> DetectedFace:
     middle = np.array(pose[:2]) * scale - 0.5  # a pixel's centre is at its half
     side = pose.side * float(scale.mean())
     points = middle + window_points(side) @ turn(pose.angle).T
-    score = face.votes / (face.votes + EXAMINATION.enough)
+    score = face.votes / (face.votes + DECISION.enough)
     box = clipped_square(middle, side, image)
     return DetectedFace(box, points.astype(np.float32), score, False, detector="cascade")

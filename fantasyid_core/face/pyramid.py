@@ -33,18 +33,27 @@ class Pyramid:
         self.size = np.array(picture.size)
         count = 1 + int(max(0.0, np.log(self.size.min() / SMALLEST) / np.log(step)))
         sizes = [np.round(self.size / step**nth).astype(int) for nth in range(count)]
-        self.levels = [picture] + [picture.resize(size.tolist(), Image.Resampling.BILINEAR) for size in sizes[1:]]
+        self.levels = [picture]
+        for size in sizes[1:]:
+            # From the smallest level of twice the size or more, as good as the picture itself, and faster.
+            source = next(
+                level for level in reversed(self.levels) if (level.size >= 2 * size).all() or level is picture
+            )
+            self.levels.append(source.resize(size.tolist(), Image.Resampling.BILINEAR))
         self.zooms = self.size / sizes  # [N, 2] pixels of the picture per pixel of a level; rounding parts the axes
 
     @cached_property
     def _framed(self) -> list[Image.Image]:
         return [Image.fromarray(np.pad(np.asarray(level), REACH, mode="edge")) for level in self.levels]
 
-    def view(self, pose: Pose, side: int, mirrored: bool = False) -> np.ndarray:
-        """np.uint8 [side,side] around a window, which becomes `WINDOW` pixels large and upright."""
+    def view(self, pose: Pose, side: int, stretch: float = 1.0, mirrored: bool = False) -> np.ndarray:
+        """np.uint8 [side,side] around a window, which becomes `WINDOW` pixels large and upright.
+
+        stretch: shown wider by this factor, as the narrowed face of a head that is turned to the side needs.
+        """
         scale = pose.side / WINDOW
         nth = max(0, int(np.searchsorted(self.zooms[:, 0], scale * 1.001)) - 1)
-        across = turn(pose.angle) * scale / self.zooms[nth][:, None] * ((-1 if mirrored else 1), 1)
+        across = turn(pose.angle) * scale / self.zooms[nth][:, None] * ((-1 if mirrored else 1) / stretch, 1)
         x, y = np.array(pose[:2]) / self.zooms[nth] - across.sum(axis=1) * side / 2 + REACH
         (a, b), (c, d) = across
         view = self._framed[nth].transform(

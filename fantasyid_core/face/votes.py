@@ -17,18 +17,19 @@ SAME_FACE = 0.3  # intersection over union from which two windows are one face, 
 
 @dataclass(frozen=True)
 class Views:
-    """The views of a window that vote: all combinations of angle (degrees), zoom, mirrored or not, and place: every
-    `stride` pixels in a tile of `tile` pixels, of which the window takes 24. enough: votes that are needed."""
+    """The views of a window that vote: all combinations of turn (degrees), zoom, stretch across the face, mirrored
+    or not, and place: every `stride` pixels in a tile of `tile` pixels, of which the window takes 24."""
 
     angles: tuple[float, ...]
     zooms: tuple[float, ...]
     tile: int
     stride: int
-    enough: int
+    enough: int  # votes that are needed
+    stretches: tuple[float, ...] = (1.0,)
 
     @property
-    def kinds(self) -> list[tuple[float, float, bool]]:
-        return list(product(self.angles, self.zooms, (False, True)))
+    def kinds(self) -> list[tuple[float, float, float, bool]]:
+        return list(product(self.angles, self.zooms, self.stretches, (False, True)))
 
 
 class Voted(NamedTuple):
@@ -44,30 +45,29 @@ def vote(pyramid: Pyramid, poses: list[Pose], views: Views) -> list[Voted]:
         return []
     kinds = views.kinds
     tiles = [
-        pyramid.view(Pose(pose.x, pose.y, pose.side * zoom, pose.angle + angle), views.tile, mirrored)
+        pyramid.view(Pose(pose.x, pose.y, pose.side * zoom, pose.angle + angle), views.tile, stretch, mirrored)
         for pose in poses
-        for angle, zoom, mirrored in kinds
+        for angle, zoom, stretch, mirrored in kinds
     ]
     nth, ys, xs = scan_tiles(np.stack(tiles), views.stride)
     owner, kind = np.divmod(nth, len(kinds))
-    angles, zooms, mirrored = (column[kind] for column in np.array(kinds).T)
-    offsets = np.stack([xs, ys], axis=1) + (WINDOW - views.tile) / 2
-    offsets[:, 0] *= 1 - 2 * mirrored
+    angles, zooms, stretches, mirrored = np.array(kinds)[kind].T
+    offsets = (np.stack([xs, ys], axis=1) + (WINDOW - views.tile) / 2) * (zooms / WINDOW)[:, None]
+    offsets[:, 0] *= (1 - 2 * mirrored) / stretches
     voted = []
     for index, pose in enumerate(poses):
         mine = owner == index
         if mine.sum() >= views.enough:
-            mean = _mean_pose(pose, offsets[mine], zooms[mine], angles[mine])
-            voted.append(Voted(mean, int(mine.sum())))
+            voted.append(Voted(_mean_pose(pose, offsets[mine], zooms[mine], angles[mine]), int(mine.sum())))
     return voted
 
 
 def _mean_pose(pose: Pose, offsets: np.ndarray, zooms: np.ndarray, angles: np.ndarray) -> Pose:
-    sides = pose.side * zooms
+    """The pose in the middle of views whose places are `offsets` [N,2], in sides of the window, away from it."""
     turns = np.stack([turn(pose.angle + angle) for angle in angles])  # [N, 2, 2]
-    moves = np.einsum("nij,nj->ni", turns, offsets * (sides / WINDOW)[:, None])
-    x, y = np.median(moves, axis=0)
-    return Pose(pose.x + float(x), pose.y + float(y), float(np.median(sides)), pose.angle + float(angles.mean()))
+    x, y = np.median(np.einsum("nij,nj->ni", turns, offsets), axis=0) * pose.side
+    side = pose.side * np.median(zooms)
+    return Pose(pose.x + float(x), pose.y + float(y), float(side), pose.angle + float(angles.mean()))
 
 
 def distinct(voted: list[Voted]) -> list[Voted]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fantasyid_core.face import align_face, detect_faces, head_pose, load_picture
 from fantasyid_core.face.align import TEMPLATE
-from fantasyid_core.face.detect import NOSE_DEPTH, has_detector
+from fantasyid_core.face.detect import DETECTORS, NOSE_DEPTH, available_detectors
 
 data = pytest.importorskip("skimage.data", reason="scikit-image is not installed: nothing to detect with")
 
@@ -87,6 +87,7 @@ def test_sample_portraits_have_one_large_face(shared, name):
     assert 0.2 < face.area / (height * width) < 0.7
     assert np.abs(face.centre - (width / 2, 0.58 * height)).max() < 0.12 * height
     assert align_face(picture, face.points)[0].shape == (512, 512, 3)
+    assert face.detector in DETECTORS
 
 
 @pytest.mark.parametrize(
@@ -104,24 +105,51 @@ def test_no_face_gives_none(picture):
     assert detect_faces(picture) == []
 
 
-def test_windows_are_those_of_the_library_that_ships_the_cascade():
-    from skimage.feature import Cascade
+PEOPLE = {  # of insightface's group photo: middle of the face, by eye
+    "left": (115, 325), "behind": (310, 210), "in grey": (515, 335), "in red": (785, 410), "right": (1170, 335),
+    "standing": (955, 130),
+}  # fmt: skip
 
-    from fantasyid_core.face.detect_cascade import scan
 
-    cascade_file = Path(data.lbp_frontal_face_cascade_filename())
-    theirs = Cascade(str(cascade_file))
-    samples = (np.load(cascade_file.with_name("lfw_subset.npy")) * 255).astype(np.uint8)  # 100 faces, 100 not
-    only = dict(scale_factor=2.0, step_ratio=1, min_size=(24, 24), max_size=(25, 25), min_neighbor_number=0)
-    differing, found = 0, []
-    for sample in np.pad(samples, ((0, 0), (3, 3), (3, 3)), mode="edge"):
-        ys, xs = scan(sample)
-        found.append(len(ys) > 0)
-        # Theirs leaves out the last row and column, and rounds the sums to 32-bit floats.
-        mine = ((ys < sample.shape[0] - 24) & (xs < sample.shape[1] - 24)).any()
-        differing += mine != bool(theirs.detect_multi_scale(sample, **only))
-    assert differing <= 4
-    assert sum(found[:100]) >= 90 and sum(found[100:]) == 0
+def group_photo():
+    insightface = pytest.importorskip("insightface", reason="insightface is not installed: its group photo is missing")
+    return load_picture(Path(insightface.__file__).parent / "data" / "images" / "t1.jpg")
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_five_people_of_a_group_are_found_and_nobody_else(mirrored):
+    picture = group_photo()
+    places = np.array(list(PEOPLE.values()), float)
+    if mirrored:
+        picture, places[:, 0] = np.ascontiguousarray(picture[:, ::-1]), picture.shape[1] - 1 - places[:, 0]
+    faces = detect_faces(picture, "cascade")
+    distances = np.linalg.norm(np.stack([face.centre for face in faces])[:, None] - places, axis=2)
+    assert (distances.min(axis=1) < 40).all() and len(set(distances.argmin(axis=1))) == len(faces) >= 5
+
+
+@pytest.mark.parametrize("degrees", [-20, 20])
+@pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
+def test_turned_portraits_have_one_face_too(shared, name, degrees):
+    picture = Image.fromarray(load_picture(shared / "samples" / f"{name}.jpg"))
+    turned = picture.rotate(degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=(133, 133, 133))
+    (face,) = detect_faces(np.array(turned), "cascade")
+    across = face.points[1] - face.points[0]
+    assert abs(np.degrees(np.arctan2(across[1], across[0])) + degrees) < 14  # PIL turns counterclockwise
+
+
+def test_auto_without_any_file_is_the_cascade(shared, tmp_path, monkeypatch):
+    monkeypatch.setattr("fantasyid_core.face.detect.find_model_file", lambda *_: None)
+    assert available_detectors([tmp_path]) == ("cascade",)
+    picture = load_picture(shared / "samples" / "anne.jpg")
+    (face,), (same,) = detect_faces(picture, folders=[tmp_path]), detect_faces(picture, "cascade")
+    assert face.detector == "cascade" and np.array_equal(face.box, same.box)
+
+
+def test_a_huge_panorama_is_searched_too():
+    wide = np.full((800, 12000, 3), 133, np.uint8)
+    wide[100:612, 3000:3512] = data.astronaut()
+    (face,) = detect_faces(wide, "cascade", max_side=4096)
+    assert np.hypot(*(face.centre - (3221, 216))) < 40
 
 
 def test_points_by_hand_are_exact_and_have_a_pose():
@@ -159,9 +187,9 @@ def test_head_pose_undoes_a_projected_turn(angle):
 def test_missing_library_is_a_sentence(monkeypatch):
     picture = data.astronaut()
     monkeypatch.setitem(sys.modules, "skimage", None)
-    assert not has_detector("cascade") and has_detector("none")
-    with pytest.raises(RuntimeError, match="needs scikit-image.*pip install scikit-image.*detector none"):
-        detect_faces(picture)
+    assert "cascade" not in available_detectors()
+    with pytest.raises(RuntimeError, match="needs scikit-image.*pip install scikit-image"):
+        detect_faces(picture, "cascade")
     assert len(detect_faces(picture, "none")) == 1
 
 
@@ -170,7 +198,7 @@ def test_missing_library_is_a_sentence(monkeypatch):
     [
         (dict(image=np.zeros((99, 99, 3))), r"np.uint8 \[H,W,3\] RGB, got float64"),
         (dict(image=np.zeros((20, 99, 3), np.uint8)), "99 x 20 pixels: expected at least 64"),
-        (dict(detector="magic"), "out of auto, cascade, none, got 'magic'"),
+        (dict(detector="magic"), "out of auto, insightface, yunet, retinaface, cascade, none, got 'magic'"),
         (dict(points=TEMPLATE), "Choose the detector none"),
         (dict(detector="none", points=TEMPLATE + 5000), "lie outside the picture of 99 x 99"),
         (dict(detector="none", points=TEMPLATE[:3]), r"five points \[5,2\]"),

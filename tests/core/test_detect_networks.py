@@ -387,7 +387,7 @@ def test_auto_warns_of_a_damaged_file_and_takes_the_next(files, tmp_path):
     files("yunet")
     path = place_for(tmp_path, "yunet")
     path.write_bytes(b"damaged")
-    with pytest.warns(RuntimeWarning, match=f"{path}.* Until then the detector cascade is used"):
+    with pytest.warns(UserWarning, match=f"{path}.* Until then the detector cascade is used"):
         (face,) = detect_faces(data.astronaut(), folders=[tmp_path])
     assert face.detector == "cascade"
 
