@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from .cli import convert, demo, doctor, download, generate, inspect, reconstruct
+from .cli import bench, convert, demo, doctor, download, generate, inspect, reconstruct
 
 COMMANDS = {
     "generate": generate,
@@ -20,6 +20,7 @@ COMMANDS = {
     "convert": convert,
     "doctor": doctor,
     "download": download,
+    "bench": bench,
     "demo": demo,
 }
 
