@@ -55,7 +55,7 @@ def is_tar(path: Path) -> bool:
     """Whether a file is a tar archive; before torch 2.6 torch.load unpickled those even with weights_only."""
     # Old tar archives have no mark, and torch.load opens them as its oldest format.
     try:
-        tarfile.open(path, "r:").close()
+        with tarfile.open(path, "r:") as archive:
+            return archive.next() is not None  # zeros alone are an archive of nothing
     except (tarfile.TarError, OSError, ValueError, EOFError):
         return False
-    return True
