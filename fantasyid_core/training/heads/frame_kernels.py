@@ -189,13 +189,15 @@ def shown(light):
     return sqrt(min(light, 1.0))
 
 
-def workspace(attributes: np.ndarray, side: int) -> tuple[np.ndarray, ...]:
-    """Memory for one call: posed vertices, what they carry, one place's share of it, and the depth, triangle and
-    shares of side x side samples."""
-    posed, carried = np.empty((len(attributes), 3), np.float32), np.zeros((len(attributes), CARRIED), np.float32)
-    carried[:, 3:] = attributes
+def workspace(scene, side: int) -> tuple[np.ndarray, ...]:
+    """Memory for one call: posed vertices, sums of their normals, what they carry, areas of the faces, one place's
+    share of what is carried; and the depth, triangle and shares of side x side samples."""
+    count = len(scene.neutral)
+    posed, sums, carried = (np.zeros((count, width), np.float32) for width in (3, 3, CARRIED))
+    carried[:, 3:] = scene.attributes
+    areas, found = np.empty(len(scene.faces), np.float32), np.zeros(CARRIED, np.float32)
     depth, seen = np.empty((side, side), np.float32), np.empty((side, side), np.int32)
-    return posed, carried, np.zeros(CARRIED, np.float32), depth, seen, np.empty((side, side, 2), np.float32)
+    return posed, sums, carried, areas, found, depth, seen, np.empty((side, side, 2), np.float32)
 
 
 @compiled
@@ -203,13 +205,13 @@ def _render(scene, paint, frames, backdrop, samples, space, pictures):
     """Pictures uint8 [T,S,S,3] of frames [T,columns] before a backdrop [S,S,3] (0..1)."""
     neutral, expression, follow, _, faces, kinds = scene
     colours, traits = paint
-    posed, carried, found, depth, seen, shares = space
+    posed, sums, carried, areas, found, depth, seen, shares = space
     size = pictures.shape[1]
     view, surfaces = (depth, seen, shares), (carried, faces, kinds)
     for t in range(len(frames)):
         scale = pose_vertices(neutral, expression, follow, frames[t], size, posed)
-        vertex_normals(posed, faces, scale, carried)
-        rasterise(posed, faces, kinds, samples, depth, seen, shares)
+        vertex_normals(posed, faces, scale, sums, areas, carried)
+        rasterise(posed, faces, kinds, areas, samples, depth, seen, shares)
         look = (frames[t], colours, traits, light_of(frames[t]))
         for y in range(size):
             for x in range(size):
@@ -225,13 +227,13 @@ def _maps(scene, paint, frames, space, depths, triangles, shares, layers, points
     """What is true at pixels' centres: depth (mm, nan for none), triangle, shares, layer; and the posed vertices."""
     neutral, expression, follow, _, faces, kinds = scene
     colours, traits = paint
-    _, carried, found, _, _, _ = space
+    _, sums, carried, areas, found, _, _, _ = space
     size = depths.shape[1]
     surfaces = (carried, faces, kinds)
     for t in range(len(frames)):
         scale = pose_vertices(neutral, expression, follow, frames[t], size, points[t])
-        vertex_normals(points[t], faces, scale, carried)
-        rasterise(points[t], faces, kinds, 1, depths[t], triangles[t], shares[t])
+        vertex_normals(points[t], faces, scale, sums, areas, carried)
+        rasterise(points[t], faces, kinds, areas, 1, depths[t], triangles[t], shares[t])
         look = (frames[t], colours, traits, light_of(frames[t]))
         for y in range(size):
             for x in range(size):

@@ -57,30 +57,32 @@ def pose_vertices(neutral, expression, follow, frame, size, posed):
 
 
 @compiled
-def vertex_normals(posed, faces, scale, normals):
-    """Unit normals by area, in the picture's directions: x to the right, y up, z to the camera."""
+def vertex_normals(posed, faces, scale, sums, areas, carried):
+    """Unit normals by area, in the picture's directions (x to the right, y up, z to the camera), into the first three
+    columns of `carried`; and twice the area of every face in square pixels, negative if it looks away."""
     for v in range(len(posed)):
         for c in range(3):
-            normals[v, c] = 0.0
+            sums[v, c] = 0.0
     for n in range(len(faces)):
         p, q, r = faces[n, 0], faces[n, 1], faces[n, 2]
         ax, ay, az = posed[q, 0] - posed[p, 0], posed[p, 1] - posed[q, 1], (posed[q, 2] - posed[p, 2]) * scale
         bx, by, bz = posed[r, 0] - posed[p, 0], posed[p, 1] - posed[r, 1], (posed[r, 2] - posed[p, 2]) * scale
         x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        areas[n] = z
         for v in (p, q, r):
-            normals[v, 0] += x
-            normals[v, 1] += y
-            normals[v, 2] += z
+            sums[v, 0] += x
+            sums[v, 1] += y
+            sums[v, 2] += z
     for v in range(len(posed)):
-        x, y, z = normals[v, 0], normals[v, 1], normals[v, 2]
+        x, y, z = sums[v, 0], sums[v, 1], sums[v, 2]
         length = 1.0 / max(sqrt(x * x + y * y + z * z), 1e-9)
-        normals[v, 0] *= length
-        normals[v, 1] *= length
-        normals[v, 2] *= length
+        carried[v, 0] = x * length
+        carried[v, 1] = y * length
+        carried[v, 2] = z * length
 
 
 @compiled
-def rasterise(posed, faces, kinds, samples, depth, seen, shares):
+def rasterise(posed, faces, kinds, areas, samples, depth, seen, shares):
     """The nearest triangle of every sample [S*n, S*n]: index or -1, depth, and the second and third corner's share.
 
     Triangles that face away are left out, except those of hanging hair.
@@ -91,16 +93,18 @@ def rasterise(posed, faces, kinds, samples, depth, seen, shares):
             depth[y, x], seen[y, x] = -1e9, -1
     offset = (samples - 1.0) / 2.0  # sample 0 of pixel 0 lies at (0.5 / samples - 0.5)
     for n in range(len(faces)):
+        if areas[n] <= 0.0 and (areas[n] == 0.0 or kinds[n] != col.CURTAIN):
+            continue
         p, q, r = faces[n, 0], faces[n, 1], faces[n, 2]
         x0, y0 = posed[p, 0] * samples + offset, posed[p, 1] * samples + offset
         x1, y1 = posed[q, 0] * samples + offset, posed[q, 1] * samples + offset
         x2, y2 = posed[r, 0] * samples + offset, posed[r, 1] * samples + offset
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)  # negative: seen from outside, as y runs down
-        if area == 0.0 or (area > 0.0 and kinds[n] != col.CURTAIN):
-            continue
         low_x, high_x = max(int(ceil(min(x0, x1, x2))), 0), min(int(max(x0, x1, x2)), side - 1)
         low_y, high_y = max(int(ceil(min(y0, y1, y2))), 0), min(int(max(y0, y1, y2)), side - 1)
         if low_x > high_x or low_y > high_y:
+            continue
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        if area == 0.0:
             continue
         z0, z1, z2 = posed[p, 2], posed[q, 2], posed[r, 2]
         inverse = 1.0 / area

@@ -55,7 +55,7 @@ def render_frames(
     pictures = np.empty((len(frames), size, size, 3), np.uint8)
     behind = (backdrop or Backdrop()).picture(size)
     scene, paint = build_scene(person.shape, person.appearance), paint_of(person.appearance)
-    space = workspace(scene.attributes, size * samples)
+    space = workspace(scene, size * samples)
     render_kernel(tuple(scene), paint, frames, behind, samples, space, pictures)
     return pictures
 
@@ -71,7 +71,7 @@ def render_maps(person: Person, frames: np.ndarray, size: int = 64) -> Maps:  # 
     depth, layers = np.empty(grid, np.float32), np.empty(grid, np.uint8)
     triangles, shares = np.empty(grid, np.int32), np.empty((*grid, 2), np.float32)
     points = np.empty((len(frames), *scene.neutral.shape), np.float32)
-    maps_kernel(tuple(scene), paint, frames, workspace(scene.attributes, 1), depth, triangles, shares, layers, points)
+    maps_kernel(tuple(scene), paint, frames, workspace(scene, 1), depth, triangles, shares, layers, points)
     triangles[triangles >= len(head_mesh().faces)] = -1
     points = points[:, : len(head_mesh().template)]
     scale = frames[:, FRAME.index("zoom")] * size / (VISIBLE * METRE)
