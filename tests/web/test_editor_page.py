@@ -185,3 +185,15 @@ def test_two_editors_do_not_share_a_face(page):
     page.evaluate("editor.state.set({ weight: 1 })")
     assert json.loads(page.evaluate("other.value")) == {"age": 0.5}
     assert values(page) == {"weight": 1}
+
+
+def test_a_new_head_leaves_a_slider_in_the_hand(editor):
+    start, end = slider_at(editor, "face_width", 0.5), slider_at(editor, "face_width", 0.8)
+    editor.mouse.move(*start)
+    editor.mouse.down()
+    editor.mouse.move(*end, steps=3)
+    editor.evaluate("async () => editor.showHead(await (await fetch('/head.bin')).arrayBuffer())")
+    editor.mouse.move(*end, steps=3)
+    editor.mouse.move(end[0] - 1, end[1])
+    editor.mouse.up()
+    assert values(editor)["face_width"] > 0.4

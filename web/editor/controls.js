@@ -24,6 +24,13 @@ export class ControlPanel {
 
   /** @param {import("./geometry.js").Control[]} controls */
   setControls(controls) {
+    if (
+      sameControls(
+        controls,
+        [...this._sliders.values()].map(({ control }) => control),
+      )
+    )
+      return this.update();
     this._rail.replaceChildren();
     this._list.replaceChildren();
     this._groups = [];
@@ -99,6 +106,12 @@ export class ControlPanel {
     const current = this._groups.filter(({ el }) => el.offsetTop <= line).pop();
     for (const group of this._groups) group.tab.setAttribute("aria-current", group === current);
   }
+}
+
+/** Whether two heads have the same sliders, so that those in somebody's hand may stay. */
+function sameControls(a, b) {
+  const shown = ({ name, label, group, help, low, high }) => [name, label, group, help, low, high];
+  return JSON.stringify(a.map(shown)) === JSON.stringify(b.map(shown));
 }
 
 class Group {

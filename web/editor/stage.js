@@ -71,7 +71,9 @@ export class Stage {
 
   /** Shows which part of the face a control moves. @param {import("./geometry.js").Control | null} control */
   point(control) {
-    if (!this._hand.holds) this._highlight(control);
+    if (this._hand.holds) return;
+    const own = this.viewer?.head?.controls.find(({ name }) => name === control?.name); // sliders outlive a head
+    this._highlight(own ?? null);
   }
 
   destroy() {

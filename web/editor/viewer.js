@@ -60,14 +60,11 @@ export class FaceViewer {
     this._original = shape(head.base);
     this._edited = shape(head.base.slice());
     for (const name of ["position", "normal"]) this._edited.attributes[name].setUsage(three.DynamicDrawUsage);
-    this._edges = new three.BufferAttribute(edges(head.faces), 1);
     this._meshes = {
       edited: this._add(three.Mesh, this._edited, "clay"),
       original: this._add(three.Mesh, this._original, "clay"),
       hull: this._add(three.Mesh, this._original, "hull", this._ghostScene),
       ghost: this._add(three.Mesh, this._original, "ghost", this._ghostScene),
-      lines: this._add(three.LineSegments, this._linesOf(this._edited), "lines"),
-      originalLines: this._add(three.LineSegments, this._linesOf(this._original), "lines"),
     };
     this.orbit.frame(head.base);
     this.requestDraw();
@@ -166,11 +163,17 @@ export class FaceViewer {
     return mesh;
   }
 
-  _linesOf(geometry) {
-    const lines = new this._three.BufferGeometry();
-    lines.setIndex(this._edges);
-    lines.setAttribute("position", geometry.attributes.position);
-    return lines;
+  /** The mesh's lines, made when they are first asked for. */
+  _addLines() {
+    const { BufferAttribute, BufferGeometry, LineSegments } = this._three;
+    const index = new BufferAttribute(edges(this.head.faces), 1);
+    const along = (geometry) => {
+      const lines = new BufferGeometry();
+      lines.setIndex(index);
+      lines.setAttribute("position", geometry.attributes.position);
+      return this._add(LineSegments, lines, "lines");
+    };
+    Object.assign(this._meshes, { lines: along(this._edited), originalLines: along(this._original) });
   }
 
   /** Gives the canvas as many pixels as the screen shows of it. @returns {boolean} whether it is shown at all */
@@ -216,11 +219,14 @@ export class FaceViewer {
   }
 
   _drawSide(renderer, original) {
+    if (this.show.lines && !this._meshes.lines) this._addLines();
     const { edited, original: before, lines, originalLines } = this._meshes;
     edited.visible = !original;
     before.visible = original;
-    lines.visible = this.show.lines && !original;
-    originalLines.visible = this.show.lines && original;
+    if (lines) {
+      lines.visible = this.show.lines && !original;
+      originalLines.visible = this.show.lines && original;
+    }
     renderer.render(this._scene, this._camera);
     if (!this.show.ghost || original) return;
     renderer.clearDepth(); // seen through the face
