@@ -59,7 +59,7 @@ class FaceControls:
         """Metres, float64, for values name -> (left, right). Raises KeyError for unknown names."""
         chosen = [list(self.controls).index(name) for name in values]
         pairs = np.array(list(values.values()), float).reshape(-1, 2)
-        steps = self.steps[chosen].reshape(len(chosen), -1).astype(np.float64)
+        steps = self.steps[chosen].reshape(len(chosen), self.steps[0].size).astype(np.float64)
         moved = (pairs[:, 1] @ steps).reshape(-1, 3)
         uneven = pairs[:, 0] - pairs[:, 1]
         if uneven.any():
