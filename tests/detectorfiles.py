@@ -130,3 +130,16 @@ def write_retinaface(path: Path, plant: bool = False, seed: int = 0) -> Path:
         state["LandmarkHead.2.conv1x1.bias"][:10] = torch.from_numpy(4 * POINTS / 256 / 0.1).flatten()
     torch.save({f"module.{name}": tensor for name, tensor in state.items()}, path)
     return path
+
+
+DETECTOR_FILES = {"insightface": write_scrfd, "yunet": write_yunet, "retinaface": write_retinaface}
+DETECTOR_KEYS = {"insightface": "insightface_detector", "yunet": "yunet", "retinaface": "retinaface"}
+PACKAGES = {"insightface": ("insightface", "onnxruntime", "onnx"), "yunet": ("kornia",), "retinaface": ("facexlib",)}
+
+
+def dotted(size, *places):
+    """A grey picture with dots that the planted SCRFD takes for the middles of faces; places are cells of 16."""
+    picture = np.full((size[1], size[0], 3), 100, np.uint8)
+    for x, y in places:
+        picture[y : y + 16, x : x + 16] = DOT
+    return picture
