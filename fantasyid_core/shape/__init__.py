@@ -1,12 +1,17 @@
 """The 3D face: files, the mesh topology of the networks, and a head for tests.
 
 From a photo: `camera` (what DECA sees), `deca`, `flame`, `landmarks`, `reconstruct`. Files: `pointcloud`.
+Edited: `controls` (the sliders), `editstate` (their JSON), `edit`, `blend`, and `warp` (the picture follows).
 Everything is imported on first use.
 """
 
 from importlib import import_module
 
 _HOMES = {
+    "blend": ("blend_shapes",),
+    "controls": ("shape_controls",),
+    "edit": ("edit_shape",),
+    "warp": ("warp_face",),
     "topology": ("Topology", "load_topology", "pool", "save_topology"),
     "deca": ("Deca", "load_deca"),
     "drawing": ("draw_head", "draw_landmarks", "draw_overlay"),

@@ -377,29 +377,3 @@ def test_another_size_is_refused_in_the_middle_of_a_stock_run(comfy_host, model,
         comfy.sample.sample_custom(
             patched, noise, 6.0, comfy.samplers.sampler_object("euler"), torch.tensor([1.0, 0.0]), *CONDITIONING, noise
         )
-
-
-def test_loading_never_holds_all_weights_twice(comfy_host, monkeypatch):
-    """At any time the tensors read but not yet in the model are those of one block at most."""
-    import gc
-    import weakref
-
-    from fantasyid_core.checkpoint import Checkpoint
-
-    state = make_transformer_state(SIZES)
-    read: list[weakref.ref] = []
-    most = []
-
-    def watched(self, key):
-        gc.collect()
-        most.append(sum(ref().nbytes for ref in read if ref() is not None))
-        tensor = state[key].clone()
-        read.append(weakref.ref(tensor))
-        return tensor
-
-    monkeypatch.setattr(Checkpoint, "read", watched)
-    model = comfy_host.load_model(state, config=CONFIG)
-    block = sum(value.nbytes for key, value in state.items() if key.startswith("transformer_blocks.0."))
-    assert max(most) <= 1.1 * block < 0.7 * sum(value.nbytes for value in state.values())
-    weights = model.model.diffusion_model.state_dict()
-    assert torch.equal(weights["blocks.1.ff_out.weight"], state["transformer_blocks.1.ff.net.2.weight"])
