@@ -75,15 +75,21 @@ class TransformerConfig:
         return replace(small, **changes)
 
 
+RELEASE, PAPER = "release", "paper"
+
+
 @dataclass(frozen=True)
 class AdapterConfig:
     """Widths and counts of the identity branch and of the injection into the transformer.
 
+    `variant`: "release", the official checkpoint's network, or "paper", the one that the paper describes.
     `interval`: a block i receives injection i // interval when i % interval == 0. None means that it
     follows from the number of blocks of the model that the adapter is attached to.
+
+    Raises ValueError for sizes that no network can have.
     """
 
-    variant: str = "release"
+    variant: str = RELEASE
     injected_layers: int = 42
     interval: int | None = 1
     dit_width: int = 3072
@@ -107,6 +113,44 @@ class AdapterConfig:
     reducer_widths: tuple[int, ...] = (256, 512, 1024, 2048)
     reducer_kernels: tuple[int, ...] = (5, 5, 3, 3)
     reducer_strides: tuple[int, ...] = (4, 4, 2, 2)
+    # the paper variant alone: widths after each spiral convolution, the video tokens of a latent frame (h, w),
+    # and what its Table 3 takes away
+    spiral_widths: tuple[int, ...] = (128, 256)
+    grid: tuple[int, int] = (30, 45)
+    use_face: bool = True
+    use_vertices: bool = True
+    shared_injection: bool = False
+
+    def __post_init__(self):
+        if self.variant not in (RELEASE, PAPER):
+            raise ValueError(f"Expected the variant {RELEASE} or {PAPER}, got {self.variant!r}.")
+        if self.variant == RELEASE and not (self.use_face and self.use_vertices and not self.shared_injection):
+            raise ValueError("The release variant has no switches. Set use_face and the like on the paper variant.")
+        if self.variant == PAPER:
+            self._check_paper()
+
+    def _check_paper(self) -> None:
+        if not self.use_face:
+            object.__setattr__(self, "face_tokens", 0)  # so that all counts are those of the tokens there are
+        problems = {
+            "use_face or use_vertices": self.use_face or self.use_vertices,
+            "face_tokens above 0 with use_face": self.face_tokens > 0 or not self.use_face,
+            f"id_width and the last of reducer_widths {self.dit_width}, the width of the transformer": (
+                self.id_width == self.reducer_widths[-1] == self.dit_width
+            ),
+            "reducer_strides of 1": set(self.reducer_strides) == {1},
+            f"{len(self.vertex_counts) - 1} spiral_widths, one per pooling": (
+                len(self.spiral_widths) == len(self.vertex_counts) - 1
+            ),
+            "a grid of two numbers above 0": len(self.grid) == 2 and min(self.grid) > 0,
+        }
+        wrong = [wanted for wanted, holds in problems.items() if not holds]
+        if wrong:
+            raise ValueError(f"The sizes of the paper variant do not fit together: expected {'; '.join(wrong)}.")
+
+    @property
+    def is_paper(self) -> bool:
+        return self.variant == PAPER
 
     @property
     def inner_width(self) -> int:
@@ -116,6 +160,8 @@ class AdapterConfig:
     @property
     def vertex_tokens(self) -> int:
         """Nv, what the reducer leaves of the vertices."""
+        if self.is_paper:
+            return self.vertex_counts[-1] if self.use_vertices else 0
         count = self.vertex_counts[0]
         for kernel, stride in zip(self.reducer_kernels, self.reducer_strides, strict=True):
             count = (count + 2 * (kernel // 2) - kernel) // stride + 1
@@ -147,6 +193,45 @@ class AdapterConfig:
             reducer_widths=(16, 16, 32, 32),
         )
         return replace(small, **changes)
+
+    @classmethod
+    def paper(cls, **changes) -> AdapterConfig:
+        """The paper's network for CogVideoX-5B; the identity tokens are as wide as the transformer."""
+        width = changes.get("dit_width", cls.dit_width)
+        values = {
+            "variant": PAPER,
+            "id_width": width,
+            "vertex_width": 512,
+            "fusion_heads": 8,
+            "reducer_widths": (512, 1024, 2048, width),
+            "reducer_kernels": (3, 3, 3, 3),
+            "reducer_strides": (1, 1, 1, 1),
+        }
+        return cls(**{**values, **changes})
+
+    @classmethod
+    def paper_tiny(cls, **changes) -> AdapterConfig:
+        """The paper's network, fitting `TransformerConfig.tiny()` and the synthetic head."""
+        width = changes.get("dit_width", 192)
+        values = {
+            "injected_layers": 2,
+            "dit_width": width,
+            "attention_heads": 2,
+            "attention_head_dim": 16,
+            "vit_width": 32,
+            "vit_tokens": 17,
+            "abstractor_width": 16,
+            "abstractor_depth": 1,
+            "face_tokens": 4,
+            "vertex_counts": (642, 162, 42),
+            "vertex_width": 32,
+            "spiral_widths": (8, 16),
+            "fusion_layers": 2,
+            "fusion_heads": 2,
+            "reducer_widths": (32, 32, 64, width),
+            "grid": (4, 6),
+        }
+        return cls.paper(**{**values, **changes})
 
 
 def config_from_mapping(kind: type, values: Mapping, defaults=None):

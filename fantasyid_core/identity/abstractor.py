@@ -16,9 +16,14 @@ from ..config import AdapterConfig
 
 
 class FaceAbstractor(nn.Module):
-    """[B, P, vit_width] features, CLS token first -> [B, Nf, id_width] face tokens."""
+    """[B, P, vit_width] features, CLS token first -> [B, Nf, width_out] face tokens.
 
-    def __init__(self, config: AdapterConfig, operations=nn):
+    width_out: `id_width` by default. second_position: whether to have the release's second position embedding.
+    """
+
+    def __init__(
+        self, config: AdapterConfig, operations=nn, width_out: int | None = None, second_position: bool = True
+    ):
         super().__init__()
         width, patches = config.vit_width, config.vit_tokens - 1
         self.mapping = nn.Sequential(
@@ -30,7 +35,7 @@ class FaceAbstractor(nn.Module):
             nn.LeakyReLU(),
             operations.Linear(width, width),
         )
-        self.previous_position = nn.Parameter(torch.zeros(1, patches, width))
+        self.previous_position = nn.Parameter(torch.zeros(1, patches, width)) if second_position else None
         self.position = nn.Parameter(torch.zeros(1, patches, width))
         self.abstractor = ConvAbstractor(config, operations)
         self.feed_forward = nn.Sequential(
@@ -39,13 +44,15 @@ class FaceAbstractor(nn.Module):
             nn.GELU(),
             operations.Linear(width * config.feed_forward_ratio, width, bias=False),
         )
-        self.projection = nn.Parameter(torch.zeros(width, config.id_width))
+        self.projection = nn.Parameter(torch.zeros(width, width_out or config.id_width))
 
-    def forward(self, vit_feats: Tensor) -> Tensor:  # [B, P, vit_width] -> [B, Nf, id_width]
+    def forward(self, vit_feats: Tensor) -> Tensor:  # [B, P, vit_width] -> [B, Nf, width_out]
         patches = self.mapping(vit_feats)[:, 1:]
         # The release adds each position embedding in place to a tensor that two abstractors share, so
         # the live one sees its neighbour's embedding as well; added in that order to round alike.
-        patches = patches + self.previous_position.to(patches) + self.position.to(patches)
+        if self.previous_position is not None:
+            patches = patches + self.previous_position.to(patches)
+        patches = patches + self.position.to(patches)
         tokens = self.feed_forward(self.abstractor(patches))
         return tokens @ self.projection.to(tokens)
 

@@ -55,6 +55,8 @@ class Share:
 class FoldedLayer(nn.Module):
     """The folded form; people are computed one after the other, each only where its region is."""
 
+    unit = CHUNK
+
     def __init__(self, layer: LayerInjection, people: Sequence[Person], operations=nn):
         super().__init__()
         if any(person.tokens.shape[0] != 1 for person in people):
@@ -117,6 +119,8 @@ class FoldedLayer(nn.Module):
 class SharedLayer(nn.Module):
     """The form with K and V of every person, and one projection before and after them all."""
 
+    unit = CHUNK
+
     def __init__(self, layer: LayerInjection, people: Sequence[Person], operations=nn):
         super().__init__()
         self.heads, self.eps = layer.heads, layer.hidden_norm.eps
@@ -164,21 +168,27 @@ class SharedLayer(nn.Module):
         return _add(onto, _linear(self.out, sum(parts[1:], start=parts[0])), Share())
 
     def _attend(self, index: int, query: Tensor, share: Share) -> Tensor:  # -> [B, N, H*Dh]
+        attended = self._attention(index, query, share.weight)
+        return attended if share.region is None else attended * share.region.weights
+
+    def _attention(self, index: int, query: Tensor, weight: float) -> Tensor:  # -> [B, N, H*Dh]
         key, value = (match_batch(x[index].to(query), query.shape[0]) for x in (self.keys, self.values))
         bias = self.log_weights[str(index)].to(query) if str(index) in self.log_weights else None
         if bias is not None:
             bias = bias.expand(1, 1, query.shape[2], -1)
-        value = value * share.weight  # small, and no case of its own for weight 1: it would be compiled anew
+        value = value * weight  # small, and no case of its own for weight 1: it would be compiled anew
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
-        attended = attended.transpose(1, 2).flatten(2)
-        return attended if share.region is None else attended * share.region.weights
+        return attended.transpose(1, 2).flatten(2)
 
 
 def fixed_layer(layer: LayerInjection, people: Sequence[Person], operations=nn) -> FoldedLayer | SharedLayer:
     """The cheaper form for these people, without weights yet (they are `form.weights(layer, people)`).
 
     The cost is the multiplications per video token, which is also the number of weights that stay in memory.
+    A layer that can be in one form only says which (`only_form`).
     """
+    if layer.only_form is not None:
+        return layer.only_form(layer, people, operations)
     width, inner = layer.to_q.in_features, layer.to_q.out_features
     tokens = sum(person.tokens.shape[1] for person in people)
     folded, shared = 2 * width * layer.heads * tokens, 2 * inner * (width + tokens)
@@ -206,7 +216,8 @@ def add_people(
 
     onto: what it is added to instead of `hidden`.
 
-    budget: bytes that the activations beside the result may take, at least those of 256 tokens; None: no limit.
+    budget: bytes that the activations beside the result may take, at least those of `form.unit` tokens; None: no
+    limit.
     Chunks give the same as no chunks within the rounding of the matrix products, which is not always to the bit.
     """
     count = hidden.shape[1]
@@ -223,9 +234,9 @@ def add_people(
 
 
 def tokens_within(form: FoldedLayer | SharedLayer, budget: int, hidden: Tensor) -> int:
-    """How many video tokens of `hidden` [B, N, D] can be treated at once in `budget` bytes; a multiple of 256."""
+    """How many video tokens of `hidden` [B, N, D] can be treated at once in `budget` bytes; a multiple of `unit`."""
     per_token = hidden.shape[0] * (form.floats_per_token + hidden.shape[-1]) * hidden.element_size()
-    return max(1, int(budget) // (per_token * CHUNK)) * CHUNK
+    return max(1, int(budget) // (per_token * form.unit)) * form.unit
 
 
 def _widening(layer: LayerInjection, person: Person):

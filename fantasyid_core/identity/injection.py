@@ -5,7 +5,7 @@
 applied after the block, to the video tokens only. The identity tokens do not depend on the timestep
 nor on the half of classifier-free guidance, so K and V of all layers are projected once, and for sampling the
 layers are replaced by what `folded` makes of them.
-The release has neither a strength nor the paper's F_l (convolution and normalisation).
+The release has neither a strength nor the paper's F_l (convolution and normalisation), see `paper_injection`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import AdapterConfig
-from .folded import Person, Share, add_people, load_fixed, match_batch
+from .folded import CHUNK, Person, Share, add_people, load_fixed, match_batch
 
 
 class LayerInjection(nn.Module):
     """Cross-attention of one injected layer: video tokens ask, identity tokens answer."""
+
+    unit = CHUNK  # video tokens are treated in multiples of it when they are treated in chunks
+    only_form = None  # of `folded`; None: the cheaper one
 
     def __init__(self, config: AdapterConfig, operations=nn):
         super().__init__()
@@ -44,10 +47,13 @@ class LayerInjection(nn.Module):
         return k, v
 
     def attend(self, kv: tuple[Tensor, Tensor], hidden: Tensor) -> Tensor:  # [B, N, D] -> [B, N, D]
+        return self.to_out(self.attention(kv, hidden))
+
+    def attention(self, kv: tuple[Tensor, Tensor], hidden: Tensor) -> Tensor:  # [B, N, D] -> [B, N, H*Dh]
         q = rearrange(self.to_q(self.hidden_norm(hidden)), "b n (h d) -> b h n d", h=self.heads)
         k, v = (match_batch(x, q.shape[0]) for x in kv)
         attended = F.scaled_dot_product_attention(q, k, v)
-        return self.to_out(rearrange(attended, "b h n d -> b n (h d)"))
+        return rearrange(attended, "b h n d -> b n (h d)")
 
 
 class Injector:
@@ -73,6 +79,7 @@ class Injector:
         self.weights = [strength * weight for weight in check_layer_weights(layer_weights, len(layers))]
         check_strength(strength)
         self._width = layers[0].to_q.in_features
+        self._grid = getattr(layers[0], "grid", None)
         self._layers = [
             _prepare(layer, tokens) if weight else None for layer, weight in zip(layers, self.weights, strict=True)
         ]
@@ -104,6 +111,10 @@ class Injector:
         """Raises ValueError unless the adapter was made for a transformer of this width."""
         check_dit_width(self._width, width)
 
+    def check_grid(self, height: int, width: int) -> None:
+        """Raises ValueError unless the adapter suits latent frames of height x width video tokens."""
+        check_grid(self._grid, (height, width))
+
 
 def _prepare(layer: LayerInjection, tokens: Tensor):
     weight = layer.to_kv.weight
@@ -118,6 +129,7 @@ class _Unfolded:
     def __init__(self, layer: LayerInjection, tokens: Tensor):
         self.layer, self.kv = layer, layer.project(tokens)
         self.floats_per_token = 3 * layer.to_q.out_features
+        self.unit = layer.unit
 
     def add(self, onto: Tensor | None, hidden: Tensor, shares: Sequence[Share]) -> Tensor:
         delta = self.layer.attend(self.kv, hidden) * shares[0].weight
@@ -130,6 +142,15 @@ def check_dit_width(expected: int, actual: int) -> None:
         raise ValueError(
             f"The adapter was made for a transformer of width {expected}, this model has {actual}. "
             "FantasyID needs the CogVideoX model it was trained with."
+        )
+
+
+def check_grid(expected: tuple[int, int] | None, actual: tuple[int, int]) -> None:
+    """Raises ValueError unless latent frames of `actual` (h, w) tokens suit an adapter for `expected` (None: any)."""
+    if expected is not None and tuple(expected) != tuple(actual):
+        raise ValueError(
+            f"The adapter was made for latent frames of {expected[0]}x{expected[1]} video tokens, this model's have "
+            f"{actual[0]}x{actual[1]}. Use the adapter that belongs to this model."
         )
 
 

@@ -4,6 +4,8 @@
     vertices  -> VertexEncoder (fused with the face tokens) -> Reducer -> vertex tokens [79]
     id_tokens = face tokens, then vertex tokens -> K, V of every injected layer
 
+That is the release; `paper` has the other variant, behind the same interface.
+
 The identity branch (`encoder`, 62 M parameters) is needed once per person, the injection (`layers`,
 21 M per layer) in every step: two modules, so that a host can keep only one of them on the device.
 """
@@ -19,6 +21,8 @@ from ..config import AdapterConfig
 from ..shape.topology import Topology
 from .abstractor import FaceAbstractor
 from .injection import Injector, LayerInjection
+from .paper import PaperEncoder
+from .paper_injection import RepeatedLayer, paper_layers
 from .reducer import VertexReducer
 from .vertices import VertexEncoder
 
@@ -32,6 +36,11 @@ class IdentityEncoder(nn.Module):
         self.vertex_encoder = VertexEncoder(config, topology, operations)
         self.vertex_reducer = VertexReducer(config, operations)
 
+    @property
+    def telling_matrix(self) -> Tensor:
+        """Weights that tell one adapter from another."""
+        return self.face_abstractor.projection
+
     def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
         face_tokens = self.face_abstractor(vit_feats)  # [B, Nf, Cid]
         return torch.cat([face_tokens, self.vertex_tokens(vertices, face_tokens)], dim=1)
@@ -41,15 +50,35 @@ class IdentityEncoder(nn.Module):
         return self.vertex_reducer(descriptors.transpose(1, 2)).transpose(1, 2)
 
 
+def make_encoder(config: AdapterConfig, topology: Topology, operations=nn) -> IdentityEncoder | PaperEncoder:
+    """The identity branch of the configured variant. Raises ValueError for the topology of another mesh."""
+    if topology.vertex_counts != config.vertex_counts:
+        raise ValueError(
+            f"The adapter is made for a mesh of {config.vertex_counts} vertices per level, the mesh topology has "
+            f"{topology.vertex_counts}. Use the topology that belongs to the adapter."
+        )
+    return (PaperEncoder if config.is_paper else IdentityEncoder)(config, topology, operations)
+
+
+def make_layers(config: AdapterConfig, operations=nn) -> nn.ModuleList | RepeatedLayer:
+    """The injected layers of the configured variant."""
+    if config.is_paper:
+        return paper_layers(config, operations)
+    return nn.ModuleList(LayerInjection(config, operations) for _ in range(config.injected_layers))
+
+
 class IdentityAdapter(nn.Module):
-    """FantasyID's own weights; `state_dict()` is the checkpoint. Made by `load_adapter`."""
+    """FantasyID's own weights; `state_dict()` is the checkpoint.
+
+    Loaded by `load_adapter`; made anew, the release variant is empty, the paper variant ready for training.
+    """
 
     def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
         super().__init__()
         self.config = config
         self.topology = topology
-        self.encoder = IdentityEncoder(config, topology, operations)
-        self.layers = nn.ModuleList(LayerInjection(config, operations) for _ in range(config.injected_layers))
+        self.encoder = make_encoder(config, topology, operations)
+        self.layers = make_layers(config, operations)
 
     def encode(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
         """Identity tokens [B, Nid, Cid] of ViT features [B, P, vit_width] and vertices [B, V, 3] in metres.
@@ -70,6 +99,14 @@ class IdentityAdapter(nn.Module):
         weight = self.layers[0].to_kv.weight
         return Injector(self.layers, tokens.to(weight), strength, layer_weights, self.config.interval)
 
+    def fit_vertices(self, vertices: Tensor) -> None:
+        """Takes the mean and spread of each vertex from many heads [n, V, 3] in metres, before training.
+
+        Raises ValueError for heads that give none. Nothing to do without vertices, and in the release.
+        """
+        if self.config.is_paper and self.config.use_vertices:
+            self.encoder.vertex_encoder.standardisation.fit(vertices)
+
     def check_tokens(self, tokens: Tensor) -> None:
         """Raises ValueError unless `tokens` are [B, Nid, Cid] of this adapter's width."""
         if tokens.ndim != 3 or tokens.shape[-1] != self.config.id_width:
@@ -79,7 +116,7 @@ class IdentityAdapter(nn.Module):
             )
 
     def _check(self, vit_feats: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
-        config, weight = self.config, self.encoder.face_abstractor.projection
+        config, weight = self.config, self.encoder.telling_matrix
         vit_feats = _batched(vit_feats, "Face features", (config.vit_tokens, config.vit_width))
         vertices = _batched(vertices, "Vertices", (config.vertex_counts[0], 3))
         if vit_feats.shape[0] != vertices.shape[0] and 1 not in (vit_feats.shape[0], vertices.shape[0]):

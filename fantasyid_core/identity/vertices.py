@@ -2,7 +2,7 @@
 
 As the *release* computes it, which is less than the paper describes (section 3.2): the vertices are
 pooled to the coarsest mesh level and only their depth z is read, as a sine code added to learned
-queries. x and y have no effect at all; `paper` weights are another variant.
+queries. x and y have no effect at all; the paper's own encoder is in `paper_vertices`.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def depth_code(depth: Tensor, width: int) -> Tensor:  # [B, V, 1] -> [B, V, widt
 class SpiralConv(nn.Module):
     """SpiralNet++ convolution: a linear layer on the features along each vertex's spiral."""
 
-    def __init__(self, width: int, spirals: Tensor, operations=nn):
+    def __init__(self, width: int, spirals: Tensor, operations=nn, width_out: int | None = None):
         super().__init__()
         self.spirals = spirals  # [V, length]; belongs to the topology, not to the checkpoint
-        self.layer = operations.Linear(width * spirals.shape[1], width)
+        self.layer = operations.Linear(width * spirals.shape[1], width_out or width)
 
-    def forward(self, x: Tensor) -> Tensor:  # [B, V, C] -> [B, V, C]
+    def forward(self, x: Tensor) -> Tensor:  # [B, V, width] -> [B, V, width_out]
         along = x[:, self.spirals.to(x.device)]  # [B, V, length, C]
         return self.layer(along.flatten(2))
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...identity.folded import fixed_layer
-from ...identity.model import IdentityAdapter, IdentityEncoder
+from ...identity.model import IdentityAdapter, make_encoder
 from .entries import Entry
 
 KEY = "fantasyid"
@@ -169,7 +169,7 @@ def _encoder_patcher(adapter: IdentityAdapter, state: dict[str, Tensor], disable
     import comfy.ops
 
     with torch.device("meta"):
-        twin = IdentityEncoder(adapter.config, adapter.topology, comfy.ops.manual_cast)
+        twin = make_encoder(adapter.config, adapter.topology, comfy.ops.manual_cast)
     kind = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
     patcher = kind(
         twin,

@@ -1,0 +1,95 @@
+"""Vertex encoder of the paper variant (paper section 3.2): x, y, z of all vertices -> one token per coarse vertex.
+
+SpiralNet++ (Gong et al. 2019, arXiv 1911.05856): spiral convolution, ELU, pooling to the next coarser mesh, for
+every level; then a linear layer to the width of the fusion. Added to it is E_dep, the sine code of the depth of
+the coarse vertices, and, as in the release, a learned table with one row per coarse vertex: coordinates that are
+standardised per vertex no longer say which vertex they belong to.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import AdapterConfig
+from ..shape.topology import Topology, pool
+from .vertices import SpiralConv, depth_code
+
+_UNIT = 0.05  # of the head's radius: about how far people's vertices lie apart (5 mm)
+_SMALLEST_SPREAD = 0.1  # of the mean spread; less is noise, which division would blow up
+_TABLE_SCALE = 0.02
+
+
+class Standardisation(nn.Module):
+    """Vertices -> how far each lies from its mean, in its own standard deviations; [B, V, 3] -> [B, V, 3].
+
+    Means and deviations are buffers, relative to the template and to a unit of the head's size, so that they stay
+    exact enough in half precision. Until `fit` they are the template's and one unit.
+    """
+
+    def __init__(self, template: Tensor):  # [V, 3]
+        super().__init__()
+        self.template = template  # belongs to the topology, not to the checkpoint
+        self.unit = _UNIT * float((template - template.mean(0)).square().sum(1).mean().sqrt())
+        self.register_buffer("offset", torch.zeros(template.shape))
+        self.register_buffer("spread", torch.ones(template.shape))
+
+    def forward(self, vertices: Tensor) -> Tensor:
+        from_template = (vertices - self.template.to(vertices)) / self.unit
+        return (from_template - self.offset.to(vertices)) / self.spread.to(vertices)
+
+    @torch.no_grad()
+    def fit(self, vertices: Tensor) -> None:
+        """Takes mean and standard deviation from many heads [n, V, 3].
+
+        Raises ValueError for fewer than two heads, another mesh, values that are not finite, and equal heads.
+        """
+        if vertices.ndim != 3 or len(vertices) < 2 or vertices.shape[1:] != self.template.shape:
+            raise ValueError(
+                f"Expected vertices of at least 2 heads [n, {len(self.template)}, 3], got {list(vertices.shape)}."
+            )
+        distance = (vertices.double() - self.template.to(vertices.device, torch.float64)) / self.unit
+        spread, mean = torch.std_mean(distance, 0)
+        typical = spread.square().mean().sqrt()
+        if not torch.isfinite(mean).all() or not 1e-6 < typical < float("inf"):
+            raise ValueError(
+                "Expected finite vertices of heads that differ, got NaN, infinite or equal ones. Check the data."
+            )
+        self.offset.copy_(mean)
+        self.spread.copy_(spread.clamp(min=_SMALLEST_SPREAD * typical))
+
+
+class SpiralEncoder(nn.Module):
+    """[B, V, 3] vertices -> [B, vertex_counts[-1], vertex_width] tokens."""
+
+    def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
+        super().__init__()
+        self.topology = topology
+        self.standardisation = Standardisation(topology.template)
+        widths = (3, *config.spiral_widths)
+        self.convolutions = nn.ModuleList(
+            SpiralConv(width_in, spirals, operations, width_out)
+            for width_in, width_out, spirals in zip(widths, widths[1:], topology.spirals, strict=False)
+        )
+        self.projection = operations.Linear(widths[-1], config.vertex_width)
+        self.table = nn.Parameter(_TABLE_SCALE * torch.randn(1, config.vertex_counts[-1], config.vertex_width))
+
+    def forward(self, vertices: Tensor) -> Tensor:
+        features = self.standardisation(vertices).to(self.table.dtype)
+        for convolution, down in zip(self.convolutions, self.topology.down, strict=True):
+            features = pool(F.elu(convolution(features)), down)
+        tokens = self.projection(features)
+        code = depth_code(self.depth(vertices), tokens.shape[-1])
+        return tokens + code.to(tokens) + self.table.to(tokens)
+
+    def depth(self, vertices: Tensor) -> Tensor:
+        """How near to the camera the coarse vertices are, [B, V', 1]: 0 to 1 from the back of the template to its front.
+
+        Orthographic, as DECA's camera. The release's own scale (half a turn per metre) would tell nose and ears
+        apart by a twentieth of a turn only.
+        """
+        for down in self.topology.down:
+            vertices = pool(vertices, down)
+        far, near = self.topology.template[:, 2].aminmax()
+        return (vertices[:, :, 2:] - far.to(vertices)) / (near - far).to(vertices)
