@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from .controls import as_given, face_controls
-from .editstate import Edit, edit_from_values, parse_edit
+from .editstate import Edit, edit_from_values, format_edit, parse_edit
 from .pointcloud import FaceShape
 from .regions import checked_vertices
 
@@ -46,8 +46,8 @@ def edit_shape(
 
 
 def edit_face(shape: FaceShape, edit: Edit, flame: FlameModel | None = None) -> FaceShape:
-    """`edit_shape` of a `FaceShape`; its faces, name and note stay."""
-    return replace(shape, vertices=edit_shape(shape.vertices, edit, flame))
+    """`edit_shape` of a `FaceShape`; its faces, name and note stay, its `edit` is this one."""
+    return replace(shape, vertices=edit_shape(shape.vertices, edit, flame), edit=format_edit(edit))
 
 
 def _read(values: str | Mapping) -> Edit:

@@ -18,10 +18,10 @@ from .edit import edit_shape
 from .warp import warp_face
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import ArrayLike
 
     from .flame import FlameModel
-    from .reconstruct import Reconstruction
 
 NONE = 1e-6
 """Relative changes below it are rounding."""
@@ -45,7 +45,7 @@ def control_effects(
     face: FaceCrop,
     vertices: Tensor,  # [V,3]
     faces: ArrayLike | None = None,  # [F,3]
-    reconstruction: Reconstruction | None = None,
+    seen: np.ndarray | None = None,  # [V,3]
     names: Iterable[str] | None = None,
     amount: float = 1.0,
     flame: FlameModel | None = None,
@@ -54,7 +54,7 @@ def control_effects(
 
     see: a crop -> ViT features [1,P,C], such as `lambda face: encoder.encode(face.pixels())`. encode: ViT features
     and vertices [1,V,3] -> tokens, such as `adapter.encode`. names: some of the controls; by default all of this head.
-    faces and reconstruction: as for `warp.warp_face`; without faces the picture is not measured.
+    faces and seen: as for `warp.warp_face`; without faces the picture is not measured.
 
     Raises ValueError for unknown names, and what `edit_shape` and `warp_face` raise.
     """
@@ -63,10 +63,10 @@ def control_effects(
     unknown = [name for name in chosen if name not in known]
     if unknown:
         raise ValueError(f"Unknown controls: {', '.join(unknown[:5])}. There are: {', '.join(known)}.")
-    return _effects(see, encode, face, vertices, faces, reconstruction, chosen, amount, flame)
+    return _effects(see, encode, face, vertices, faces, seen, chosen, amount, flame)
 
 
-def _effects(see, encode, face, vertices, faces, reconstruction, names, amount, flame) -> Iterator[Effect]:
+def _effects(see, encode, face, vertices, faces, seen, names, amount, flame) -> Iterator[Effect]:
     with torch.no_grad():
         feats = see(face)
         before = encode(feats, vertices[None])
@@ -76,7 +76,7 @@ def _effects(see, encode, face, vertices, faces, reconstruction, names, amount, 
             by_vertices = relative_change(encode(feats, edited[None]), before)
             by_picture = None
             if faces is not None:
-                warped = warp_face(face, vertices, edited, faces, reconstruction)
+                warped = warp_face(face, vertices, edited, faces, seen)
                 by_picture = relative_change(encode(see(warped), vertices[None]), before)
         yield Effect(name, by_vertices, by_picture)
 

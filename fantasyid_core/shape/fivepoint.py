@@ -13,13 +13,15 @@ from .regions import checked_vertices, five_places, similarity
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .reconstruct import Reconstruction
 
 STEPS = 20  # of the fit; it settles within five
 PRIOR = 0.35
 """Radians out of the picture's plane that cost as much as points off by a thirtieth of the eyes' distance: five
 nearly flat points say little about small turns. Heads with a neutral pose, and heads as photographed, look as their
 vertices do."""
+
+FAR = 0.5
+"""Distances of the eyes by which the middle one of the five points may be off, before it is another face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,21 +43,33 @@ class Placement:
         return Placement(self.linear, self.points + shift[:, :2] * (1, -1), self.depth + shift[:, 2])
 
 
-def placement_of(vertices: ArrayLike, reconstruction: Reconstruction) -> Placement:  # [V,3]
-    """Where DECA's camera puts a head, which may be the reconstruction's as photographed or with a neutral face.
+def placement_of(vertices: ArrayLike, seen: np.ndarray, matrix: np.ndarray) -> Placement:  # [V,3], [V,3], [2,3]
+    """Where DECA's camera puts a head, which may be as photographed or have a neutral face.
 
-    Raises ValueError for another number of vertices than the reconstruction's.
+    seen: where it lies in its photo (see `pointcloud.FaceShape`). matrix: from the photo's pixels to the crop's.
+    Raises ValueError for another number of vertices.
     """
     vertices = checked_vertices(vertices)
-    projected, depth = reconstruction.projected, reconstruction.depth
-    if len(projected) != len(vertices):
+    if len(seen) != len(vertices):
         raise ValueError(
-            f"Expected the {len(projected)} vertices of the reconstructed head, got {len(vertices)}. Edit the shape "
+            f"Expected the {len(seen)} vertices of the reconstructed head, got {len(vertices)}. Edit the shape "
             "that the node Reconstruct Face made of this photo."
         )
-    seen = np.column_stack([projected[:, 0], -projected[:, 1], depth])
-    rotation, scale = similarity(vertices, seen)
-    return Placement(rotation * scale, projected, depth)
+    points = seen[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    depth = seen[:, 2] * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    rotation, scale = similarity(vertices, np.column_stack([points[:, 0], -points[:, 1], depth]))
+    return Placement(rotation * scale, points, depth)
+
+
+def lies_on(placed: Placement, vertices: ArrayLike, face: FaceCrop) -> bool:  # [V,3]
+    """Whether a placed head is where the face's points are; True for a face without points."""
+    if face.points is None:
+        return True
+    points = np.asarray(face.points, np.float64) @ face.matrix[:, :2].T + face.matrix[:, 2]
+    places = checked_vertices(vertices)
+    nearest = [int(np.argmin(np.square(places - place).sum(axis=1))) for place in five_places(vertices)]
+    away = np.linalg.norm(placed.points[nearest] - points, axis=1)
+    return bool(np.median(away) < FAR * np.linalg.norm(points[0] - points[1]))
 
 
 def placement_by_points(vertices: ArrayLike, face: FaceCrop) -> Placement:  # [V,3]

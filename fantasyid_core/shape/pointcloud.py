@@ -42,12 +42,17 @@ class FaceShape:
 
     vertices: torch.float32 [V,3], metres. faces: np.int64 [F,3], or None for a cloud of points.
     name: where it comes from, for people. note: what was changed when it was read, "" if nothing.
+    seen: where the head lies in the photo it was made from, as np.float64 [V,3]: x and y in pixels of the photo, and
+    depth in the same pixels, larger is nearer; None when there is no such photo. An edit leaves it as it is.
+    edit: the sliders' state that made it, as JSON (see `editstate`), or "".
     """
 
     vertices: torch.Tensor
     faces: np.ndarray | None = None
     name: str = ""
     note: str = ""
+    seen: np.ndarray | None = None
+    edit: str = ""
 
     def __post_init__(self):
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3:

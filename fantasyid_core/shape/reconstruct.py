@@ -124,11 +124,13 @@ def reconstruct_face(
         face = recut(face, five_points(look.landmarks), RECUT)
     face = replace(face, others=tuple(_recut_other(other, models, region) for other in face.others))
     to_crop = _photo_of(face).to_crop
+    projected = _moved(look.view.to_picture(look.projected[:, :2]), to_crop)
+    depth = look.projected[:, 2] * _size(np.diag(look.view.scale)) * _size(to_crop[:, :2])
     return Reconstruction(
-        shape=_shape(look, flame, pose, keep_jaw, keep_turn),
+        shape=replace(_shape(look, flame, pose, keep_jaw, keep_turn), seen=_in_photo(projected, depth, face.matrix)),
         params=look.params,
-        projected=_moved(look.view.to_picture(look.projected[:, :2]), to_crop),
-        depth=look.projected[:, 2] * _size(np.diag(look.view.scale)) * _size(to_crop[:, :2]),
+        projected=projected,
+        depth=depth,
         landmarks=None if look.landmarks is None else _moved(look.landmarks, to_crop),
         face=face,
         notes=(*notes, *(note for note in face.notes if note not in known_notes)),
@@ -228,6 +230,13 @@ def _shape(look: _Look, flame: FlameModel, pose: str, keep_jaw: bool, keep_turn:
         kept = torch.tensor([keep_turn] * 3 + [keep_jaw] * 3)
         head = flame(shape, expression, angles * kept)
     return FaceShape(head[0].float().cpu(), flame.faces, f"3D face, {pose}")
+
+
+def _in_photo(projected: np.ndarray, depth: np.ndarray, matrix: np.ndarray) -> np.ndarray:  # [V,3]
+    """What `FaceShape.seen` holds, from pixels of the crop."""
+    linear = matrix[:, :2]
+    places = np.linalg.solve(linear, (projected - matrix[:, 2]).T).T
+    return np.column_stack([places, depth / _size(linear)])
 
 
 def _moved(places: np.ndarray, matrix: np.ndarray) -> np.ndarray:  # [N,2], [2,3] -> [N,2]

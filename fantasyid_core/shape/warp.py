@@ -14,15 +14,13 @@ import numpy as np
 
 from ..face.align import FaceCrop, opencv
 from .fields import ramp
-from .fivepoint import Placement, placement_by_points, placement_of
+from .fivepoint import Placement, lies_on, placement_by_points, placement_of
 from .mesh import check_faces
 from .raster import interpolate, rasterise
 from .regions import checked_vertices, five_places
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-    from .reconstruct import Reconstruction
 
 COARSER = 2
 """The movement is smooth: it is drawn at half of the crop's resolution."""
@@ -43,6 +41,10 @@ ROUNDS = 12  # of smoothing the continued movement, at each resolution
 BLUR = 1.0  # pixels: of the second, softer crop that minified places are mixed from
 
 OTHERS = "The other pictures of this person were not changed along with the 3D face."
+ELSEWHERE = (
+    "The 3D face was made from another photo, or another face in it, so it was placed in the crop by the face's five "
+    "points instead of DECA's camera."
+)
 ESTIMATED = "The crop has no points, so the 3D face was placed in it as in a crop that is framed like the release's."
 
 
@@ -51,12 +53,13 @@ def warp_face(
     before: ArrayLike,  # [V,3]
     after: ArrayLike,  # [V,3]
     faces: ArrayLike,  # [F,3]
-    reconstruction: Reconstruction | None = None,
+    seen: np.ndarray | None = None,  # [V,3]
 ) -> FaceCrop:
     """The face's crop changed as the 3D face was: `before` is what it looked like, `after` what it should.
 
-    Both in metres, in one pose. With the `reconstruction` that the shape came from, DECA's camera places it in the
-    crop; without, a camera fitted to the face's five points. The crop is resampled once (bicubic, averaged where it
+    Both in metres, in one pose. seen: where the head lies in the face's photo (see
+    `pointcloud.FaceShape`): DECA's camera; without it, or when it is not where the face is, a camera is fitted to the
+    face's five points. The crop is resampled once (bicubic, averaged where it
     shrinks); without a movement the face is returned as it is, bit for bit. The result's points move along, its
     picture is None, because that still shows the face before.
 
@@ -72,12 +75,10 @@ def warp_face(
     if np.array_equal(before, after):
         return face
     faces = check_faces(faces, len(before), "The head")
-    placed = placement_by_points(before, face) if reconstruction is None else placement_of(before, reconstruction)
+    placed, notes = _placed(before, face, seen)
     edited = placed.moved(after - before)
     field = movement(placed, edited, faces, len(face.crop), _picture_corners(face))
-    notes = [OTHERS] if face.others else []
-    if reconstruction is None and face.points is None:
-        notes.append(ESTIMATED)
+    notes = [*([OTHERS] if face.others else []), *notes]
     return replace(
         face,
         crop=resampled(face.crop, field),
@@ -85,6 +86,16 @@ def warp_face(
         picture=None,
         notes=(*face.notes, *(note for note in notes if note not in face.notes)),
     )
+
+
+def _placed(before: np.ndarray, face: FaceCrop, seen: np.ndarray | None) -> tuple[Placement, list[str]]:
+    """Where the head lies in the crop, and what is worth knowing about that."""
+    if seen is not None:
+        placed = placement_of(before, seen, face.matrix)
+        if lies_on(placed, before, face):
+            return placed, []
+    notes = [] if seen is None else [ELSEWHERE]
+    return placement_by_points(before, face), notes + ([ESTIMATED] if face.points is None else [])
 
 
 def movement(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -18,7 +17,7 @@ from fantasyid_core.shape.edit import edit_shape
 from fantasyid_core.shape.fivepoint import Placement, fit_placement, placement_by_points, placement_of
 from fantasyid_core.shape.raster import interpolate, rasterise
 from fantasyid_core.shape.regions import face_frame, five_places
-from fantasyid_core.shape.warp import OTHERS, movement, resampled, warp_face
+from fantasyid_core.shape.warp import ELSEWHERE, OTHERS, movement, resampled, warp_face
 
 SIZE = 512
 
@@ -213,18 +212,31 @@ def test_decas_camera_is_used_where_it_is_known(shared):
     head = sample(shared, "anne").astype(float)
     linear = turn(5, -12, 3) * 1600
     seen = head @ linear.T + (260, -280, 40)
-    reconstruction = SimpleNamespace(projected=seen[:, :2] * (1, -1), depth=seen[:, 2])
-    placed = placement_of(head, reconstruction)
+    seen = seen * (1, -1, 1)
+    placed = placement_of(head, seen, np.eye(2, 3))
     np.testing.assert_allclose(placed.linear, linear, rtol=1e-6, atol=1e-4)
     neutral = head @ turn(20, 10, 0).T + 0.05  # the same head in another pose, as with the pose neutral
-    again = placement_of(neutral, reconstruction)
+    again = placement_of(neutral, seen, np.eye(2, 3))
     moved = (edit_shape(neutral, {"jaw_width": 1}) - neutral, edit_shape(head, {"jaw_width": 1}) - head)
     np.testing.assert_allclose(again.moved(moved[0]).points, placed.moved(moved[1]).points, atol=0.05)
     with pytest.raises(ValueError, match="5023 vertices of the reconstructed head, got 642"):
-        placement_of(synthetic_head(3)[0], reconstruction)
+        placement_of(synthetic_head(3)[0], seen, np.eye(2, 3))
     face = FaceCrop(np.zeros((512, 512, 3), np.uint8) + np.arange(512, dtype=np.uint8)[:, None], np.eye(2, 3))
-    warped = warp_face(face, neutral, neutral + moved[0], faces_of(shared), reconstruction)
+    warped = warp_face(face, neutral, neutral + moved[0], faces_of(shared), seen)
     assert (warped.crop != face.crop).any() and not warped.notes
+    larger = FaceCrop(face.crop, np.eye(2, 3) * 2)  # the photo has half the size
+    half = warp_face(larger, neutral, neutral + moved[0], faces_of(shared), seen / 2)
+    np.testing.assert_allclose(half.crop.astype(int), warped.crop, atol=1)
+
+
+def test_a_head_of_another_photo_is_placed_by_the_points(shared):
+    face, placed = crop_of(HEAD, FACES)
+    edited = edit_shape(HEAD, {"face_width": 1})
+    there = np.column_stack([placed.points, placed.depth])
+    assert not warp_face(face, HEAD, edited, FACES, there).notes
+    moved = warp_face(face, HEAD, edited, FACES, there + (150, 0, 0))
+    assert moved.notes == (ELSEWHERE,)
+    np.testing.assert_array_equal(moved.crop, warp_face(face, HEAD, edited, FACES).crop)
 
 
 def test_minified_patterns_do_not_alias():
