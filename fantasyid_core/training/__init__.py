@@ -1,1 +1,6 @@
-"""Training of FantasyID on own data."""
+"""Training of FantasyID: `config`, `models` and `sources` (what with), `loop` (the run), `state` (what it keeps).
+
+    python -m fantasyid_core train CONFIG [--resume auto|PATH|none] [key=value ...]
+
+The loss is derived in `objective`; the network that is trained is `denoiser`; `heads` are this project's own people.
+"""

@@ -1,0 +1,352 @@
+"""What a training run is told: frozen dataclasses whose field names are the keys of the YAML file.
+
+Every value is checked when the config is made, so that a misspelt key costs a second and not a night. `load_config`
+reads the file and the changes of the command line (`optimizer.lr=1e-4`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+
+TRAINS = ("adapter", "adapter+lora", "all")
+CONDITIONS = ("first frame", "face", "none")
+REFERENCES = ("view", "own frame")
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which networks, and which of them learn.
+
+    kind: "release" reads the folder `folder` in the official layout; "tiny" is built by this project's own preset.
+    adapter: "new" starts one of `variant` and `sizes` (keys of `AdapterConfig`), "folder" goes on with the folder's.
+    trains: "adapter"; "adapter+lora", with LoRA of `lora_rank` on the DiT's attention; "all", the encoders of text
+    and face included where they have parameters. sizes of the preset "tiny" go into `preset`.
+    """
+
+    kind: str = "release"
+    folder: str | None = None
+    topology: str | None = None
+    face_encoder: str | None = None
+    adapter: str = "new"
+    variant: str = "paper"
+    sizes: dict = field(default_factory=dict)
+    preset: dict = field(default_factory=dict)
+    trains: str = "adapter"
+    lora_rank: int = 64
+    lora_alpha: float = 64.0
+    gradient_checkpointing: bool = True
+
+    def __post_init__(self):
+        _one_of("model.kind", self.kind, ("release", "tiny"))
+        _one_of("model.adapter", self.adapter, ("new", "folder"))
+        _one_of("model.variant", self.variant, ("release", "paper"))
+        _one_of("model.trains", self.trains, TRAINS)
+        _at_least("model.lora_rank", self.lora_rank, 1)
+        _above("model.lora_alpha", self.lora_alpha, 0)
+        if self.kind == "release" and not self.folder:
+            raise ValueError("model.folder is missing: expected the release folder (transformer/, vae/, ... inside).")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where clips come from. kind "heads" renders this project's own people; "index" reads a folder of clips.
+
+    folder: of the index. clips, people: how many clips of how many people are rendered (clips / people each);
+    frames, size and references of each clip are the model's for "index". cache: folder for rendered clips and
+    latents. latents: "cached" encodes every clip once (the posterior's mean); "each step" encodes as the official
+    trainer does (a sample of the posterior). held_out: clips of the end of an index that are kept for validation.
+    """
+
+    kind: str = "index"
+    folder: str | None = None
+    cache: str = "cache"
+    latents: str = "cached"
+    clips: int = 16000
+    people: int = 16000
+    frames: int = 9
+    size: int = 64
+    references: int = 3
+    held_out: int = 8
+    workers: int = 2
+
+    def __post_init__(self):
+        _one_of("data.kind", self.kind, ("heads", "index"))
+        _one_of("data.latents", self.latents, ("cached", "each step"))
+        for name in ("clips", "people", "frames", "size", "references", "held_out", "workers"):
+            _at_least(f"data.{name}", getattr(self, name), 1)
+        if self.people > self.clips:
+            raise ValueError(f"data.people: expected at most one person per clip ({self.clips}), got {self.people}.")
+        if self.kind == "index" and not self.folder:
+            raise ValueError("data.folder is missing: expected the folder with index-*.parquet.")
+
+
+@dataclass(frozen=True)
+class IdentitySettings:
+    """Which picture is the reference, and how often what is left out (0..1, each drawn for every clip by itself).
+
+    reference: "view", a random one of the clip's views; "own frame", a frame of the clip itself (the ablation
+    without multi-view). null_text: an empty prompt (paper: 0.1). null_identity: no injection at all, for guidance
+    by identity. null_face: features of zeros; null_vertices: the average head; 1 leaves that half out for good.
+    """
+
+    reference: str = "view"
+    null_text: float = 0.1
+    null_identity: float = 0.0
+    null_face: float = 0.0
+    null_vertices: float = 0.0
+
+    def __post_init__(self):
+        _one_of("identity.reference", self.reference, REFERENCES)
+        for name in ("null_text", "null_identity", "null_face", "null_vertices"):
+            _ratio(f"identity.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class ConditionSettings:
+    """The picture that CogVideoX-I2V starts from: the clip's "first frame", the reference "face" (stretched to the
+    video's size, as FantasyID conditions), or "none" (zeros). The picture is noised by exp(N(noise_mean, noise_std))
+    and left out with ratio `dropout`, the official image-to-video trainer's -3, 0.5 and 0.05.
+    """
+
+    picture: str = "face"
+    noise_mean: float = -3.0
+    noise_std: float = 0.5
+    dropout: float = 0.05
+
+    def __post_init__(self):
+        _one_of("condition.picture", self.picture, CONDITIONS)
+        _at_least("condition.noise_std", self.noise_std, 0)
+        _ratio("condition.dropout", self.dropout)
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW and its learning rate. batch: clips per device and micro-step; a step sees batch x accumulation x devices.
+
+    lr falls along a cosine from its full value to `final` times it, `cycles` times, after `warmup` steps.
+    clip: largest norm of the gradient (0: none). ema: decay of the averaged weights (0: none).
+    """
+
+    lr: float = 3e-6
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    clip: float = 1.0
+    batch: int = 1
+    accumulation: int = 1
+    warmup: int = 500
+    cycles: int = 1
+    final: float = 0.0
+    ema: float = 0.999
+
+    def __post_init__(self):
+        for name in ("lr", "eps"):
+            _above(f"optimizer.{name}", getattr(self, name), 0)
+        for name in ("weight_decay", "clip", "warmup"):
+            _at_least(f"optimizer.{name}", getattr(self, name), 0)
+        for name in ("batch", "accumulation", "cycles"):
+            _at_least(f"optimizer.{name}", getattr(self, name), 1)
+        for name in ("beta1", "beta2", "final", "ema"):
+            _ratio(f"optimizer.{name}", getattr(self, name))
+        if 1.0 in (self.beta1, self.beta2, self.ema):
+            raise ValueError("optimizer: expected beta1, beta2 and ema below 1; with 1 nothing would ever change.")
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """A checkpoint every `every` steps and after the last; kept are the last `keep_last` and those whose step is a
+    multiple of `keep_every` (0: none of them)."""
+
+    every: int = 500
+    keep_last: int = 3
+    keep_every: int = 0
+
+    def __post_init__(self):
+        _at_least("checkpoints.every", self.every, 1)
+        _at_least("checkpoints.keep_last", self.keep_last, 1)
+        _at_least("checkpoints.keep_every", self.keep_every, 0)
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """Every `every` steps (0: never) videos of `clips` held-out clips, by the averaged weights; cfg 1: no guidance."""
+
+    every: int = 1000
+    clips: int = 4
+    steps: int = 50
+    cfg: float = 6.0
+    solver: str = "dpm"
+    fps: float = 8.0
+
+    def __post_init__(self):
+        _at_least("validation.every", self.every, 0)
+        _at_least("validation.clips", self.clips, 1)
+        _at_least("validation.steps", self.steps, 1)
+        _at_least("validation.cfg", self.cfg, 1)
+        _one_of("validation.solver", self.solver, ("dpm", "ddim"))
+        _above("validation.fps", self.fps, 0)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run. output: its folder. precision: of the computation; what learns is kept in float32."""
+
+    output: str = "training"
+    seed: int = 0
+    steps: int = 90000
+    precision: str = "bf16"
+    device: str | None = None
+    log_every: int = 10
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    condition: ConditionSettings = field(default_factory=ConditionSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    checkpoints: CheckpointSettings = field(default_factory=CheckpointSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+
+    def __post_init__(self):
+        _at_least("seed", self.seed, 0)
+        _at_least("steps", self.steps, 1)
+        _at_least("log_every", self.log_every, 1)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("device", self.device, (None, "cpu"))
+
+
+def load_config(path: str | Path, changes: Sequence[str] = ()) -> TrainingConfig:
+    """The config of a YAML file, with `changes` such as "optimizer.lr=1e-4" on top.
+
+    `path` may also be the name of a config that comes along ("tiny", "paper_5b"). Raises FileNotFoundError, and
+    ValueError that names the key (with the nearest known one) or the value and what was expected.
+    """
+    path = _find(Path(path))
+    yaml = _yaml()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a YAML file ({error}). Correct it, or copy tiny.yaml.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected keys and values, got {type(content).__name__}.")
+    for change in changes:
+        _apply(content, change, yaml)
+    try:
+        return config_from_dict(content)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def config_from_dict(content: Mapping) -> TrainingConfig:
+    """The inverse of `config_to_dict`; errors as `load_config`."""
+    return _build(TrainingConfig, content, "")
+
+
+def config_to_dict(config: TrainingConfig) -> dict:
+    """Plain dicts, as they would stand in the YAML file."""
+    return asdict(config)
+
+
+def differences(ours: Mapping, theirs: Mapping, place: str = "") -> list[str]:
+    """Dotted keys whose values differ, as "optimizer.lr: 0.001 instead of 0.0003" (ours instead of theirs)."""
+    found = []
+    for key in dict.fromkeys([*ours, *theirs]):
+        mine, other = ours.get(key), theirs.get(key)
+        if isinstance(mine, Mapping) and isinstance(other, Mapping):
+            found += differences(mine, other, f"{place}{key}.")
+        elif mine != other:
+            found.append(f"{place}{key}: {mine!r} instead of {other!r}")
+    return found
+
+
+def _find(path: Path) -> Path:
+    if path.is_file():
+        return path
+    shipped = Path(__file__).with_name("configs")
+    named = shipped / f"{path.name.removesuffix('.yaml')}.yaml"
+    if len(path.parts) == 1 and named.is_file():
+        return named
+    known = ", ".join(sorted(each.stem for each in shipped.glob("*.yaml")))
+    raise FileNotFoundError(f"There is no config {path}. Give the path of a YAML file, or one of: {known}.")
+
+
+def _yaml():
+    try:
+        return import_module("yaml")  # its package has another name, pyyaml
+    except ImportError as error:
+        raise RuntimeError("Configs need the package pyyaml. Install it with: pip install pyyaml") from error
+
+
+def _apply(content: dict, change: str, yaml) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"Expected a change such as optimizer.lr=1e-4, got {change!r}.")
+    *groups, last = key.strip().split(".")
+    for group in groups:
+        content = content.setdefault(group, {})
+        if not isinstance(content, dict):
+            raise ValueError(f"{key}: {group} is a value, not a group of keys.")
+    content[last] = yaml.safe_load(text)
+
+
+def _build(kind: type, content, place: str):
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{place.rstrip('.') or 'the config'}: expected keys and values, got {content!r}.")
+    hints = typing.get_type_hints(kind)
+    known = [each.name for each in fields(kind)]
+    values = {}
+    for key, value in content.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1, 0.4)
+            hint = f"did you mean {place}{near[0]}?" if near else f"known are {', '.join(known)}."
+            raise ValueError(f"{place}{key} is no setting; {hint}")
+        values[key] = _convert(hints[key], value, f"{place}{key}")
+    for each in fields(kind):  # a group that is not named still checks its defaults
+        if each.name not in values and is_dataclass(hints[each.name]) and each.default_factory is not MISSING:
+            values[each.name] = _build(hints[each.name], {}, f"{place}{each.name}.")
+    return kind(**values)
+
+
+def _convert(kind, value, name: str):
+    if is_dataclass(kind):
+        return _build(kind, value, f"{name}.")
+    if isinstance(kind, types.UnionType):
+        return None if value is None else _convert(typing.get_args(kind)[0], value, name)
+    if kind is dict and isinstance(value, Mapping):
+        return dict(value)
+    if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:  # YAML reads 1e-4 as a word
+            return float(value)
+        except ValueError:
+            pass
+    elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "keys and values"}
+    raise ValueError(f"{name}: expected {words[kind]}, got {value!r}.")
+
+
+def _one_of(name: str, value, known: tuple) -> None:
+    if value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {value!r}.")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not (math.isfinite(value) and value >= least):
+        raise ValueError(f"{name}: expected at least {least}, got {value}.")
+
+
+def _above(name: str, value: float, least: float) -> None:
+    if not (math.isfinite(value) and value > least):
+        raise ValueError(f"{name}: expected a number above {least}, got {value}.")
+
+
+def _ratio(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a number from 0 to 1, got {value}.")

@@ -1,0 +1,105 @@
+"""The network that is trained: everything between a noisy latent and the predicted v, as one module.
+
+One module, because accelerate wraps one (for several devices, FSDP or DeepSpeed) and only its `forward` may then be
+called: training and validation both do.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..host import diffusers as diffusers_host
+from ..identity.injection import check_dit_width, check_grid, layers_by_block
+from ..identity.model import IdentityAdapter
+
+
+class Seen(NamedTuple):
+    """What the denoiser is given; a row for every clip."""
+
+    noisy: Tensor  # [B,T,C,h,w]
+    picture: Tensor  # [B,T,C,h,w]: the condition picture's latent, zeros after the first frame
+    times: Tensor  # [B] int64
+    texts: list[str]
+    faces: Tensor  # [B,3,S,S] in 0..1
+    vertices: Tensor  # [B,V,3] metres
+    keeps_identity: Tensor  # [B] bool
+    keeps_face: Tensor  # [B] bool
+    keeps_vertices: Tensor  # [B] bool
+
+
+class Denoiser(nn.Module):
+    """Transformer, adapter and the two encoders. Frozen parts stay in evaluation mode.
+
+    Left out face: its features are zeros. Left out vertices: the mean shape of the topology. Left out identity: the
+    clip's rows of the hidden states stay as they are, which is the model without anybody attached.
+    """
+
+    def __init__(
+        self, transformer: nn.Module, adapter: IdentityAdapter, text_encoder: nn.Module, face_encoder: nn.Module
+    ):
+        super().__init__()
+        self.transformer = transformer
+        self.adapter = adapter
+        self.text_encoder = text_encoder
+        self.face_encoder = face_encoder
+        self.register_buffer("mean_shape", adapter.topology.template.clone(), persistent=False)
+        self._sizes = diffusers_host.transformer_sizes(transformer)
+        self._switch = _Switch(adapter)
+        diffusers_host.attach(transformer, self._switch)
+
+    def train(self, mode: bool = True) -> Denoiser:
+        super().train(mode)
+        for part in (self.transformer, self.adapter, self.text_encoder, self.face_encoder):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+        return self
+
+    def forward(self, seen: Seen) -> Tensor:  # -> v [B,T,C,h,w]
+        texts = self.text_encoder(seen.texts)  # [B, text, C]
+        feats = self.face_encoder(seen.faces)  # [B, P, C]
+        feats = torch.where(_column(seen.keeps_face), feats, torch.zeros_like(feats))
+        vertices = torch.where(_column(seen.keeps_vertices), seen.vertices, self.mean_shape.to(seen.vertices))
+        tokens = self.adapter.encode(feats, vertices)
+        # The hooks stay until the next forward: gradient checkpointing runs the blocks again in the backward pass.
+        self._switch.turn_to(self.adapter.injector(tokens), _column(seen.keeps_identity))
+        weight = self.transformer.patch_embed.proj.weight
+        channels = self._sizes.in_channels - self._sizes.out_channels
+        inputs = torch.cat([seen.noisy, seen.picture], dim=2) if channels else seen.noisy
+        return self.transformer(
+            inputs.to(weight.dtype),
+            texts.to(weight.dtype),
+            seen.times,
+            image_rotary_emb=diffusers_host.rotary_table(self._sizes, inputs.device),
+            return_dict=False,
+        )[0].float()
+
+
+class _Switch:
+    """Stands where an injector is attached, once; which injector it is changes with every batch."""
+
+    def __init__(self, adapter: IdentityAdapter):
+        self._config = adapter.config
+        self._injector, self._keeps = None, None
+
+    def turn_to(self, injector, keeps: Tensor) -> None:  # [B,1,1] bool
+        self._injector, self._keeps = injector, keeps
+
+    def layer_of_block(self, block_count: int) -> dict[int, int]:
+        return layers_by_block(self._config.injected_layers, self._config.interval, block_count)
+
+    def check_width(self, width: int) -> None:
+        check_dit_width(self._config.dit_width, width)
+
+    def check_grid(self, height: int, width: int) -> None:
+        check_grid(self._config.grid if self._config.is_paper else None, (height, width))
+
+    def add(self, layer: int, hidden: Tensor) -> Tensor:
+        delta = self._injector(layer, hidden)
+        return hidden + torch.where(self._keeps, delta, torch.zeros_like(delta)).to(hidden.dtype)
+
+
+def _column(keeps: Tensor) -> Tensor:  # [B] -> [B,1,1]
+    return keeps[:, None, None]

@@ -1,0 +1,75 @@
+"""What training minimises: the v-prediction of CogVideoX, with the sampler's own noise levels.
+
+With a = alpha-bar of a timestep (`sampling.alphas_cumprod`: scaled-linear betas, zero terminal SNR, snr_shift_scale),
+x0 the clean latent and n standard normal noise:
+
+    x_t = sqrt(a) x0 + sqrt(1-a) n          v = sqrt(a) n - sqrt(1-a) x0          loss = mean (v^ - v)^2
+
+The official CogVideoX training writes the same loss by way of the clean latent: from the prediction v^ it forms
+x0^ = sqrt(a) x_t - sqrt(1-a) v^ and weights (x0^ - x0)^2 by 1 / (1-a). Since x0 = sqrt(a) x_t - sqrt(1-a) v,
+
+    x0^ - x0 = -sqrt(1-a) (v^ - v),   so   (x0^ - x0)^2 / (1-a) = (v^ - v)^2 .
+
+1-a is above 0 at every timestep (8.5e-4 at the first), and 1 at the last, where x_t is pure noise and v = -x0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..sampling import TRAIN_STEPS
+from .config import ConditionSettings, IdentitySettings
+
+
+class Draws(NamedTuple):
+    """All that is random in one micro-batch, drawn on the CPU so that every device sees the same."""
+
+    times: Tensor  # [B] int64, 0..999
+    noise: Tensor  # [B,T,C,h,w]
+    picture_noise: Tensor  # [B] standard deviation of the noise on the condition picture
+    keeps_picture: Tensor  # [B] bool
+    keeps_text: Tensor  # [B] bool
+    keeps_identity: Tensor  # [B] bool
+    keeps_face: Tensor  # [B] bool
+    keeps_vertices: Tensor  # [B] bool
+
+
+def draw(
+    shape: tuple[int, ...], identity: IdentitySettings, condition: ConditionSettings, generator: torch.Generator
+) -> Draws:
+    """The random numbers for latents of `shape` [B,T,C,h,w]; as many are drawn whatever the ratios are."""
+    batch = shape[0]
+    times = torch.randint(TRAIN_STEPS, (batch,), generator=generator)
+    noise = torch.randn(shape, generator=generator)
+    spread = torch.randn(batch, generator=generator) * condition.noise_std + condition.noise_mean
+    ratios = (
+        *(condition.dropout, identity.null_text, identity.null_identity),
+        *(identity.null_face, identity.null_vertices),
+    )
+    keeps = [torch.rand(batch, generator=generator) >= ratio for ratio in ratios]
+    return Draws(times, noise, spread.exp(), *keeps)
+
+
+def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:  # [B,...], [B,...], [B]
+    """x_t = sqrt(a) x0 + sqrt(1-a) n."""
+    a = _beside(alpha, clean)
+    return a.sqrt() * clean + (1 - a).sqrt() * noise
+
+
+def velocity(clean: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:  # [B,...], [B,...], [B]
+    """v = sqrt(a) n - sqrt(1-a) x0."""
+    a = _beside(alpha, clean)
+    return a.sqrt() * noise - (1 - a).sqrt() * clean
+
+
+def velocity_loss(predicted: Tensor, clean: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
+    """Mean squared error of the predicted v, per clip: [B,...] -> [B], in float32 or wider."""
+    wide = torch.promote_types(predicted.dtype, torch.float32)
+    return (predicted.to(wide) - velocity(clean, noise, alpha)).square().flatten(1).mean(dim=1)
+
+
+def _beside(alpha: Tensor, latents: Tensor) -> Tensor:
+    return alpha.to(latents).view(-1, *[1] * (latents.ndim - 1))
