@@ -50,11 +50,12 @@ class TransformerConfig:
     @property
     def video_tokens(self) -> int:
         """N, the number of video tokens."""
-        return (
-            self.latent_frames
-            * (self.sample_height // self.patch_size)
-            * (self.sample_width // self.patch_size)
-        )
+        return self.latent_frames * self.frame_grid[0] * self.frame_grid[1]
+
+    @property
+    def frame_grid(self) -> tuple[int, int]:
+        """Rows and columns of the video tokens of a latent frame."""
+        return self.sample_height // self.patch_size, self.sample_width // self.patch_size
 
     def describe_size(self, compression: int = 8) -> str:
         """The native size in words, e.g. `49 frames of 720x480`."""

@@ -62,6 +62,8 @@ RELEASE_TO_ADAPTER = [
     ("layer_attention.{i}.to_out.", "layers.{i}.to_out."),
 ]
 
+PAPER_PREFIX = "fantasyid."  # then the name in `IdentityAdapter`: there is no official file of the paper variant
+
 # Present in the official checkpoint, without any effect on its output (measured: exactly zero).
 DEAD_IN_RELEASE = (
     r"face_abstractor\.latents",
@@ -108,13 +110,18 @@ def is_dead(key: str) -> bool:
 
 
 def adapter_name(key: str) -> str | None:
-    """Release name -> name in `IdentityAdapter`, None for dead and foreign keys."""
-    return rename(key, RELEASE_TO_ADAPTER)
+    """Name in a file of either variant -> name in `IdentityAdapter`, None for dead and foreign keys."""
+    return key[len(PAPER_PREFIX) :] if key.startswith(PAPER_PREFIX) else rename(key, RELEASE_TO_ADAPTER)
 
 
 def release_name(key: str) -> str | None:
     """Name in `IdentityAdapter` -> release name."""
     return rename(key, RELEASE_TO_ADAPTER, reverse=True)
+
+
+def paper_name(key: str) -> str:
+    """Name in the paper variant's `IdentityAdapter` -> name in a file."""
+    return PAPER_PREFIX + key
 
 
 def host_name(key: str) -> str | None:

@@ -8,17 +8,20 @@ unexpected or of the wrong shape is an error naming the first five keys.
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from .checkpoint import Checkpoint, open_checkpoint
-from .config import AdapterConfig, config_from_mapping
+from .config import PAPER, RELEASE, AdapterConfig, config_from_mapping
+from .files import write_aside
 from .identity.model import IdentityAdapter
-from .keymaps import adapter_name, diffusers_name, host_name, is_dead, release_name
+from .keymaps import PAPER_PREFIX, adapter_name, diffusers_name, host_name, is_dead, paper_name, release_name
 from .shape.topology import Topology, load_topology
 
 METADATA_KEY = "fantasyid"  # JSON under this key of a safetensors file's metadata
@@ -26,9 +29,14 @@ TOPOLOGY_PREFIX = "topology."
 
 
 def load_adapter(
-    source, topology=None, dtype: torch.dtype | None = torch.float32, operations=nn, search_folders=()
+    source,
+    topology=None,
+    dtype: torch.dtype | None = torch.float32,
+    operations=nn,
+    search_folders=(),
+    variant: str | None = None,
 ) -> IdentityAdapter:
-    """Loads the adapter of a FantasyID model.
+    """Loads the adapter of a FantasyID model, of the variant that it is of.
 
     source: release folder, transformer folder, .safetensors/.bin/.pt file, adapter file, or a state dict with
         the release's key names (an official state dict also holds the whole DiT; it is not read).
@@ -36,6 +44,7 @@ def load_adapter(
         the one inside the adapter file, then looks beside `source`, in `search_folders` and at FANTASYID_TOPOLOGY.
     dtype: of the loaded weights; None keeps the file's own.
     operations: where the layers come from (`torch.nn` or a host's replacement).
+    variant: "release" or "paper" when only that one will do.
 
     The adapter comes frozen and in evaluation mode; `adapter.requires_grad_().train()` makes it trainable.
 
@@ -44,11 +53,13 @@ def load_adapter(
     check_float(dtype)
     checkpoint = open_checkpoint(source)
     live = within_interval(live_keys(checkpoint), checkpoint)
+    check_variant(checkpoint, live, variant)
     topology = _find_topology(checkpoint, topology, search_folders)
     config = adapter_config(checkpoint, topology, live)
     with torch.device("meta"):
         adapter = IdentityAdapter(config, topology, operations)
-    check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter", release_name)
+    published = paper_name if config.is_paper else release_name
+    check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter", published)
     state = {own: _read(checkpoint, key, dtype) for key, own in live.items()}
     adapter.load_state_dict(state, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
@@ -77,15 +88,33 @@ def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
     return live
 
 
+def check_variant(checkpoint: Checkpoint, live: dict[str, str], wanted: str | None = None) -> None:
+    """Raises ValueError unless the tensors, what the file says of itself and `wanted` (None: any) agree."""
+    kinds = {PAPER if key.startswith(PAPER_PREFIX) else RELEASE for key in live}
+    stated = {**_stated_sizes(checkpoint), **own_metadata(checkpoint).get("adapter", {})}.get("variant")
+    if len(kinds) > 1 or (stated is not None and {stated} != kinds):
+        raise ValueError(
+            f"{checkpoint.name} holds weights of the {' and the '.join(sorted(kinds))} variant"
+            + (f", its config says {stated}" if stated else "")
+            + ". Keep the files of one adapter together, and those of others apart."
+        )
+    if wanted is not None and {wanted} != kinds:
+        raise ValueError(
+            f"{checkpoint.name} holds an adapter of the {kinds.pop()} variant, expected the {wanted} variant. Choose "
+            "another checkpoint, or the config that belongs to this one."
+        )
+
+
 def within_interval(live: dict[str, str], checkpoint: Checkpoint) -> dict[str, str]:
     """`live` without the layers that the config's `cross_attn_interval` leaves unused, as the official code does.
 
+    The paper variant says in its config how many layers there are, so nothing is left out or missed here.
     Raises ValueError when injected layers are missing: the transformer's blocks say how many there must be.
     """
     blocks = checkpoint.config.get("num_layers") or _count(
         checkpoint.tensors, "transformer_blocks.{}.attn1.to_q.weight"
     )
-    if not blocks:
+    if not blocks or any(key.startswith(PAPER_PREFIX) for key in live):
         return live
     present = {_layer(own) for own in live.values()} - {None}
     interval = checkpoint.config.get("cross_attn_interval") or max(1, blocks // len(present))
@@ -118,6 +147,8 @@ def _is_transformers(key: str) -> bool:
 
 def adapter_config(checkpoint: Checkpoint, topology: Topology, live: dict[str, str]) -> AdapterConfig:
     """Sizes of the adapter whose tensors are `live` in `checkpoint`; other keys tell the number of blocks."""
+    if any(key.startswith(PAPER_PREFIX) for key in live):
+        return _paper_config(checkpoint, topology)
     shapes = {key: checkpoint.tensors[key].shape for key in checkpoint if key in live or host_name(key)}
     try:
         inferred = _sizes_from_shapes(shapes)
@@ -134,6 +165,53 @@ def adapter_config(checkpoint: Checkpoint, topology: Topology, live: dict[str, s
         )
     config = config_from_mapping(AdapterConfig, _stated_sizes(checkpoint), config)
     return config_from_mapping(AdapterConfig, own_metadata(checkpoint).get("adapter", {}), config)
+
+
+def _paper_config(checkpoint: Checkpoint, topology: Topology) -> AdapterConfig:
+    values = {**_stated_sizes(checkpoint), **own_metadata(checkpoint).get("adapter", {})}
+    if values.get("variant") != PAPER:
+        raise ValueError(
+            f"{checkpoint.name} holds weights of the paper variant without its sizes, which their shapes do not tell. "
+            "Write adapters with save_adapter, or put the config.json of the model beside the weights."
+        )
+    config = config_from_mapping(AdapterConfig, values)
+    stored = _embedded_topology(checkpoint)
+    same_mesh = config.vertex_counts == topology.vertex_counts
+    if same_mesh and stored is not None:
+        theirs, ours = stored.tensors(), topology.tensors()
+        same_mesh = theirs.keys() == ours.keys() and all(torch.equal(theirs[key], ours[key]) for key in ours)
+    if not same_mesh:
+        raise ValueError(
+            f"{checkpoint.name} was trained on another mesh ({' -> '.join(map(str, config.vertex_counts))} vertices) "
+            f"than the mesh topology's ({' -> '.join(map(str, topology.vertex_counts))}). Use the topology that the "
+            "adapter was trained with; an adapter file holds it."
+        )
+    return config
+
+
+def save_adapter(adapter: IdentityAdapter, path: str | os.PathLike, dtype: torch.dtype | None = None) -> Path:
+    """Writes an adapter file that `load_adapter` reads without anything else: weights, sizes and mesh topology.
+
+    dtype: of the weights; None keeps theirs. The file appears at `path` only when it is complete. Raises ValueError
+    for another suffix than .safetensors and a dtype that is not floating-point; OSError when it cannot be written.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    check_float(dtype)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path.name}: expected a name that ends in .safetensors for an adapter file.")
+    published = paper_name if adapter.config.is_paper else release_name
+    state = {published(name): _plain(value, dtype) for name, value in adapter.state_dict().items()}
+    described = {"kind": "adapter", "adapter": asdict(adapter.config)}
+    with write_aside(path) as aside:
+        content = {**state, **adapter.topology.tensors()}
+        aside.write_bytes(save(content, {METADATA_KEY: json.dumps(described), "format": "pt"}))
+    return path
+
+
+def _plain(value: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    return value.detach().to("cpu", dtype or value.dtype).contiguous()
 
 
 def _stated_sizes(checkpoint: Checkpoint) -> dict:
@@ -236,11 +314,16 @@ def _read(checkpoint: Checkpoint, key: str, dtype: torch.dtype | None) -> torch.
 def _find_topology(checkpoint: Checkpoint, topology, search_folders) -> Topology:
     if topology is not None:
         return load_topology(topology)
-    embedded = [key for key in checkpoint if key.startswith(TOPOLOGY_PREFIX)]
-    if embedded:
-        return Topology.from_tensors({key: checkpoint.read(key) for key in embedded})
+    embedded = _embedded_topology(checkpoint)
+    if embedded is not None:
+        return embedded
     beside = [folder for path in checkpoint.files for folder in (path.parent, path.parent.parent)]
     return load_topology(None, search_folders=[*dict.fromkeys([*beside, *map(Path, search_folders)])])
+
+
+def _embedded_topology(checkpoint: Checkpoint) -> Topology | None:
+    embedded = [key for key in checkpoint if key.startswith(TOPOLOGY_PREFIX)]
+    return Topology.from_tensors({key: checkpoint.read(key) for key in embedded}) if embedded else None
 
 
 def _sizes_from_shapes(shapes: dict[str, tuple[int, ...]]) -> dict:

@@ -85,14 +85,17 @@ class Attachment:
 def attach(transformer, *injectors: Injector) -> Attachment:
     """Adds one or several identities after the injected blocks of `transformer`.
 
-    Injectors given together read the same hidden states, so their order does not matter. Raises ValueError
-    when an adapter does not belong to this transformer.
+    Injectors given together read the same hidden states, so their order does not matter. Gradients reach the
+    adapters of injectors that were made with gradients on, also with the transformer's gradient checkpointing.
+    Raises ValueError when an adapter does not belong to this transformer.
     """
     blocks = transformer.transformer_blocks
+    sizes = transformer_sizes(transformer)
     parts = defaultdict(list)
     for injector in injectors:
         layers = injector.layer_of_block(len(blocks))
         injector.check_width(transformer.patch_embed.proj.weight.shape[0])
+        injector.check_grid(*sizes.frame_grid)
         for block, layer in layers.items():
             parts[block].append((injector, layer))
     return Attachment([blocks[block].register_forward_hook(_hook(parts[block])) for block in parts])

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..config import AdapterConfig
 from ..shape.topology import Topology
 from .abstractor import FaceAbstractor
-from .injection import Injector, LayerInjection
+from .injection import Injector, LayerInjection, check_grid
 from .paper import PaperEncoder
 from .paper_injection import RepeatedLayer, paper_layers
 from .reducer import VertexReducer
@@ -114,6 +114,10 @@ class IdentityAdapter(nn.Module):
                 f"Expected identity tokens [B, {self.config.id_tokens}, {self.config.id_width}], got "
                 f"{list(tokens.shape)}. Encode the identity again with this adapter."
             )
+
+    def check_grid(self, height: int, width: int) -> None:
+        """Raises ValueError unless the adapter suits latent frames of height x width video tokens."""
+        check_grid(self.config.grid if self.config.is_paper else None, (height, width))
 
     def _check(self, vit_feats: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
         config, weight = self.config, self.encoder.telling_matrix

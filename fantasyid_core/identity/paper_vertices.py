@@ -32,6 +32,8 @@ class Standardisation(nn.Module):
         super().__init__()
         self.template = template  # belongs to the topology, not to the checkpoint
         self.unit = _UNIT * float((template - template.mean(0)).square().sum(1).mean().sqrt())
+        if self.unit == 0 or template[:, 2].min() == template[:, 2].max():
+            raise ValueError("Expected a mesh topology whose template has a depth, got a flat one. Use a head's.")
         self.register_buffer("offset", torch.zeros(template.shape))
         self.register_buffer("spread", torch.ones(template.shape))
 
@@ -84,7 +86,7 @@ class SpiralEncoder(nn.Module):
         return tokens + code.to(tokens) + self.table.to(tokens)
 
     def depth(self, vertices: Tensor) -> Tensor:
-        """How near to the camera the coarse vertices are, [B, V', 1]: 0 to 1 from the back of the template to its front.
+        """Depth of the coarse vertices [B, V', 1], from 0 at the back of the template to 1 at its front.
 
         Orthographic, as DECA's camera. The release's own scale (half a turn per metre) would tell nose and ears
         apart by a twentieth of a turn only.

@@ -59,7 +59,7 @@ def build_topology(
         spirals=tuple(spirals),
         down=tuple(down),
         up=tuple(up),
-        faces=torch.from_numpy(np.array(faces, dtype=np.int64)),
+        faces=torch.from_numpy(np.asarray(faces).astype(np.int64)),
         template=torch.from_numpy(template.astype(np.float32)),
     )
 

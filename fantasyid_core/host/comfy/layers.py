@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...identity.folded import fixed_layer
 from ...identity.model import IdentityAdapter, make_encoder
+from .corrections import native_sizes
 from .entries import Entry
 
 KEY = "fantasyid"
@@ -56,8 +57,10 @@ class RunLayers(nn.Module):
 def prepare_layers(patcher, entries: Sequence[Entry], shown: Collection[int]) -> None:
     """Folds the identities `shown` (their numbers) and adds them to the additional models of `patcher`.
 
-    Raises RuntimeError when they need more memory than there is.
+    Raises RuntimeError when they need more memory than there is, ValueError for an adapter of another grid.
     """
+    for index in shown:
+        entries[index].adapter.check_grid(*native_sizes(patcher).frame_grid)
     groups = _groups(entries, shown)
     _check_memory(patcher, [module for module, _ in groups], len(shown))
     made = [_folded_patcher(patcher, module, entries, members) for module, members in groups]
