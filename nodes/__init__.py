@@ -5,7 +5,7 @@ A node is a schema plus one call into the core. The core is imported when a node
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import face, folders, identity, identityfile, loaders, score, shape, video
+from . import edit, editor, face, folders, identity, identityfile, loaders, score, shape, video
 
 
 class FantasyIDExtension(ComfyExtension):
@@ -13,6 +13,7 @@ class FantasyIDExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         folders.register()
+        editor.add_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
@@ -24,6 +25,10 @@ class FantasyIDExtension(ComfyExtension):
             shape.ReconstructFace,
             shape.LoadShape,
             shape.SaveShape,
+            edit.EditShape,
+            edit.BlendShapes,
+            edit.WarpFace,
+            edit.ShapePreview,
             identity.EncodeIdentity,
             identityfile.SaveIdentity,
             identityfile.LoadIdentity,

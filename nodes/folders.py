@@ -80,8 +80,13 @@ def face_models_problem(deca: str | None, flame: str | None) -> str | bool:
 
 def face_models_fingerprint(deca: str, flame: str) -> str:
     """Changes when one of the two files changes on disk."""
-    paths = (find_face_model(deca, "deca"), find_face_model(flame, "flame"))
-    return repr([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path])
+    return repr([face_model_fingerprint(deca, "deca"), face_model_fingerprint(flame, "flame")])
+
+
+def face_model_fingerprint(name: str, key: str) -> str:
+    """Changes when the file that `find_face_model` finds changes on disk."""
+    path = find_face_model(name, key)
+    return repr((str(path), path.stat().st_size, path.stat().st_mtime_ns)) if path else ""
 
 
 def list_models() -> list[str]:

@@ -43,7 +43,7 @@ class EncodeIdentity(io.ComfyNode):
         tokens = encode_identity(adapter, encoder, face, shape, references)
         thumbnail = face.crop[::4, ::4].copy()
         fingerprint = adapter_fingerprint(adapter)
-        return io.NodeOutput(Identity(tokens, fingerprint, thumbnail, shape.name, shape.vertices))
+        return io.NodeOutput(Identity(tokens, fingerprint, thumbnail, shape.name, shape.vertices, shape.edit))
 
 
 def _part(name: str, default: float, tooltip: str) -> io.Float.Input:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comfy_api.latest import ui
+from comfy_api.latest import io, ui
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +17,14 @@ def as_image(pictures: Sequence[np.ndarray]):
     import torch
 
     return torch.stack([torch.tensor(picture) for picture in pictures]).float() / 255
+
+
+def preview_loop(cls, image, fps: float = 12.0) -> dict:
+    """An IMAGE batch as one animated picture on the node that makes it: what `NodeOutput(ui=...)` takes."""
+    saved = ui.ImageSaveHelper.save_animated_webp(
+        image, "ComfyUI_temp_fantasyid", io.FolderType.temp, cls, fps, lossless=False, quality=90, method=4
+    )
+    return {"images": [saved], "animated": (True,)}
 
 
 def preview(cls, image):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,6 +16,8 @@ from .regions import checked_vertices, face_frame
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from .pointcloud import FaceShape
 
     Vertices = TypeVar("Vertices")
 
@@ -26,14 +31,15 @@ def blend_shapes(
     weights: Sequence[float] | None = None,
     exaggeration: float = 0.0,
     average: ArrayLike | None = None,  # [V,3]
+    onto: int | None = None,
 ) -> Vertices:  # [V,3]
     """The weighted mean of up to six heads of one mesh: vertices in metres, float32, a tensor for a tensor.
 
-    Heads may be posed: each is moved and turned as a whole onto the head with the largest weight (not scaled; a
-    child's head is smaller than a man's), so the blend is posed like that one. weights: from 0; only their
-    proportion counts, they are brought to the sum 1; equal by default. A head whose weight is all of the sum comes out
-    bit for bit. exaggeration: how much farther than it is the blend is driven away from `average`, -1..2; without an
-    `average` (FLAME's mean head is `Topology.template`) that is the mean of the given heads.
+    Heads may be posed: each is moved and turned as a whole onto the head `onto`, by default the one with the largest
+    weight (not scaled; a child's head is smaller than a man's), so the blend is posed like that one. weights: from 0;
+    only their proportion counts, they are brought to the sum 1; equal by default. That head comes out bit for bit when
+    its weight is all of the sum. exaggeration: how much farther than it is the blend is driven away from `average`,
+    -1..2; without an `average` (FLAME's mean head is `Topology.template`) that is the mean of the given heads.
 
     Raises ValueError for no or too many heads, another number of weights, negative, NaN or only zero weights, heads
     of different meshes, an exaggeration outside its range, and one of a single head without an average.
@@ -48,7 +54,7 @@ def blend_shapes(
             "Expected a second head or the average face, got one head alone: there is nothing to exaggerate it away "
             "from. Connect another shape, or give the mesh topology, which holds FLAME's mean head."
         )
-    main = int(np.argmax(shares))
+    main = int(np.argmax(shares)) if onto is None else onto
     if shares[main] == 1 and not exaggeration:
         return as_given(shapes[0], heads[main])
     aligned = np.stack([_aligned(head, heads[main]) for head in heads])
@@ -57,6 +63,81 @@ def blend_shapes(
         mean = aligned.mean(axis=0) if average is None else _aligned(checked_vertices(average), heads[main])
         blend += exaggeration * (blend - mean)
     return as_given(shapes[0], blend)
+
+
+def blend_faces(
+    people: Sequence[FaceShape], weights: Sequence[float], exaggeration: float = 0.0, average: ArrayLike | None = None
+) -> FaceShape:
+    """`blend_shapes` of `FaceShape`s, posed and placed in the photo like the first one, so that its photo can follow.
+
+    Raises as `blend_shapes`.
+    """
+    shares = blend_weights(weights, len(people))
+    vertices = blend_shapes([person.vertices for person in people], shares, exaggeration, average, onto=0)
+    mixed = " + ".join(f"{share:.0%} {person.name}".strip() for person, share in zip(people, shares, strict=True))
+    return replace(people[0], vertices=vertices, name=mixed, note="", edit="")
+
+
+class Blend(NamedTuple):
+    """shape: the mix. lines: who has how much of it, for people."""
+
+    shape: FaceShape
+    lines: list[str]
+
+
+def mix_people(
+    people: Sequence[FaceShape | None],
+    place: str = "",
+    weights: str = "",
+    exaggeration: float = 0.0,
+    folders: Iterable[str | os.PathLike] = (),
+) -> Blend:
+    """`blend_faces` by the handle on the circle (see `read_place`), or by the text `weights` (see `read_weights`).
+
+    people: None is nobody. folders: one may hold the topology file, whose mean head is the average face.
+    """
+    from .editor import mean_head
+
+    people = [each for each in people if each is not None]
+    given = read_weights(weights, len(people))
+    shares = blend_weights(circle_weights(*read_place(place), len(people)) if given is None else given, len(people))
+    shape = blend_faces(people, shares, exaggeration, mean_head(len(people[0].vertices), folders))
+    named = enumerate(zip(people, shares, strict=True), 1)
+    return Blend(shape, [f"{share:.0%} person {number} {who.name}".strip() for number, (who, share) in named])
+
+
+def read_weights(text: str, count: int) -> list[float] | None:
+    """Weights out of a text such as "2, 1, 1"; None for an empty one. Raises ValueError for what are no `count`
+    numbers, naming the first that is none."""
+    words = text.replace(",", " ").replace(";", " ").split()
+    if not words:
+        return None
+    weights = []
+    for word in words:
+        try:
+            weights.append(float(word))
+        except ValueError:
+            raise ValueError(f"Expected weights such as 2, 1, 1, got {word!r} among them.") from None
+    blend_weights(weights, count)
+    return weights
+
+
+def read_place(text: str) -> tuple[float, float]:
+    """The handle's place on the circle out of the widget's JSON, {"version": 1, "x": 0, "y": 0}; the middle for an
+    empty text. What is out of -1..1 is brought there. Raises ValueError for anything else."""
+    if not text.strip():
+        return 0.0, 0.0
+    try:
+        state = json.loads(text)
+        x, y = (float(state.get(name, 0)) for name in "xy")
+        newer = int(state.get("version", 1)) > 1
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ValueError(f'Expected a place such as {{"x": 0, "y": 0.5}}, got {text[:60]!r}.') from None
+    if newer:
+        raise ValueError("This place on the circle was made with a newer pack. Update the FantasyID nodes.")
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ValueError(f"Expected the place of the handle as finite numbers, got {x}, {y}.")
+    return min(max(x, -1.0), 1.0), min(max(y, -1.0), 1.0)
 
 
 def blend_weights(weights: Sequence[float], count: int) -> np.ndarray:

@@ -45,25 +45,28 @@ def draw_head(
     faces: ArrayLike | None = None,  # [F,3]
     size: int = 512,
     views: Sequence[str | float] = ("front", "three-quarter"),
+    extent: ArrayLike | None = None,  # [N,3]
 ) -> np.ndarray:  # [size, size * views, 3]
     """A head in studio light, once per view, side by side at one scale: np.uint8 RGB.
 
     vertices: any unit and place, y up, the face looking along z. Without faces the points are drawn as dots.
-    views: names of `VIEWS`, or degrees by which the face is turned to the right of the picture.
+    views: names of `VIEWS`, or degrees by which the face is turned to the right of the picture. extent: what has to
+    fit into the picture, when that is more than the head: several heads are then drawn at one scale and place.
     Raises ValueError for other shapes, NaN or infinite coordinates, faces that name missing vertices, unknown
     views, and sizes outside 16..`MAX_SIDE`.
     """
     vertices = _checked_vertices(vertices)
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    vertices = (vertices - (low + high) / 2) / (high - low).max()
+    extent = vertices if extent is None else _checked_vertices(extent)
+    low, high = extent.min(axis=0), extent.max(axis=0)
+    vertices, extent = ((points - (low + high) / 2) / (high - low).max() for points in (vertices, extent))
     faces = None if faces is None else _outward(vertices, check_faces(faces, len(vertices), "The head"))
     side = _checked_side(size) * SUPERSAMPLING
     turns = [_degrees(view) for view in ([views] if isinstance(views, str) else views)]
     if not turns:
         raise ValueError(f"Expected at least one view, such as {', '.join(VIEWS)}, got none.")
-    posed = [_turned(vertices, degrees) for degrees in turns]
+    posed, extents = ([_turned(points, degrees) for degrees in turns] for points in (vertices, extent))
     pictures = []
-    for head, (points, depth) in zip(posed, _framed(posed, side), strict=True):
+    for head, (points, depth) in zip(posed, _framed(posed, extents, side), strict=True):
         canvas = _background(side)
         if faces is None or not len(faces):
             _dot(canvas, points, depth)
@@ -184,13 +187,18 @@ def _dot(canvas: np.ndarray, points: np.ndarray, depth: np.ndarray) -> None:
         )
 
 
-def _framed(heads: Sequence[np.ndarray], side: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Points [V,2] and depth [V] in pixels of a square picture, for heads [V,3] of about the length 1."""
-    flat = [head[:, :2] / (1 - head[:, 2:] / _DISTANCE) for head in heads]
-    scale = (1 - 2 * _MARGIN) * side / max(np.ptp(each, axis=0).max() for each in flat)
+def _framed(
+    heads: Sequence[np.ndarray], extents: Sequence[np.ndarray], side: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Points [V,2] and depth [V] in pixels of a square picture, for heads [V,3] of about the length 1, each placed so
+    that its extent [N,3] fits in."""
+    flat, bounds = (
+        [points[:, :2] / (1 - points[:, 2:] / _DISTANCE) for points in several] for several in (heads, extents)
+    )
+    scale = (1 - 2 * _MARGIN) * side / max(np.ptp(each, axis=0).max() for each in bounds)
     framed = []
-    for head, each in zip(heads, flat, strict=True):
-        middle = (each.min(axis=0) + each.max(axis=0)) / 2
+    for head, each, bound in zip(heads, flat, bounds, strict=True):
+        middle = (bound.min(axis=0) + bound.max(axis=0)) / 2
         framed.append(((each - middle) * (scale, -scale) + (side - 1) / 2, head[:, 2] * scale))
     return framed
 

@@ -47,6 +47,17 @@ def load_face_models(
     return _load(*(_stamp(path) for path in (*files, points)))
 
 
+def load_flame_model(
+    flame: str | os.PathLike | None = None, folders: Iterable[str | os.PathLike] = ()
+) -> FlameModel | None:
+    """FLAME alone, from the given file or from where `modelfiles.find_model_file` sees it; None when there is none.
+
+    On the CPU in float32; kept until the file changes. Raises what `load_flame` raises for a file that is not FLAME.
+    """
+    path = Path(flame).expanduser() if flame else find_model_file("flame", tuple(folders))
+    return None if path is None else _load_flame(_stamp(path))
+
+
 def read_checked_shape(path: str | os.PathLike, folders: Iterable[str | os.PathLike] = ()) -> FaceShape:
     """`read_shape`, checked against the mesh topology when one of `folders` holds it.
 
@@ -81,8 +92,14 @@ def _stamp(path: Path | None) -> tuple[Path, int, int] | None:
 @lru_cache(maxsize=1)
 def _load(deca: tuple, flame: tuple, landmarks: tuple | None) -> FaceModels:
     from .deca import load_deca
-    from .flame import load_flame
     from .landmarks import load_landmarks
 
     embedding = load_landmarks(landmarks[0]) if landmarks else None
-    return FaceModels(load_deca(deca[0]), load_flame(flame[0]), embedding)
+    return FaceModels(load_deca(deca[0]), _load_flame(flame), embedding)
+
+
+@lru_cache(maxsize=1)
+def _load_flame(flame: tuple) -> FlameModel:
+    from .flame import load_flame
+
+    return load_flame(flame[0])

@@ -200,6 +200,14 @@ def load_topology(
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
 
 
+def find_topology(search_folders: Iterable[str | os.PathLike] = ()) -> Path | None:
+    """The file that `load_topology` would read without a source, or None when there is none."""
+    try:
+        return _find(None, search_folders)
+    except FileNotFoundError:
+        return None
+
+
 def _find(source: str | os.PathLike | None, search_folders: Iterable[str | os.PathLike]) -> Path:
     named = source or os.environ.get("FANTASYID_TOPOLOGY")
     places = [Path(place).expanduser() for place in ([named] if named else search_folders)]

@@ -76,7 +76,7 @@ def encode_identity(
     """
     import comfy.model_management
 
-    _check_shape(adapter, shape)
+    _check_shape(adapter, shape)  # before the encoder has worked
     feats = [encoder.encode(view) for view in (face, *face.others)]
     _check_feats(adapter, feats[0])
     patcher = encoder_patcher(adapter)
@@ -157,6 +157,12 @@ def _preview(model, clean: Tensor, to_rgb: Tensor):
     picture = preview_image(model.model.process_latent_out(clean), to_rgb)  # [h, w, 3]
     pixels = (picture * 255).round().to(torch.uint8).numpy()
     return "JPEG", Image.fromarray(pixels), latent_preview.MAX_PREVIEW_RESOLUTION
+
+
+def check_identity_parts(adapter: IdentityAdapter, shape: FaceShape, feats: Tensor) -> None:
+    """Raises ValueError when the 3D face or the face encoder's features [1, P, C] do not belong to the adapter."""
+    _check_shape(adapter, shape)
+    _check_feats(adapter, feats)
 
 
 def _check_shape(adapter: IdentityAdapter, shape: FaceShape) -> None:

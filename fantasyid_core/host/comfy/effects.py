@@ -1,0 +1,89 @@
+"""The effect meter under the host's memory management: what each slider does to the identity, measured once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import torch
+
+from ...shape.controls import face_controls
+from ...shape.effect import NONE, Effect, control_effects, without_effect
+from .attachment import encoder_patcher
+from .run import adapter_fingerprint, check_identity_parts
+
+if TYPE_CHECKING:
+    from ...face.align import FaceCrop
+    from ...identity.model import IdentityAdapter
+    from ...shape.flame import FlameModel
+    from ...shape.pointcloud import FaceShape
+    from .run import HostedFaceEncoder
+
+KEPT = 8  # measurements, of a few kilobytes each
+_kept: OrderedDict[str, dict[str, Effect]] = OrderedDict()
+
+
+def measure_effects(
+    adapter: IdentityAdapter,
+    encoder: HostedFaceEncoder,
+    face: FaceCrop,
+    shape: FaceShape,
+    flame: FlameModel | None = None,
+) -> dict[str, Effect]:
+    """Control name -> its effect on the identity tokens of this person at the value 1; kept for the last people.
+
+    Every control takes two encodings, shown in the host's progress bar; the host's interrupt ends it between two.
+    The picture's part needs a shape with faces. Raises ValueError when encoder or shape do not belong to the adapter.
+    """
+    key = _key(adapter, encoder, face, shape, flame)
+    if key in _kept:
+        _kept.move_to_end(key)
+        return _kept[key]
+    found = _measured(adapter, encoder, face, shape, flame)
+    _kept[key] = found
+    while len(_kept) > KEPT:
+        _kept.popitem(last=False)
+    return found
+
+
+def shown_effects(effects: dict[str, Effect], variant: str) -> dict[str, list]:
+    """What the browser is told: name -> [change by vertices, change by the picture, reason]; rounding counts as 0."""
+    return {
+        name: [_clean(effect.vertices), _clean(effect.picture or 0.0), without_effect(effect, variant)]
+        for name, effect in effects.items()
+    }
+
+
+def _measured(adapter, encoder, face, shape, flame) -> dict[str, Effect]:
+    import comfy.model_management
+    import comfy.utils
+
+    patcher = encoder_patcher(adapter)
+    with torch.no_grad():
+        check_identity_parts(adapter, shape, encoder.encode(face))
+    comfy.model_management.load_models_gpu([patcher, encoder.patcher])
+    device = patcher.load_device
+
+    def encode(feats, vertices):
+        return patcher.model(feats.to(device), vertices.to(device, torch.float32)).float().cpu()
+
+    effects = control_effects(encoder.encode, encode, face, shape.vertices, shape.faces, shape.seen, flame=flame)
+    bar, found = comfy.utils.ProgressBar(len(face_controls(shape.vertices, flame).controls)), {}
+    for effect in effects:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        found[effect.name] = effect
+        bar.update(1)
+    return found
+
+
+def _key(adapter, encoder, face, shape, flame) -> str:
+    parts = hashlib.sha256(adapter_fingerprint(adapter).encode())
+    for array in (face.crop, face.matrix, face.points, shape.vertices.numpy(), shape.seen, shape.faces):
+        parts.update(b"none" if array is None else array.tobytes())
+    parts.update(repr((id(encoder.patcher.model), flame is not None)).encode())
+    return parts.hexdigest()
+
+
+def _clean(change: float) -> float:
+    return 0.0 if change < NONE else round(change, 6)
