@@ -86,7 +86,8 @@ def attach(transformer, *injectors: Injector) -> Attachment:
     """Adds one or several identities after the injected blocks of `transformer`.
 
     Injectors given together read the same hidden states, so their order does not matter. Gradients reach the
-    adapters of injectors that were made with gradients on, also with the transformer's gradient checkpointing.
+    adapters of injectors that were made with gradients on; with the transformer's gradient checkpointing, which
+    computes the blocks again, the identities must stay attached until the end of the backward pass.
     Raises ValueError when an adapter does not belong to this transformer.
     """
     blocks = transformer.transformer_blocks
