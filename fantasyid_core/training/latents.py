@@ -57,4 +57,4 @@ class LatentRows:
 
 def to_video(pictures: np.ndarray) -> torch.Tensor:
     """uint8 [B,F,H,W,3] -> pixels float32 [B,3,F,H,W] in -1..1, as the codec takes them."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
