@@ -91,12 +91,11 @@ def attach(transformer, *injectors: Injector) -> Attachment:
     Raises ValueError when an adapter does not belong to this transformer.
     """
     blocks = transformer.transformer_blocks
-    sizes = transformer_sizes(transformer)
+    grid = transformer_sizes(transformer).frame_grid
     parts = defaultdict(list)
     for injector in injectors:
         layers = injector.layer_of_block(len(blocks))
-        injector.check_width(transformer.patch_embed.proj.weight.shape[0])
-        injector.check_grid(*sizes.frame_grid)
+        injector.check_width(transformer.patch_embed.proj.weight.shape[0], grid)
         for block, layer in layers.items():
             parts[block].append((injector, layer))
     return Attachment([blocks[block].register_forward_hook(_hook(parts[block])) for block in parts])

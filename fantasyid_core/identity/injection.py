@@ -107,13 +107,12 @@ class Injector:
         """
         return layers_by_block(len(self), self.interval, block_count)
 
-    def check_width(self, width: int) -> None:
-        """Raises ValueError unless the adapter was made for a transformer of this width."""
+    def check_width(self, width: int, grid: tuple[int, int] | None = None) -> None:
+        """Raises ValueError unless the adapter was made for a transformer of this width and, if it depends on it,
+        this grid (h, w) of video tokens per latent frame."""
         check_dit_width(self._width, width)
-
-    def check_grid(self, height: int, width: int) -> None:
-        """Raises ValueError unless the adapter suits latent frames of height x width video tokens."""
-        check_grid(self._grid, (height, width))
+        if grid is not None:
+            check_grid(self._grid, grid)
 
 
 def _prepare(layer: LayerInjection, tokens: Tensor):
