@@ -1,16 +1,19 @@
 /**
- * FantasyID in ComfyUI's page: the face editor as a widget of the node Edit Shape, in both of the page's renderers.
+ * FantasyID in ComfyUI's page, in both of its renderers: the face editor as a widget of the node Edit Shape, and the
+ * circle of people as one of Blend Shapes.
  *
- * The only file of this folder that does something when it is imported; `editor/` knows nothing of ComfyUI.
+ * The only file of this folder that does something when it is imported; `editor/` and `blend/` know nothing of ComfyUI.
  */
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { CirclePad, HEIGHT } from "./blend/pad.js";
 import { resultOf } from "./editor/edit.js";
 import { FaceEditor, MIN_HEIGHT, MIN_WIDTH } from "./editor/editor.js";
 import { readText, RecentFiles } from "./editor/files.js";
 
 const TYPE = "FANTASYID_FACE_EDITOR";
+const CIRCLE = "FANTASYID_CIRCLE";
 const TEMPLATE = "/fantasyid/editor/template";
 const PRESETS = "fantasyid_presets.json"; // in ComfyUI's folder of the user
 const TEMPLATE_NOTE = "This is not your person yet: run the workflow once to see yours. Edits are kept.";
@@ -40,7 +43,7 @@ class FaceEditorWidget {
     });
     this.widget.serializeValue = () => resultOf(this.editor.value); // the prompt: pins and the like change no result
     chain(node, "onExecuted", (output) => this.take(output));
-    chain(node, "onAdded", () => this._remount());
+    chain(node, "onAdded", () => remount(node, this.editor.el, () => this._destroyed));
     chain(node, "onRemoved", () => this.destroy());
     widgets.add(this);
     afterFrames(2, () => this._heads ?? this._showTemplate(TEMPLATE_NOTE));
@@ -52,7 +55,7 @@ class FaceEditorWidget {
     this._heads = output.fantasyid_editor;
     this._showHead();
     const [effects] = output.fantasyid_effect ?? [];
-    this.editor.setEffects(effects ?? {}, output.fantasyid_effect_reason?.[0]);
+    this.editor.setEffects(effects ?? {});
   }
 
   destroy() {
@@ -88,24 +91,53 @@ class FaceEditorWidget {
 
   _changed() {
     if (this._heads) this._showHead();
-    // ComfyUI notices by itself what a mouse did, but not what the keyboard did. Its own answer to Ctrl+Z, where it
-    // gives one, comes first.
-    afterFrames(2, () => {
-      if (this._destroyed) return;
-      app.canvas?.emitBeforeChange();
-      app.canvas?.emitAfterChange();
-    });
+    noteChange(() => this._destroyed);
   }
+}
 
-  /** Undo makes the node anew, and Nodes 2.0 goes on showing the element of the old one. */
-  _remount() {
-    afterFrames(2, () => {
-      const { el } = this.editor;
-      if (el.isConnected || this._destroyed) return;
-      const shown = document.querySelectorAll(`[data-node-id="${this.node.id}"] .fantasyid-editor`);
-      [...shown].find((each) => each !== el)?.replaceWith(el);
+/** The circle of people of one node Blend Shapes. */
+class CircleWidget {
+  constructor(node, name) {
+    this.pad = new CirclePad({ onChange: () => noteChange(() => this._destroyed) });
+    this.widget = node.addDOMWidget(name, CIRCLE, this.pad.el, {
+      getValue: () => this.pad.value,
+      setValue: (value) => (this.pad.value = String(value ?? "")),
+      getMinHeight: () => HEIGHT,
+      hideOnZoom: false,
+      socketless: true,
     });
+    const count = () => {
+      const people = node.inputs?.filter((input) => input.name.startsWith("shape_") && input.link != null) ?? [];
+      this.pad.count = Math.max(1, people.length);
+    };
+    chain(node, "onConnectionsChange", () => afterFrames(1, count));
+    chain(node, "onConfigure", () => afterFrames(1, count));
+    chain(node, "onAdded", () => remount(node, this.pad.el, () => this._destroyed));
+    chain(node, "onRemoved", () => {
+      this._destroyed = true;
+      this.pad.destroy();
+    });
+    afterFrames(1, count);
   }
+}
+
+/** ComfyUI notices by itself what a mouse did, but not what the keyboard did. Its own answer to Ctrl+Z, where it gives
+ * one, comes first. */
+function noteChange(isGone) {
+  afterFrames(2, () => {
+    if (isGone()) return;
+    app.canvas?.emitBeforeChange();
+    app.canvas?.emitAfterChange();
+  });
+}
+
+/** Undo makes the node anew, and Nodes 2.0 goes on showing the element of the old one. */
+function remount(node, el, isGone) {
+  afterFrames(2, () => {
+    if (el.isConnected || isGone()) return;
+    const shown = document.querySelectorAll(`[data-node-id="${node.id}"] .${el.classList[0]}`);
+    [...shown].find((each) => each !== el)?.replaceWith(el);
+  });
 }
 
 function chain(node, name, added) {
@@ -136,6 +168,7 @@ app.registerExtension({
         minWidth: MIN_WIDTH,
         minHeight: MIN_HEIGHT,
       }),
+      [CIRCLE]: (node, name) => ({ widget: new CircleWidget(node, name).widget, minWidth: 260, minHeight: HEIGHT }),
     };
   },
   onNodeOutputsUpdated(outputs) {

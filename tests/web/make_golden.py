@@ -34,6 +34,9 @@ EDITS = {  # text of the edit -> values (left, right) that it means
 }
 
 
+PLACES = (0, 0), (0.2, 0.1), (-0.1, 0.3), (0.15, -0.35)  # inside every polygon
+
+
 def golden() -> dict:
     draw = np.random.default_rng(5)
     vertices = draw.uniform(-0.1, 0.1, (12, 3)).astype(np.float32)
@@ -53,7 +56,27 @@ def golden() -> dict:
             {"text": text, "values": values, "vertices": _edited(vertices, left, steps, values)}
             for text, values in EDITS.items()
         ],
+        "circle": [
+            {"x": x, "y": y, "count": n, "weights": _shares(x, y, n)} for n in (1, 2, 3, 4, 5, 6) for x, y in PLACES
+        ],
     }
+
+
+def _shares(x: float, y: float, count: int) -> list:
+    """Wachspress' coordinates by areas of triangles, as he gave them."""
+    if count < 3:
+        return [1.0] if count == 1 else [(1 + y) / 2, (1 - y) / 2]
+    people = [np.array([np.sin(2 * np.pi * k / count), np.cos(2 * np.pi * k / count)]) for k in range(count)]
+    here = np.array([x, y])
+
+    def area(a, b, c):
+        return (b - a)[0] * (c - a)[1] - (b - a)[1] * (c - a)[0]
+
+    weights = []
+    for k in range(count):
+        before, mine, after = people[k - 1], people[k], people[(k + 1) % count]
+        weights.append(area(before, mine, after) / (area(here, before, mine) * area(here, mine, after)))
+    return np.round(np.array(weights) / np.sum(weights), 12).tolist()
 
 
 def _edited(vertices: np.ndarray, left: np.ndarray, steps: np.ndarray, values: dict) -> list:

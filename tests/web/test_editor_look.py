@@ -67,15 +67,19 @@ def test_what_is_no_head_is_said(page):
 
 
 def test_measured_effects_are_shown(editor):
-    editor.evaluate("""() => editor.setEffects(
-      { weight: [0.001, 0.02], age: [0, 0], head_width: [0, 0.01] }, "The picture is not used here.")""")
+    editor.evaluate("""() => editor.setEffects({
+      weight: [0.001, 0.02, ""], age: [0, 0, "Without effect: not seen."], head_width: [0, 0.01, "Only by Warp Face."]
+    })""")
     row = editor.locator('[data-name="weight"]')
     widths = row.locator(".fid-effect i").evaluate_all("all => all.map((i) => i.getBoundingClientRect().width)")
     assert widths[1] == pytest.approx(20 * widths[0], rel=0.05)
     assert "by 2.0 % through the warped picture" in row.locator(".fid-effect").get_attribute("title")
     without = editor.locator('[data-name="age"]')
     assert "fid-without-effect" in without.get_attribute("class")
-    assert "No effect. The picture is not used here." in without.locator(".fid-label").get_attribute("title")
+    assert "Without effect: not seen." in without.locator(".fid-label").get_attribute("title")
+    partly = editor.locator('[data-name="head_width"]')
+    assert "fid-without-effect" not in partly.get_attribute("class")
+    assert "Only by Warp Face." in partly.locator(".fid-effect").get_attribute("title")
     assert editor.locator('[data-name="jaw_width"] .fid-effect').is_hidden()  # not measured
     assert editor.locator(".fid-legend").is_visible()
     keep_screenshot(editor, "editor_effects")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fantasyid_core.shape import load_shape
+from fantasyid_core.shape.blend import circle_weights
 from fantasyid_core.shape.controlpack import pack_controls
 from fantasyid_core.shape.controls import STEP, FaceControls
 from fantasyid_core.shape.controltable import Control
@@ -46,6 +47,11 @@ def test_an_edit_means_what_the_golden_file_says(case, controls):
     moved = np.array(GOLDEN["vertices"], np.float32) + (controls.displacement(values) if values else 0)
     assert np.abs(moved - case["vertices"]).max() < 1e-8
     assert STEP == GOLDEN["step"]
+
+
+@pytest.mark.parametrize("case", GOLDEN["circle"], ids=str)
+def test_shares_on_the_circle_are_those_of_the_golden_file(case):
+    np.testing.assert_allclose(circle_weights(case["x"], case["y"], case["count"]), case["weights"], atol=1e-9)
 
 
 @pytest.fixture

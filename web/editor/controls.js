@@ -46,12 +46,12 @@ export class ControlPanel {
   }
 
   /**
-   * @param {Record<string, number[]>} effects control name -> relative token change [by vertices, by warp]
-   * @param {string} [reason] why some have none
+   * @param {Record<string, [number, number, string?]>} effects control name -> relative token change by vertices, by
+   * warp, and what is to be said about it
    */
-  setEffects(effects, reason) {
-    const largest = Math.max(0, ...Object.values(effects).flat());
-    for (const [name, slider] of this._sliders) slider.setEffect(effects[name], largest, reason);
+  setEffects(effects) {
+    const largest = Math.max(0, ...Object.values(effects).flatMap(([vertices, warp]) => [vertices, warp]));
+    for (const [name, slider] of this._sliders) slider.setEffect(effects[name], largest);
   }
 
   update() {

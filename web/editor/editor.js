@@ -101,7 +101,7 @@ export class FaceEditor {
     this.stage.setMessage("");
     this._hasFlame = head.controls.some(({ group }) => group === "FLAME shape");
     this.panel.setControls(head.controls);
-    this.panel.setEffects(this._effects ?? {}, this._reason);
+    this.panel.setEffects(this._effects ?? {});
     this.state.setControls(head.controls); // draws, too
     this._sayState();
   }
@@ -113,15 +113,13 @@ export class FaceEditor {
   }
 
   /**
-   * @param {Record<string, number[]>} effects control name -> relative token change [by vertices, by warp]
-   * @param {string} [reason] why some controls have none
+   * @param {Record<string, [number, number, string?]>} effects control name -> relative token change by vertices, by
+   * warp, and what is to be said about it
    */
-  setEffects(effects, reason = "") {
+  setEffects(effects) {
     this._effects = effects;
-    this._reason = reason;
-    this.panel.setEffects(effects, reason);
+    this.panel.setEffects(effects);
     this._legend.hidden = Object.keys(effects).length === 0;
-    this._sayState();
   }
 
   /** A sentence in the status line, until the next one. @param {string} text */
@@ -157,7 +155,7 @@ export class FaceEditor {
   }
 
   _sayState() {
-    this.say([...this.state.notes, this._note, this._reason].filter(Boolean).join(" "));
+    this.say([...this.state.notes, this._note].filter(Boolean).join(" "));
   }
 
   _listen() {

@@ -83,19 +83,20 @@ export class Slider {
 
   /**
    * Shows how much this control does.
-   * @param {number[] | undefined} effect relative token change [by vertices, by warp]; undefined while not measured
+   * @param {[number, number, string?] | undefined} effect relative token change by vertices, by warp, and what is to be
+   * said about it; undefined while not measured
    * @param {number} largest of all controls
-   * @param {string} [reason] why a control has none
    */
-  setEffect(effect, largest, reason = "") {
+  setEffect(effect, largest) {
     const none = effect !== undefined && effect[0] === 0 && effect[1] === 0;
     this.el.classList.toggle("fid-without-effect", none);
     this._bar.hidden = effect === undefined;
     if (effect === undefined) return this._bar.removeAttribute("title");
     const width = (value) => `${largest > 0 ? Math.min(100, (100 * value) / largest) : 0}%`;
     [...this._bar.children].forEach((part, n) => (part.style.width = width(effect[n])));
-    this._bar.title = none ? `No effect. ${reason}`.trim() : effectText(effect);
-    this._label.title = none ? `${this.control.help} ${this._bar.title}` : this.control.help;
+    const said = effect[2] || (none ? "No effect." : "");
+    this._bar.title = none ? said : `${effectText(effect)} ${said}`.trim();
+    this._label.title = `${this.control.help} ${said}`.trim();
   }
 
   focus() {
