@@ -47,8 +47,8 @@ class Denoiser(nn.Module):
         self.face_encoder = face_encoder
         self.register_buffer("mean_shape", adapter.topology.template.clone(), persistent=False)
         self._sizes = diffusers_host.transformer_sizes(transformer)
-        self._switch = _Switch(adapter)
-        diffusers_host.attach(transformer, self._switch)
+        self._injector, self._keeps = None, None
+        self._hook_blocks()
 
     def train(self, mode: bool = True) -> Denoiser:
         super().train(mode)
@@ -63,8 +63,8 @@ class Denoiser(nn.Module):
         feats = torch.where(_column(seen.keeps_face), feats, torch.zeros_like(feats))
         vertices = torch.where(_column(seen.keeps_vertices), seen.vertices, self.mean_shape.to(seen.vertices))
         tokens = self.adapter.encode(feats, vertices)
-        # The hooks stay until the next forward: gradient checkpointing runs the blocks again in the backward pass.
-        self._switch.turn_to(self.adapter.injector(tokens), _column(seen.keeps_identity))
+        # They stay until the next forward: gradient checkpointing runs the blocks again in the backward pass.
+        self._injector, self._keeps = self.adapter.injector(tokens), _column(seen.keeps_identity)
         weight = self.transformer.patch_embed.proj.weight
         channels = self._sizes.in_channels - self._sizes.out_channels
         inputs = torch.cat([seen.noisy, seen.picture], dim=2) if channels else seen.noisy
@@ -76,29 +76,21 @@ class Denoiser(nn.Module):
             return_dict=False,
         )[0].float()
 
+    def _hook_blocks(self) -> None:
+        """Hooks for good, with the injector of the moment; those of `attach` would be gone in the backward pass."""
+        config, blocks = self.adapter.config, self.transformer.transformer_blocks
+        check_dit_width(config.dit_width, self._sizes.width)
+        check_grid(config.grid if config.is_paper else None, self._sizes.frame_grid)
+        for block, layer in layers_by_block(config.injected_layers, config.interval, len(blocks)).items():
+            blocks[block].register_forward_hook(self._adding(layer))
 
-class _Switch:
-    """Stands where an injector is attached, once; which injector it is changes with every batch."""
+    def _adding(self, layer: int):
+        def add_identity(_module, _inputs, output):
+            hidden, text = output  # [B, N, D], [B, text, D]
+            delta = self._injector(layer, hidden)
+            return hidden + torch.where(self._keeps, delta, torch.zeros_like(delta)).to(hidden.dtype), text
 
-    def __init__(self, adapter: IdentityAdapter):
-        self._config = adapter.config
-        self._injector, self._keeps = None, None
-
-    def turn_to(self, injector, keeps: Tensor) -> None:  # [B,1,1] bool
-        self._injector, self._keeps = injector, keeps
-
-    def layer_of_block(self, block_count: int) -> dict[int, int]:
-        return layers_by_block(self._config.injected_layers, self._config.interval, block_count)
-
-    def check_width(self, width: int) -> None:
-        check_dit_width(self._config.dit_width, width)
-
-    def check_grid(self, height: int, width: int) -> None:
-        check_grid(self._config.grid if self._config.is_paper else None, (height, width))
-
-    def add(self, layer: int, hidden: Tensor) -> Tensor:
-        delta = self._injector(layer, hidden)
-        return hidden + torch.where(self._keeps, delta, torch.zeros_like(delta)).to(hidden.dtype)
+        return add_identity
 
 
 def _column(keeps: Tensor) -> Tensor:  # [B] -> [B,1,1]

@@ -278,8 +278,10 @@ class Run:
 
 def _accelerator(config: TrainingConfig):
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import InitProcessGroupKwargs
 
+    AcceleratorState._reset_state()  # of an earlier run in this process, which may have had another precision
     return Accelerator(
         mixed_precision="bf16" if config.precision == "bf16" else "no",
         gradient_accumulation_steps=config.optimizer.accumulation,

@@ -38,7 +38,7 @@ def build_sources(
         )
         if training.too_short:
             say(f"{training.too_short} clips are shorter than {sizes.sample_frames} frames and left out")
-    _check_vertices(training, models)
+    check_vertices(training, models)
     if config.data.latents == "cached":
         latents = LatentRows(training, models.codec, config.data.cache)
         latents.build(device, lambda done, count: say(f"encoding clips: {done} of {count}"))
@@ -46,7 +46,8 @@ def build_sources(
     return training, held_out
 
 
-def _check_vertices(source: ClipSource, models: TrainedModels) -> None:
+def check_vertices(source: ClipSource, models: TrainedModels) -> None:
+    """Raises ValueError unless the clips' shapes are of the adapter's mesh."""
     found = source.batch([0], np.random.default_rng(0)).vertices.shape[1]
     expected = models.adapter.config.vertex_counts[0]
     if found != expected:

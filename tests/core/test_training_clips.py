@@ -80,6 +80,29 @@ def test_an_interrupted_cache_goes_on_and_a_damaged_part_is_made_again(tmp_path)
     assert made[-1] == 4 and fresh.row("x", 5) == 5
 
 
+def fake_clip(seed, number, frames, size, references):
+    """Pictures that tell whose they are, in place of rendered ones, whose renderer takes long to compile."""
+    from fantasyid_core.training.heads.clips import Clip
+
+    random = np.random.default_rng([seed, number])
+    pictures, views = (random.integers(0, 256, (n, size, size, 3), np.uint8) for n in (frames, references))
+    vertices = random.standard_normal((2236, 3)).astype(np.float32)
+    rest = np.zeros(24), np.zeros((frames, 15)), np.zeros((references, 15)), "blue", seed, number
+    return Clip(pictures, views, f"clip {number} of {seed} nods", vertices, *rest)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fake_renderer():
+    from fantasyid_core.training.heads import clips
+
+    def make(seed, number, *rest, **_):
+        return fake_clip(seed, number, *rest[:3])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clips, "make_clip", make)
+        yield
+
+
 @pytest.fixture(scope="module")
 def heads(tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("heads"))
@@ -90,11 +113,9 @@ def heads(tmp_path_factory):
 
 
 def test_own_heads_are_rendered_once_and_read_as_they_are(heads):
-    from fantasyid_core.training.heads.clips import make_clip
-
     data, source = heads
     batch = source.batch([5, 0], np.random.default_rng(0))
-    clip = make_clip(1, 1)  # clip 5 of 4 people: the second of person 1
+    clip = fake_clip(1, 1, 9, 64, 3)  # clip 5 of 4 people: the second of person 1
     assert batch.names == ["person 1 clip 1", "person 0 clip 0"] and batch.texts[0] == clip.prompt
     assert np.array_equal(batch.pictures[0], clip.pictures) and np.array_equal(batch.first[0], clip.pictures[0])
     assert np.array_equal(batch.vertices[0], clip.vertices)
