@@ -32,7 +32,7 @@ def make_config(output, folder, steps=4, **groups):
         "precision": "fp32",
         "device": "cpu",
         "log_every": 1,
-        "model": {"folder": str(folder), "variant": "release", "sizes": TINY, "trains": "adapter"},
+        "model": {"folder": str(folder), "variant": "release", "sizes": TINY, "gradient_checkpointing": False},
         "data": {"kind": "index", "folder": "unused", "cache": str(output / "cache")},
         "optimizer": {"lr": 1e-2, "batch": 2, "accumulation": 2, "warmup": 1, "ema": 0.9},
         "condition": {"picture": "none"},

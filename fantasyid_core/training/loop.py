@@ -52,7 +52,7 @@ def train(config: TrainingConfig, resume: str = "auto", models: TrainedModels | 
 
 def check(config: TrainingConfig, resume: str = "auto") -> None:
     """Does all that comes before the first step, and raises what `train` would raise there."""
-    run = Run(config, resume)
+    run = Run(config, resume, None, None)
     run.log.say(f"config, memory, models and {len(run.source)} clips are fine")
     run.log.close()
 
