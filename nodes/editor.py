@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def add_routes() -> None:
     server = getattr(getattr(module, "PromptServer", None), "instance", None)
     if server is None:
         return
-    from aiohttp import web
+    web = import_module("aiohttp.web")  # comes with the host
 
     @server.routes.get(TEMPLATE)
     async def template(_request):

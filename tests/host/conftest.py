@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from comfy_process import ROOT, ComfyProcess
+from decafile import make_state, write_deca
+from flamefile import make_content, write_python2
 
 from fantasyid_core.config import AdapterConfig, TransformerConfig
 from fantasyid_core.modelfiles import DEFAULT_COMFYUI, find_comfyui
@@ -66,6 +68,30 @@ def small_files(shared: Path, pack, host: ComfyProcess) -> Path:
         shutil.copyfile(source, target)
     _write_text_encoder(models / "text_encoders" / "t5xxl_fp16.safetensors", sizes.text_embed_dim)
     return release
+
+
+@pytest.fixture(scope="module")
+def face_files(host, pack, shared, tmp_path_factory):
+    """deca_model.tar, generic_model.pkl and landmark_embedding.npy in models/fantasyid; photos in the input folder."""
+    models = host.models_dir / "fantasyid"
+    models.mkdir(parents=True, exist_ok=True)
+    topology = load_topology(shared / "assets" / "transform.pkl")
+    template = topology.template.double().numpy()
+    middle = (template.min(axis=0) + template.max(axis=0)) / 2  # the mesh of a whole body: the head is high above 0
+    content = make_content(vertices=template - middle, faces=topology.faces.numpy())
+    written = [
+        write_python2(models / "generic_model.pkl", content),
+        write_deca(models / "deca_model.tar", make_state(influence=0.01)),
+        models / "landmark_embedding.npy",
+        models / "transform.pkl",
+    ]
+    for path in written[2:]:
+        shutil.copyfile(shared / "assets" / path.name, path)
+    for name in ("anne", "imp", "taylor"):
+        shutil.copyfile(shared / "samples" / f"{name}.jpg", host.input_dir / f"{name}.jpg")
+    yield
+    for path in written:
+        path.unlink()
 
 
 @pytest.fixture

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from comfy_process import ROOT, NodeError
+from comfy_process import NodeError
 from decafile import make_state, write_deca
-from flamefile import make_content, write_python2
 from PIL import Image
-from workflow_form import WITHOUT_EFFECT, api_form
+from workflow_form import workflow_prompt
 
-from fantasyid_core.shape import load_shape, load_topology
+from fantasyid_core.shape import load_shape
 
 CROP = {"detector": "cascade", "which_face": "largest", "number": 0, "padding": 0.0}
 RECONSTRUCT = {"deca": "auto", "flame": "auto", "pose": "neutral"}
-
-
-@pytest.fixture(scope="module")
-def face_files(host, pack, shared, tmp_path_factory):
-    """deca_model.tar, generic_model.pkl and landmark_embedding.npy in models/fantasyid; photos in the input folder."""
-    models = host.models_dir / "fantasyid"
-    models.mkdir(parents=True, exist_ok=True)
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    template = topology.template.double().numpy()
-    middle = (template.min(axis=0) + template.max(axis=0)) / 2  # the mesh of a whole body: the head is high above 0
-    content = make_content(vertices=template - middle, faces=topology.faces.numpy())
-    written = [
-        write_python2(models / "generic_model.pkl", content),
-        write_deca(models / "deca_model.tar", make_state(influence=0.01)),
-        models / "landmark_embedding.npy",
-        models / "transform.pkl",
-    ]
-    for path in written[2:]:
-        shutil.copyfile(shared / "assets" / path.name, path)
-    for name in ("anne", "imp", "taylor"):
-        shutil.copyfile(shared / "samples" / f"{name}.jpg", host.input_dir / f"{name}.jpg")
-    yield
-    for path in written:
-        path.unlink()
 
 
 def graph(photo: str, reconstruct=None) -> dict:
@@ -177,16 +151,6 @@ def test_a_shape_in_another_order_is_refused(host, face_files, shared):
     }  # fmt: skip
     with pytest.raises(NodeError, match="FantasyID_LoadShape: .*order"):
         host.run(prompt)
-
-
-def workflow_prompt(host, name: str) -> dict:
-    """A shipped workflow in API form, for the small model and one step."""
-    workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
-    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
-    prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
-    prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
-    prompt["16"]["inputs"]["steps"] = 1
-    return prompt
 
 
 def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, small_host_models):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+
+from comfy_process import ROOT
 
 WITHOUT_EFFECT = ("MarkdownNote", "Note")
 NUMBERS_AND_TEXT = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
@@ -50,3 +53,13 @@ def _widgets(declared: dict, values: list, prefix: str) -> Iterator[tuple[str, o
             yield from _widgets(nested, values, f"{prefix}{name}.")
         if options.get("control_after_generate") or options.get("image_upload"):
             values.pop(0)  # the widget beside it, which is not sent
+
+
+def workflow_prompt(host, name: str) -> dict:
+    """A shipped workflow in API form, for the small model and one step."""
+    workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
+    prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
+    prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
+    prompt["16"]["inputs"]["steps"] = 1
+    return prompt
