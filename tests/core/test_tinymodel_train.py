@@ -121,9 +121,11 @@ def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path, cl
     with pytest.raises(ValueError, match=r"other settings \(steps, crops\).*another output"):
         run.restore(VaeRun(settings(steps=5, crops=3), clips).state())
     run.restore(VaeRun(settings(output="elsewhere"), clips).state())
-    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(ValueError, match="checkpoint.pt is damaged.*Delete it"):
-        train_vae(settings(output=str(tmp_path)), lambda line: None)
+    file = tmp_path / "checkpoint.pt"
+    for damage in (lambda: file.write_bytes(b"PK\x03\x04 cut off"), lambda: torch.save({"other": 1}, file)):
+        damage()
+        with pytest.raises(ValueError, match="checkpoint.pt is damaged.*Delete it"):
+            train_vae(settings(output=str(tmp_path)), lambda line: None)
 
 
 @pytest.mark.parametrize(

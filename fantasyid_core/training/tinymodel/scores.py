@@ -63,13 +63,13 @@ def vae_scores(vae: TinyVae, pixels: Tensor) -> VaeScores:  # [N,3,T,H,W] in 0..
     return VaeScores(
         clips=len(pixels),
         psnr=ratios.mean().item(),
-        psnr_spread=ratios.std().item(),
+        psnr_spread=ratios.std(correction=0).item(),
         psnr_first=psnr(decoded[:, :, :1], pixels[:, :, :1]).mean().item(),
         psnr_later=psnr(decoded[:, :, 1:], pixels[:, :, 1:]).mean().item(),
         psnr_noisy=psnr(decode_all(vae, noisy), pixels).mean().item(),
         motion=correlation(differences(decoded).view(1, -1), differences(pixels).view(1, -1)).item(),
         motion_clip=within.mean().item(),
-        motion_clip_spread=within.std().item(),
+        motion_clip_spread=within.std(correction=0).item(),
     )
 
 

@@ -220,7 +220,10 @@ def _advance_to_the_end(run: VaeRun, checkpoint: Path, report: Callable[[str], N
 
 def _read_checkpoint(path: Path) -> dict:
     try:
-        return torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True)
+        if not isinstance(state, dict) or state.keys() != {"settings", "step", "vae", "average", "optimizers"}:
+            raise ValueError("it holds something else")
+        return state
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged ({error}). Delete it to train from the beginning.") from error
 

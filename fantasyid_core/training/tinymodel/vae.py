@@ -8,9 +8,14 @@ Two paths add up in each direction: a linear map of patches, begun as their prin
 residual network at the latents' size, begun as zero. Convolutions are two-dimensional; time is mixed by handing a share
 of the channels on to the next latent frame. No convolution runs at the pictures' size.
 
-Latents are already normalised: mean 0 and variance 1 per channel over the training clips (`latents_mean`,
-`latents_std`), so the scaling factor by CogVideoX' convention is 1 and the shift 0. Unlike the stock CogVideoX VAE a
-side is divided by 4 and not by 8, the posterior is its mean alone, and pixels are 0..1, not -1..1.
+How its latents map to CogVideoX' conventions, for whoever wraps it as a host's VAE:
+- [B,C,L,h,w] as in diffusers and ComfyUI; the stock transformer of diffusers wants them as [B,L,C,h,w] (`TinyCodec`).
+- Normalised to mean 0 and variance 1 per channel over training clips (`latents_mean`, `latents_std`): what `encode`
+  gives is what the transformer sees. scaling_factor is 1, shift 0. A host that scales latents on the way to the model
+  (ComfyUI's CogVideoX: 1.15258426 below 48 heads) must get them divided by that, and give them back multiplied.
+- A side is divided by 4, not 8; time as usual: frames = 4 (L - 1) + 1.
+- Pixels are 0..1, not -1..1 (so a wrapper's processing of inputs and outputs is the identity); BCTHW, or BTHWC.
+- The posterior is its mean alone: samples of it are the mean.
 """
 
 from __future__ import annotations
