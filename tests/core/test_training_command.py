@@ -1,19 +1,11 @@
-"""`python -m fantasyid_core train`: own heads, the paper's adapter, cached latents, videos, log; and two processes."""
+"""`python -m fantasyid_core train`: own heads, the paper's adapter, cached latents, videos, log."""
 
 from __future__ import annotations
-
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
-from trainingtools import write_model
 
 from fantasyid_core import load_adapter
 from fantasyid_core.__main__ import main
@@ -27,7 +19,6 @@ from fantasyid_core.training.heads.mesh import head_mesh
 from fantasyid_core.training.runlog import RunLog, duration, read_log
 from fantasyid_core.video import read_video
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZES = {
     "vit_width": 32, "vit_tokens": 17, "abstractor_width": 16, "abstractor_depth": 1, "face_tokens": 4,
     "vertex_width": 32, "spiral_widths": [8, 16], "fusion_layers": 1, "fusion_heads": 2, "attention_heads": 2,
@@ -126,34 +117,6 @@ def test_a_mistake_is_one_sentence(config_file, capsys):
     assert capsys.readouterr().err.strip().endswith("optimizer.lrr is no setting; did you mean optimizer.lr?")
     assert main(["train", "nothing"]) == 2
     assert "paper_5b, tiny" in capsys.readouterr().err
-
-
-def test_two_processes_share_the_clips_and_save_one_checkpoint(tmp_path):
-    folder = write_model(tmp_path / "model")
-    script = tmp_path / "two.py"
-    script.write_text(
-        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\n"
-        "import torch; torch.set_num_threads(1)\n"
-        "from trainingtools import *\nfrom fantasyid_core.training.loop import train\n"
-        "no = dict.fromkeys(('null_text', 'null_identity', 'null_face', 'null_vertices'), 0.0)\n"
-        f"config = make_config(__import__('pathlib').Path({str(tmp_path / 'two')!r}), {str(folder)!r}, steps=2,\n"
-        "    identity=no, optimizer={'batch': 1}, validation={'every': 2, 'clips': 1, 'steps': 1, 'cfg': 1.0})\n"
-        "source = NoiseSource()\n"
-        "for turn in range(2): train(config, 'auto', make_models(config), (source, source))\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29617", str(script)]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert result.returncode == 0, result.stderr[-3000:]
-    run = tmp_path / "two"
-    summary = next(each for each in read_log(run) if each["event"] == "summary")
-    assert summary["processes"] == 2 and summary["clips_per_step"] == 4
-    checkpoint = run / "checkpoints" / "step-00000002"
-    assert {"random-0.json", "random-1.json"} < {path.name for path in checkpoint.iterdir()}
-    assert json.loads((checkpoint / "state.json").read_text())["micro_batch"] == 4
-    assert all(not name.startswith("module.") for name in load_file(checkpoint / "weights.safetensors"))
-    assert load_adapter(run / "final" / "adapter.safetensors").config.variant == "release"
-    assert "going on from" in result.stderr
 
 
 def test_a_line_of_the_log_that_was_cut_off_stays_alone(tmp_path):
