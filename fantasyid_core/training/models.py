@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -26,8 +25,6 @@ from ..shape.topology import Topology, load_topology
 from ..transformer import transformer_config
 from ..weights import load_adapter
 from .config import ModelSettings, TrainingConfig
-
-PRESETS = "..training.tinymodel"  # the module with `build_models(settings, dtype)` of the tiny preset
 
 
 class VideoCodec(Protocol):
@@ -81,19 +78,15 @@ def build_models(config: TrainingConfig) -> TrainedModels:
     settings = config.model
     dtype = torch.bfloat16 if config.precision == "bf16" and torch.cuda.is_available() else torch.float32
     torch.manual_seed(config.seed)
-    models = _build_preset(settings, dtype) if settings.kind == "tiny" else _build_release(settings, dtype)
+    models = _build_preset(config, dtype) if settings.kind == "tiny" else _build_release(settings, dtype)
     _choose_what_learns(models, settings)
     return models
 
 
-def _build_preset(settings: ModelSettings, dtype: torch.dtype) -> TrainedModels:
-    try:
-        preset = import_module(PRESETS, __package__)
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            "This version has no tiny preset. Use model.kind: release with a folder in the official layout."
-        ) from error
-    return preset.build_models(settings, dtype)
+def _build_preset(config: TrainingConfig, dtype: torch.dtype) -> TrainedModels:
+    from .preset import build_preset
+
+    return build_preset(config.model, dtype, config.seed)
 
 
 def _build_release(settings: ModelSettings, dtype: torch.dtype) -> TrainedModels:

@@ -1,0 +1,96 @@
+"""The preset "tiny": a DiT of the CogVideoX class, from nothing, between the small networks of `tinymodel`.
+
+Its mesh is that of the project's own heads. `model.preset` changes sizes of the DiT (keys of `TransformerConfig`),
+`model.sizes` those of the adapter, `model.folder` says where the small networks' weights are (default: those that
+come along).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ..config import PAPER, TransformerConfig
+from ..host import diffusers as diffusers_host
+from ..sampling import alphas_cumprod
+from ..shape.meshtopology import mesh_topology
+from ..shape.topology import Topology, load_topology
+from .config import ModelSettings
+from .heads.mesh import head_mesh
+from .models import TrainedModels, new_adapter
+from .tinymodel.models import TinyCodec, TinyModels, tiny_models
+
+# Three heads, for ComfyUI's own class wants a width that three divides. 64 pixels are 16 latents, 8 tokens a side.
+DIT = TransformerConfig(
+    num_layers=6,
+    num_attention_heads=3,
+    time_embed_dim=128,
+    sample_width=16,
+    sample_height=16,
+    sample_frames=9,
+    spatial_interpolation_scale=1.0,
+)
+# The paper's adapter, as wide as this DiT. Its face tokens are fewer than the encoder's, which come on a grid.
+ADAPTER = {
+    "attention_heads": 4,
+    "attention_head_dim": 32,
+    "abstractor_width": 64,
+    "abstractor_depth": 1,
+    "face_tokens": 36,
+    "vertex_width": 96,
+    "spiral_widths": [32, 64],
+    "fusion_layers": 2,
+    "fusion_heads": 4,
+    "reducer_widths": [96, 128, 160, 192],
+}
+SNR_SHIFT = 3.0  # few pixels need more noise before the signal is gone
+
+
+def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> TrainedModels:
+    """The networks of a tiny run; the VAE is trained and frozen, the rest begins with the values of `seed`.
+
+    Raises FileNotFoundError without the VAE's weights; ValueError for sizes that do not exist or fit.
+    """
+    small = tiny_models(settings.folder, seed)
+    sizes = transformer_sizes(settings, small)
+    return TrainedModels(
+        codec=TinyCodec(small.vae),
+        transformer=diffusers_host.build_transformer(sizes),
+        adapter=new_adapter(adapter_settings(settings, small), sizes, heads_topology(settings)),
+        text_encoder=small.text_encoder,
+        face_encoder=small.face_encoder,
+        alphas=alphas_cumprod(snr_shift_scale=SNR_SHIFT),
+    )
+
+
+def transformer_sizes(settings: ModelSettings, small: TinyModels) -> TransformerConfig:
+    """Sizes of the DiT; what it reads of texts and latents follows from the small networks."""
+    unknown = sorted(set(settings.preset) - set(TransformerConfig.__dataclass_fields__))
+    if unknown:
+        known = ", ".join(TransformerConfig.__dataclass_fields__)
+        raise ValueError(f"model.preset: {', '.join(unknown)} is no size of the transformer; known are {known}.")
+    text, channels = small.text_encoder.config, small.vae.config.latent_channels
+    fitting = {
+        "text_embed_dim": text.embed,
+        "max_text_seq_length": text.length,
+        "out_channels": channels,
+        "in_channels": 2 * channels,
+    }
+    return replace(DIT, **{**fitting, **settings.preset})
+
+
+def adapter_settings(settings: ModelSettings, small: TinyModels) -> ModelSettings:
+    """The settings with this preset's sizes of the adapter below the user's."""
+    face = small.face_encoder
+    fitting = {"vit_width": face.width, "vit_tokens": face.tokens}
+    own = ADAPTER if settings.variant == PAPER else {}
+    return replace(settings, sizes={**own, **fitting, **settings.sizes})
+
+
+def heads_topology(settings: ModelSettings) -> Topology:
+    """The mesh of the project's own heads with its coarser levels, or the one that `model.topology` names."""
+    if settings.topology:
+        return load_topology(settings.topology)
+    mesh = head_mesh()
+    return mesh_topology(mesh.template, mesh.faces)
