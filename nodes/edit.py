@@ -136,7 +136,7 @@ class BlendShapes(io.ComfyNode):
 
         people = (shape_1, shape_2, shape_3, shape_4, shape_5, shape_6)
         blend = mix_people(people, place, weights, exaggeration, folders.topology_folders())
-        say(cls, blend.lines)
+        say(cls, [blend.note])
         return io.NodeOutput(blend.shape, ui=preview(cls, as_image([draw_shape(blend.shape)])))
 
 

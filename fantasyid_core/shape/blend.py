@@ -79,10 +79,10 @@ def blend_faces(
 
 
 class Blend(NamedTuple):
-    """shape: the mix. lines: who has how much of it, for people."""
+    """shape: the mix. note: who has how much of it, a sentence for people."""
 
     shape: FaceShape
-    lines: list[str]
+    note: str
 
 
 def mix_people(
@@ -103,7 +103,8 @@ def mix_people(
     shares = blend_weights(circle_weights(*read_place(place), len(people)) if given is None else given, len(people))
     shape = blend_faces(people, shares, exaggeration, mean_head(len(people[0].vertices), folders))
     named = enumerate(zip(people, shares, strict=True), 1)
-    return Blend(shape, [f"{share:.0%} person {number} {who.name}".strip() for number, (who, share) in named])
+    parts = (f"{share:.0%} person {n}{f' ({who.name})' if who.name else ''}" for n, (who, share) in named)
+    return Blend(shape, ", ".join(parts) + ".")
 
 
 def read_weights(text: str, count: int) -> list[float] | None:

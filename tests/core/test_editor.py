@@ -107,7 +107,7 @@ def test_a_blend_is_posed_like_the_first_person(shared, name):
 def test_people_are_mixed_by_place_or_weights():
     other = run_editor(HEAD, '{"values": {"face_width": 1}}').after
     mixed = mix_people([HEAD, None, other, None], '{"x": 0, "y": 0.5}')
-    assert mixed.lines == ["75% person 1 somebody", "25% person 2 somebody"]
+    assert mixed.note == "75% person 1 (somebody), 25% person 2 (somebody)."
     given = mix_people([HEAD, other], '{"x": 0, "y": 1}', "3 1")
     assert torch.equal(mixed.shape.vertices, given.shape.vertices)
 

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 from chromium import chromium, page_server
+from comfyui_server import comfyui_server, give_input
+from comfyuipage import RENDERERS, open_page
+from PIL import Image
 
+from fantasyid_core.modelfiles import DEFAULT_COMFYUI, find_comfyui
 from fantasyid_core.shape.controlpack import pack_controls
 from fantasyid_core.shape.head import synthetic_head
 
@@ -51,3 +55,36 @@ def editor(page):
     page.evaluate("async () => { window.editor = await addEditor(); }")
     page.wait_for_function("editor.stage.viewer.frames > 0")
     return page
+
+
+@pytest.fixture(scope="session")
+def comfy(shared, tmp_path_factory):
+    """ComfyUI with this pack, two heads, a photo and the mesh topology."""
+    folder = find_comfyui()
+    if folder is None:
+        pytest.skip(f"ComfyUI is not at COMFYUI_PATH (default {DEFAULT_COMFYUI}): the editor in its page is NOT tested")
+    with comfyui_server(folder, tmp_path_factory.mktemp("comfyui")) as server:
+        give_input(server, shared / "samples" / "anne.ply", "face.ply")
+        give_input(server, shared / "samples" / "imp.ply", "imp.ply")
+        with Image.open(shared / "samples" / "anne.jpg") as photo:
+            photo.save(server.base / "input" / "face.png")  # ComfyUI's decoder of JPEG is not ours
+        topology = server.base / "models" / "fantasyid" / "transform.pkl"
+        topology.parent.mkdir(exist_ok=True)
+        topology.write_bytes((shared / "assets" / "transform.pkl").read_bytes())
+        yield server
+
+
+@pytest.fixture(scope="module", params=RENDERERS)
+def opened(request, comfy, browser):
+    """ComfyUI's page in one of its renderers."""
+    comfy.set("Comfy.VueNodes.Enabled", RENDERERS[request.param])
+    context = browser.new_context(viewport={"width": 1500, "height": 1000}, device_scale_factor=1)
+    page = context.new_page()
+    page.renderer, page.problems = request.param, []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on(
+        "console", lambda line: line.type == "error" and "fantasyid" in line.text and page.problems.append(line.text)
+    )
+    open_page(page, comfy)
+    yield page
+    context.close()

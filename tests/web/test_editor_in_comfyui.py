@@ -7,17 +7,11 @@ import json
 import numpy as np
 import pytest
 from chromium import keep_screenshot
-from comfyui_server import comfyui_server, give_input
+from comfyuipage import forget_changes, open_page, part, queue
 
-from fantasyid_core.modelfiles import DEFAULT_COMFYUI, find_comfyui
 from fantasyid_core.shape import load_shape
 from fantasyid_core.shape.edit import edit_shape
 
-RENDERERS = {"litegraph": False, "nodes2": True}
-READY = (
-    "window.app?.extensionManager && app.canvas && app.graph && !app.extensionManager.spinner"
-    " && app.extensionManager.workflow?.activeWorkflow"
-)
 GRAPH = """async () => {
   app.graph.clear();
   const add = (type, x) => {
@@ -40,18 +34,9 @@ GRAPH = """async () => {
   app.canvas.ds.offset = [20, 20];
   app.canvas.setDirty(true, true);
 }"""
-FORGET = """() => {
-  const { changeTracker } = app.extensionManager.workflow.activeWorkflow;
-  changeTracker.captureCanvasState();
-  changeTracker.undoQueue.length = changeTracker.redoQueue.length = 0;
-}"""
 HELPERS = """() => {
   window.node = () => app.graph.nodes.find(({ type }) => type === "FantasyID_EditShape");
   window.widget = () => node().widgets.find(({ name }) => name === "edit");
-  window.events = [];
-  for (const name of ["execution_success", "execution_error", "execution_interrupted"]) {
-    app.api.addEventListener(name, ({ detail }) => events.push([name, detail]));
-  }
 }"""
 SHOWN = """() => {
   const canvas = widget().element.querySelector("canvas");
@@ -65,56 +50,18 @@ SHOWN = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def comfy(shared, tmp_path_factory):
-    folder = find_comfyui()
-    if folder is None:
-        pytest.skip(f"ComfyUI is not at COMFYUI_PATH (default {DEFAULT_COMFYUI}): the editor in its page is NOT tested")
-    with comfyui_server(folder, tmp_path_factory.mktemp("comfyui")) as server:
-        give_input(server, shared / "samples" / "anne.ply", "face.ply")
-        topology = server.base / "models" / "fantasyid" / "transform.pkl"
-        topology.parent.mkdir(exist_ok=True)
-        topology.write_bytes((shared / "assets" / "transform.pkl").read_bytes())
-        yield server
-
-
-@pytest.fixture(scope="module", params=RENDERERS)
-def opened(request, comfy, browser):
-    """ComfyUI's page in one of its renderers."""
-    comfy.set("Comfy.VueNodes.Enabled", RENDERERS[request.param])
-    context = browser.new_context(viewport={"width": 1500, "height": 1000}, device_scale_factor=1)
-    page = context.new_page()
-    page.renderer, page.problems = request.param, []
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on(
-        "console", lambda line: line.type == "error" and "fantasyid" in line.text and page.problems.append(line.text)
-    )
-    open_page(page, comfy)
-    yield page
-    context.close()
-
-
 @pytest.fixture
 def page(opened):
     """The page with Load Shape -> Edit Shape -> Save Shape; a test fails when one of our files threw."""
     opened.problems.clear()
+    opened.evaluate(HELPERS)
     opened.evaluate(GRAPH)
     part(opened, "canvas").wait_for()
     opened.wait_for_function("document.querySelector('.fid-message').hidden")
     opened.wait_for_timeout(300)
-    opened.evaluate(FORGET)  # what earlier tests did cannot be undone
+    forget_changes(opened)
     yield opened
     assert not opened.problems
-
-
-def open_page(page, comfy) -> None:
-    page.goto(comfy.address)
-    page.wait_for_function(READY, timeout=60000)
-    page.evaluate(HELPERS)
-
-
-def part(page, name: str):
-    return page.locator(f'[data-testid="fid-{name}"]').first
 
 
 def edit(page) -> dict:
@@ -145,13 +92,6 @@ def drag_chin(page, height: float = 0.78) -> None:
     page.wait_for_timeout(100)
     assert "Chin" in part(page, "under").text_content()
     drag(page, chin, (chin[0], chin[1] + 30))
-
-
-def queue(page) -> None:
-    page.evaluate("() => { events.length = 0; app.queuePrompt(0, 1); }")
-    page.wait_for_function("events.length", timeout=60000)
-    assert page.evaluate("events[0][0]") == "execution_success", page.evaluate("events")
-    page.wait_for_timeout(500)
 
 
 def await_own_head(page) -> None:
@@ -211,6 +151,7 @@ def test_edit_queue_save_reload(page, comfy, shared):
 
     workflow = page.evaluate("app.graph.serialize()")
     open_page(page, comfy)
+    page.evaluate(HELPERS)
     page.evaluate("workflow => app.loadGraphData(workflow)", workflow)
     part(page, "canvas").wait_for()
     page.wait_for_timeout(800)
