@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from .cli import bench, convert, demo, doctor, download, generate, inspect, reconstruct, train
+from .cli import bench, convert, demo, doctor, download, generate, inspect, prepare, reconstruct, train
 
 COMMANDS = {
     "generate": generate,
@@ -22,6 +22,7 @@ COMMANDS = {
     "download": download,
     "bench": bench,
     "demo": demo,
+    "prepare": prepare,
     "train": train,
 }
 

@@ -1,0 +1,129 @@
+"""One face through the frames of a clip: found in some, in between interpolated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...face.detect import DetectedFace, head_pose
+from ...face.search import overlaps
+from .reading import Frame
+from .settings import PrepareSettings
+from .tools import Tools
+
+STEADY = 0.5  # intersection over union from which two finds are close enough to interpolate between
+SAME = 0.15  # below it, from one frame to the next, another face or another scene
+RIVAL_SCORE = 0.5  # of a second person; every detector's own least score is about that
+
+
+class Fault(NamedTuple):
+    """Why a clip is not taken. kind: one of the words of the report. detail: with figures. last: number of the frame
+    up to which it holds, so that the next clip may begin behind it."""
+
+    kind: str
+    detail: str
+    last: int
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A face in the T frames of a clip, in pixels of the frames as they were read.
+
+    boxes [T,4], points [T,5,2], scores [T], poses [T,3] (yaw, pitch, roll in degrees; nan where not known), all
+    float32; between the frames in which it was found, boxes, points and scores are interpolated. found: place in the
+    clip -> the face that the detector found there.
+    """
+
+    boxes: np.ndarray
+    points: np.ndarray
+    scores: np.ndarray
+    poses: np.ndarray
+    found: dict[int, DetectedFace]
+
+
+class Tracker:
+    """Follows the face; every frame is searched once at most, though clips that fail are tried again further on."""
+
+    def __init__(self, tools: Tools, settings: PrepareSettings):
+        self._tools, self._settings = tools, settings
+        self._seen: dict[int, list[DetectedFace]] = {}
+
+    def follow(self, frames: Sequence[Frame]) -> Track | Fault:
+        """The one face of the frames, or what is wrong with the last frame that shows none, two or an unsure one."""
+        first = frames[0].number
+        self._seen = {number: faces for number, faces in self._seen.items() if number >= first}
+        keys = {*range(0, len(frames), self._settings.every), len(frames) - 1}
+        keys |= {number - first for number in self._seen if number - first < len(frames)}
+        found: dict[int, DetectedFace] = {}
+        for key in sorted(keys, reverse=True):
+            if isinstance(fault := self._look(frames[key], found, key), Fault):
+                return fault
+        return self._fill_jumps(frames, found) or _track(found, len(frames))
+
+    def _look(self, frame: Frame, found: dict[int, DetectedFace], key: int) -> Fault | None:
+        """Adds the main face of a frame to `found`."""
+        if frame.number not in self._seen:
+            self._seen[frame.number] = self._tools.find(frame.picture)
+        face = self._main(self._seen[frame.number], frame)
+        if isinstance(face, Fault):
+            return face
+        found[key] = face
+        return None
+
+    def _main(self, faces: list[DetectedFace], frame: Frame) -> DetectedFace | Fault:
+        when = f"at {frame.time:.2f} s"
+        if not faces:
+            return Fault("no face", f"no face {when}", frame.number)
+        main = max(faces, key=lambda face: (face.area, face.score))
+        rivals = [face for face in faces if face is not main and face.score >= RIVAL_SCORE]
+        share = max((face.area / max(main.area, 1) for face in rivals), default=0.0)
+        if share >= self._settings.rival:
+            return Fault(
+                "several faces", f"{len(rivals) + 1} faces {when}, the second {share:.0%} as large", frame.number
+            )
+        if main.score < self._tools.confidence:
+            return Fault(
+                "unsure face", f"score {main.score:.2f} {when}, below {self._tools.confidence:g}", frame.number
+            )
+        return main
+
+    def _fill_jumps(self, frames: Sequence[Frame], found: dict[int, DetectedFace]) -> Fault | None:
+        """Looks into all frames between finds that lie apart; a fault when neighbours still do."""
+        places = sorted(found)
+        for early, late in zip(places, places[1:], strict=False):
+            if _overlap(found[early], found[late]) < STEADY:
+                for key in range(late - 1, early, -1):
+                    if fault := self._look(frames[key], found, key):
+                        return fault
+        places = sorted(found)
+        for early, late in reversed(list(zip(places, places[1:], strict=False))):
+            if _overlap(found[early], found[late]) < SAME:
+                frame = frames[late]
+                return Fault("jump", f"the face jumps at {frame.time:.2f} s", frame.number - 1)
+        return None
+
+
+def _track(found: dict[int, DetectedFace], count: int) -> Track:
+    places = np.array(sorted(found))
+    faces = [found[place] for place in places]
+    numbers = np.stack([np.concatenate([face.box, face.points.ravel(), [face.score]]) for face in faces])
+    between = np.stack([np.interp(np.arange(count), places, column) for column in numbers.T], axis=1)
+    points = between[:, 4:14].reshape(count, 5, 2)
+    exact = np.interp(np.arange(count), places, [face.exact_points for face in faces]) == 1
+    poses = [_pose(each) if known else (np.nan,) * 3 for each, known in zip(points, exact, strict=True)]
+    parts = (between[:, :4], points, between[:, 14], np.array(poses))
+    return Track(*(part.astype(np.float32) for part in parts), found)
+
+
+def _pose(points: np.ndarray) -> tuple[float, float, float]:
+    try:
+        return head_pose(points)
+    except ValueError:  # interpolated points may collapse though both ends are faces
+        return (np.nan,) * 3
+
+
+def _overlap(one: DetectedFace, other: DetectedFace) -> float:
+    return float(overlaps(one.box.astype(np.float64), other.box[None].astype(np.float64))[0][0])

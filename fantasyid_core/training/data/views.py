@@ -1,0 +1,81 @@
+"""The multi-view set: the most different views of the face, and pictures of somebody else told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ...face.align import FaceCrop, crop_detected
+from ...face.likeness import SAME, Likeness
+from ...face.references import odd_ones, spread_poses
+from .filters import face_grey, sharpness
+from .reading import Frame
+from .settings import PrepareSettings
+from .tracking import Fault, Track
+
+BLURRIER = 0.5  # a view has at least this share of the clip's sharpness
+
+
+class View(NamedTuple):
+    """face: the crop. pose: yaw, pitch, roll in degrees, or None. place: frame of the clip. vector: ArcFace, or
+    None."""
+
+    face: FaceCrop
+    pose: tuple[float, float, float] | None
+    place: int
+    vector: np.ndarray | None
+
+
+def choose_views(
+    frames: Sequence[Frame], track: Track, settings: PrepareSettings, likeness: Likeness | None
+) -> list[View] | Fault:
+    """The most different head poses of a clip, the most frontal first; without poses, frames spread over the clip.
+
+    Only frames in which the face was found, and is about as sharp as usual, are taken. With `likeness` a clip in which
+    the face becomes another person's is a fault.
+    """
+    places = _sharp(frames, track)
+    poses = [track.found[place] for place in places]
+    poses = [None if face.yaw is None else (face.yaw, face.pitch, face.roll) for face in poses]
+    chosen = spread_poses(poses, settings.views)
+    if all(pose is None for pose in poses):
+        spread = np.linspace(0, len(places) - 1, min(settings.views, len(places)))
+        chosen = sorted({*spread.round().astype(int).tolist()})
+    views = []
+    for index in chosen:
+        picture, face = frames[places[index]].picture, track.found[places[index]]
+        vector = None if likeness is None else likeness.embed(picture, face.points)
+        views.append(View(crop_detected(picture, face, settings.crop), poses[index], places[index], vector))
+    if likeness is not None and odd_ones([view.vector for view in views]).indices:
+        return Fault("another person", "the face becomes another person's", frames[-1].number)
+    return views
+
+
+def _sharp(frames: Sequence[Frame], track: Track) -> list[int]:
+    places = sorted(track.found)
+    values = np.array([sharpness(face_grey(frames[place].picture, track.found[place].box)) for place in places])
+    return [place for place, value in zip(places, values, strict=True) if value >= BLURRIER * np.median(values)]
+
+
+def share_views(clips: list[dict], count: int) -> None:
+    """Gives all clips of one person in a video the same most different views of them together.
+
+    clips: each with `references`, `_poses` and `_vector` (the mean of its views' ArcFace vectors). Clips are one
+    person's when a chain of cosines of at least `SAME` joins them.
+    """
+    for group in _people([clip["_vector"] for clip in clips]):
+        paths = [path for index in group for path in clips[index]["references"]]
+        poses = [pose for index in group for pose in clips[index]["_poses"]]
+        chosen = [paths[place] for place in spread_poses(poses, count)]
+        for index in group:
+            clips[index]["references"] = chosen
+
+
+def _people(vectors: list[np.ndarray]) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for index, vector in enumerate(vectors):
+        near = [group for group in groups if max(float(vector @ vectors[other]) for other in group) >= SAME]
+        groups = [group for group in groups if group not in near] + [sorted([index, *sum(near, [])])]
+    return groups
