@@ -11,7 +11,8 @@ export function loadThree() {
 }
 
 /**
- * Draws into the lower left corner of the shared canvas and copies that to `canvas`.
+ * Draws into the shared canvas and copies it to `canvas`. It gets the size that is drawn, since all of it is copied
+ * out of the graphics memory.
  * @param {object} three the module
  * @param {HTMLCanvasElement} canvas
  * @param {number} finer how many times as many pixels are drawn each way as the canvas has: smooth edges
@@ -19,20 +20,18 @@ export function loadThree() {
  * @throws {Error} when the browser has no WebGL2
  */
 export function drawInto(three, canvas, finer, draw) {
-  const [width, height] = [canvas.width * finer, canvas.height * finer];
+  const [width, height] = [canvas.width, canvas.height].map((side) => Math.round(side * finer));
   shared ??= makeRenderer(three);
   const { renderer } = shared;
   const whole = renderer.domElement;
-  if (whole.width < width || whole.height < height) {
-    renderer.setSize(Math.max(whole.width, width), Math.max(whole.height, height), false);
-  }
+  if (whole.width !== width || whole.height !== height) renderer.setSize(width, height, false);
   renderer.setViewport(0, 0, width, height);
   renderer.setScissor(0, 0, width, height);
   renderer.clear();
   draw(renderer, width, height);
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(whole, 0, whole.height - height, width, height, 0, 0, canvas.width, canvas.height);
+  context.drawImage(whole, 0, 0, canvas.width, canvas.height);
 }
 
 function makeRenderer(three) {
