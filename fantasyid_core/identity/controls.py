@@ -99,6 +99,6 @@ def make_person(
     is_face = torch.arange(tokens.shape[1], device=tokens.device) % config.id_tokens < config.face_tokens
     kept = is_face if vertex_weight == 0 else ~is_face
     if 0 in weights:
-        return Person(tokens[:, kept])
+        return Person(tokens[:, kept]) if kept.any() else None  # an adapter may have one group only
     ratio = torch.full(is_face.shape, math.log(vertex_weight / face_weight), device=tokens.device)
     return Person(tokens, ratio.masked_fill(is_face, 0.0))

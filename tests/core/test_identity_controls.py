@@ -9,6 +9,7 @@ import torch
 from golden import relative_error
 from small import inputs_of
 
+from fantasyid_core.config import AdapterConfig
 from fantasyid_core.identity.combine import combine_tokens
 from fantasyid_core.identity.controls import Timing, make_person
 from fantasyid_core.identity.folded import Person, Share, load_fixed
@@ -89,6 +90,13 @@ def test_a_group_of_weight_zero_is_as_if_it_were_not_there(case):
     almost = make_person(adapter.config, tokens, vertex_weight=1e-9)
     assert relative_error(delta(case, almost), delta(case, face)) < 1e-5
     assert make_person(adapter.config, tokens, 0, 0) is None
+
+
+def test_an_adapter_with_one_group_alone_can_lose_it():
+    config = AdapterConfig.paper_tiny(use_face=False)
+    tokens = torch.randn(1, config.id_tokens, config.id_width)
+    assert make_person(config, tokens, vertex_weight=0) is None
+    assert make_person(config, tokens, face_weight=0).tokens.shape == tokens.shape
 
 
 def test_a_weight_is_how_often_a_group_is_there(case):

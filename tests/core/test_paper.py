@@ -13,6 +13,7 @@ from golden import relative_error
 from paperadapter import heads, trained_adapter, untrained_adapter
 from small import inputs_of, make_adapter
 
+import fantasyid_core.identity
 from fantasyid_core.bench import stand_in_topology
 from fantasyid_core.config import AdapterConfig, TransformerConfig, config_from_mapping, config_to_json
 from fantasyid_core.identity.fingerprint import adapter_fingerprint
@@ -274,7 +275,7 @@ def test_one_shared_injection_is_saved_and_trained_once():
 
 
 def test_parameters_at_full_size_are_those_of_the_table_in_the_docs():
-    text = (Path(__file__).resolve().parents[2] / "docs" / "paper_variant.md").read_text(encoding="utf-8")
+    text = (Path(fantasyid_core.identity.__file__).with_name("paper_variant.md")).read_text(encoding="utf-8")
     for name, count in full_size_parts().items():
         assert f"| {name} | {count:,} |" in text
 

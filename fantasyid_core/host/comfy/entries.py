@@ -68,6 +68,7 @@ def make_entry(
         )
     check_strength(strength)
     check_dit_width(config.dit_width, sizes.width)
+    adapter.check_grid(*sizes.frame_grid)
     weights = check_layer_weights(layer_weights, config.injected_layers)
     side_by_side = isinstance(mask, str)
     if side_by_side and mask != SIDE_BY_SIDE:
