@@ -20,19 +20,19 @@ class CutDetector:
     """Called with one picture np.uint8 [H,W,3] after the other: whether a new scene begins with this one.
 
     Change is half the L1 distance of colour histograms (0..1) and the mean difference of small pictures (0..1); one of
-    the two must be large, and large against the median of the scene so far. Slow dissolves are not seen; the face that
-    jumps in them is.
+    the two must be large, and large against the median of the scene so far. What a slow dissolve, or a cut before the
+    same background, does to the face is seen by `tracking`.
     """
 
     def __init__(self):
         self._forget()
 
     def __call__(self, picture: np.ndarray) -> bool:
-        small = opencv().resize(picture, (SIDE, SIDE), interpolation=opencv().INTER_AREA).astype(np.float32)
+        small = reduced(picture)
         before, self._before = self._before, small
         if before is None:
             return True
-        colours = float(np.abs(_histogram(before) - _histogram(small)).sum() / 2)
+        colours = float(np.abs(colour_shares(before) - colour_shares(small)).sum() / 2)
         places = float(np.abs(before - small).mean() / 255)
         strength = max(colours / COLOURS, places / PLACES)
         usual = float(np.median(self._changes)) if self._changes else 0.0
@@ -48,8 +48,15 @@ class CutDetector:
         self._changes: deque[float] = deque(maxlen=MEMORY)
 
 
-def _histogram(small: np.ndarray) -> np.ndarray:
-    """Shares of colours, each pixel shared between neighbouring levels so that a slow change stays slow."""
+def reduced(picture: np.ndarray) -> np.ndarray:
+    """A picture np.uint8 [H,W,3] as float32 [32,32,3]."""
+    cv2 = opencv()
+    return cv2.resize(np.ascontiguousarray(picture), (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def colour_shares(small: np.ndarray) -> np.ndarray:
+    """A histogram of the colours of a small picture, sum 1; each pixel is shared between neighbouring levels, so that
+    a slow change stays slow."""
     levels = small.reshape(-1, 3) / 255 * (LEVELS - 1)
     low = np.minimum(levels.astype(int), LEVELS - 2)
     high_share = levels - low

@@ -10,12 +10,17 @@ import numpy as np
 
 from ...face.detect import DetectedFace, head_pose
 from ...face.search import overlaps
+from .cuts import colour_shares, reduced
 from .reading import Frame
 from .settings import PrepareSettings
 from .tools import Tools
 
 STEADY = 0.5  # intersection over union from which two finds are close enough to interpolate between
 SAME = 0.15  # below it, from one frame to the next, another face or another scene
+COLOURS_STEADY, COLOURS_SAME = 0.15, 0.2
+"""Share of the colours in and about the face that may change between finds, as with the intersections. Measured: up to
+0.07 from frame to frame of moving heads, 0.11 with a cascade's jitter, 0.30 when another person takes the place."""
+ABOUT = 0.7  # half the side of the region whose colours are compared, as a share of the box: hair and collar
 RIVAL_SCORE = 0.5  # of a second person; every detector's own least score is about that
 
 
@@ -50,11 +55,13 @@ class Tracker:
     def __init__(self, tools: Tools, settings: PrepareSettings):
         self._tools, self._settings = tools, settings
         self._seen: dict[int, list[DetectedFace]] = {}
+        self._colours: dict[int, np.ndarray] = {}
 
     def follow(self, frames: Sequence[Frame]) -> Track | Fault:
         """The one face of the frames, or what is wrong with the last frame that shows none, two or an unsure one."""
         first = frames[0].number
         self._seen = {number: faces for number, faces in self._seen.items() if number >= first}
+        self._colours = {number: colours for number, colours in self._colours.items() if number >= first}
         keys = {*range(0, len(frames), self._settings.every), len(frames) - 1}
         keys |= {number - first for number in self._seen if number - first < len(frames)}
         found: dict[int, DetectedFace] = {}
@@ -71,6 +78,7 @@ class Tracker:
         if isinstance(face, Fault):
             return face
         found[key] = face
+        self._colours[frame.number] = colour_shares(reduced(_about(frame.picture, face.box)))
         return None
 
     def _main(self, faces: list[DetectedFace], frame: Frame) -> DetectedFace | Fault:
@@ -91,19 +99,24 @@ class Tracker:
         return main
 
     def _fill_jumps(self, frames: Sequence[Frame], found: dict[int, DetectedFace]) -> Fault | None:
-        """Looks into all frames between finds that lie apart; a fault when neighbours still do."""
+        """Looks into all frames between finds that lie or look apart; a fault when neighbours still do."""
         places = sorted(found)
         for early, late in zip(places, places[1:], strict=False):
-            if _overlap(found[early], found[late]) < STEADY:
+            if self._apart(frames, found, early, late, STEADY, COLOURS_STEADY):
                 for key in range(late - 1, early, -1):
                     if fault := self._look(frames[key], found, key):
                         return fault
         places = sorted(found)
         for early, late in reversed(list(zip(places, places[1:], strict=False))):
-            if _overlap(found[early], found[late]) < SAME:
-                frame = frames[late]
-                return Fault("jump", f"the face jumps at {frame.time:.2f} s", frame.number - 1)
+            if self._apart(frames, found, early, late, SAME, COLOURS_SAME):
+                when = f"at {frames[late].time:.2f} s"
+                return Fault("jump", f"the face jumps or becomes another one {when}", frames[late].number - 1)
         return None
+
+    def _apart(self, frames, found, early: int, late: int, overlap: float, colours: float) -> bool:
+        both = (self._colours[frames[place].number] for place in (early, late))
+        changed = float(np.abs(np.subtract(*both)).sum() / 2)
+        return _overlap(found[early], found[late]) < overlap or changed > colours
 
 
 def _track(found: dict[int, DetectedFace], count: int) -> Track:
@@ -123,6 +136,13 @@ def _pose(points: np.ndarray) -> tuple[float, float, float]:
         return head_pose(points)
     except ValueError:  # interpolated points may collapse though both ends are faces
         return (np.nan,) * 3
+
+
+def _about(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+    middle, reach = (box[:2] + box[2:]) / 2, ABOUT * (box[2:] - box[:2])
+    left, top = (middle - reach).clip(0).astype(int)
+    right, bottom = np.ceil(middle + reach).astype(int)
+    return picture[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 def _overlap(one: DetectedFace, other: DetectedFace) -> float:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...face.align import FaceCrop, crop_detected
-from ...face.likeness import SAME, Likeness
-from ...face.references import odd_ones, spread_poses
+from ...face.likeness import ANOTHER, SAME, Likeness
+from ...face.references import spread_poses
 from .filters import face_grey, sharpness
 from .reading import Frame
 from .settings import PrepareSettings
@@ -48,8 +48,10 @@ def choose_views(
         picture, face = frames[places[index]].picture, track.found[places[index]]
         vector = None if likeness is None else likeness.embed(picture, face.points)
         views.append(View(crop_detected(picture, face, settings.crop), poses[index], places[index], vector))
-    if likeness is not None and odd_ones([view.vector for view in views]).indices:
-        return Fault("another person", "the face becomes another person's", frames[-1].number)
+    if likeness is not None:
+        ends = [likeness.embed(frames[place].picture, track.found[place].points) for place in (places[0], places[-1])]
+        if len(_people([*ends, *(view.vector for view in views)], ANOTHER)) > 1:
+            return Fault("another person", "the face becomes another person's", frames[-1].number)
     return views
 
 
@@ -65,7 +67,7 @@ def share_views(clips: list[dict], count: int) -> None:
     clips: each with `references`, `_poses` and `_vector` (the mean of its views' ArcFace vectors). Clips are one
     person's when a chain of cosines of at least `SAME` joins them.
     """
-    for group in _people([clip["_vector"] for clip in clips]):
+    for group in _people([clip["_vector"] for clip in clips], SAME):
         paths = [path for index in group for path in clips[index]["references"]]
         poses = [pose for index in group for pose in clips[index]["_poses"]]
         chosen = [paths[place] for place in spread_poses(poses, count)]
@@ -73,9 +75,10 @@ def share_views(clips: list[dict], count: int) -> None:
             clips[index]["references"] = chosen
 
 
-def _people(vectors: list[np.ndarray]) -> list[list[int]]:
+def _people(vectors: list[np.ndarray], alike: float) -> list[list[int]]:
+    """Groups of indices that a chain of cosines of at least `alike` joins."""
     groups: list[list[int]] = []
     for index, vector in enumerate(vectors):
-        near = [group for group in groups if max(float(vector @ vectors[other]) for other in group) >= SAME]
+        near = [group for group in groups if max(float(vector @ vectors[other]) for other in group) >= alike]
         groups = [group for group in groups if group not in near] + [sorted([index, *sum(near, [])])]
     return groups
