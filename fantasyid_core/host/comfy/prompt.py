@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ...config import TransformerConfig
+from .tiny import is_tiny_text
 
 _END, _PAD = 1, 0  # T5's own ids
 
@@ -13,8 +14,10 @@ def encode_prompt(clip, text: str, length: int = TransformerConfig.max_text_seq_
     """Host CONDITIONING of `text`, exactly `length` T5 tokens; longer text is cut with a warning.
 
     Parentheses, colons and `embedding:` are plain text here, as in the official pipeline. Raises ValueError
-    when `clip` is not the T5 text encoder.
+    when `clip` is neither the T5 text encoder nor that of FantasyID-Tiny, which has a length of its own.
     """
+    if is_tiny_text(clip):
+        return clip.encode_from_tokens_scheduled(clip.tokenize(text))
     tokens = [[(token, 1.0) for token in prompt_ids(clip, text, length)]]
     return clip.encode_from_tokens_scheduled({"t5xxl": tokens})
 

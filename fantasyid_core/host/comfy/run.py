@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...identity.model import IdentityAdapter
     from ...shape.pointcloud import FaceShape
 
+WITHOUT_PICTURE = "fantasyid_without_picture"  # attachment of a MODEL that was trained without a first picture
 PREVIEW_KEY = "fantasyid_preview"  # of a LATENT: the VAE's map from latent channels to RGB
 
 
@@ -101,7 +102,8 @@ def condition_video(positive, negative, vae, face: FaceCrop, model=None):
     import node_helpers
 
     sizes = TransformerConfig() if model is None else native_sizes(model)
-    values = {"concat_latent_image": encode_crop(vae, face.image(), sizes)}
+    without = model is not None and model.attachments.get(WITHOUT_PICTURE)
+    values = {} if without else {"concat_latent_image": encode_crop(vae, face.image(), sizes)}
     empty = torch.zeros(1, *sizes.latent_shape, device=comfy.model_management.intermediate_device())
     latent = {"samples": empty, PREVIEW_KEY: preview_map(vae)}
     conditionings = (node_helpers.conditioning_set_values(each, values) for each in (positive, negative))

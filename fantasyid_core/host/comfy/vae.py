@@ -22,7 +22,8 @@ def encode_crop(vae, image: Tensor, sizes: TransformerConfig) -> Tensor:
     import comfy.utils
 
     check_vae(vae)
-    height, width = sizes.sample_height * 8, sizes.sample_width * 8
+    side = vae.spacial_compression_encode()  # pixels per latent
+    height, width = sizes.sample_height * side, sizes.sample_width * side
     stretched = comfy.utils.common_upscale(
         image[..., :3].movedim(-1, 1), width, height, "lanczos", "disabled"
     )
