@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from .cli import bench, convert, demo, doctor, download, generate, inspect, prepare, reconstruct, train
+from .cli import bench, convert, demo, doctor, download, evaluate, generate, inspect, prepare, reconstruct, train
 
 COMMANDS = {
     "generate": generate,
@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": demo,
     "prepare": prepare,
     "train": train,
+    "evaluate": evaluate,
 }
 
 

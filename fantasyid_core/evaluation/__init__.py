@@ -1,7 +1,9 @@
 """How good a video is, as functions of features and frames.
 
 The paper's metrics (section 4.2): RS `reference_similarity`, IFS `inter_frame_similarity`, FM `face_motion`,
-FID `fid`. `score` applies the first three to a video and ranks several; `plot` draws them.
+FID `fid`; `pixels` needs no network. `score` applies the first three to a video and ranks several; `plot` draws them.
+`evaluate` measures folders of videos (`pairing`, `measure`, `inception`) and `reportfiles` writes the report; `heads`
+measures videos of the project's own people.
 
 Everything is imported on first use.
 """
@@ -16,6 +18,7 @@ _HOMES = {
     "face_motion": "motion",
     "face_motions": "motion",
     "fid": "frechet",
+    "pixel_measures": "pixels",
     "VideoScore": "score",
     "best_of": "score",
     "combined_score": "score",

@@ -7,7 +7,7 @@ frame rate can be compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +65,16 @@ def face_motions(frames: ArrayLike, boxes=None) -> np.ndarray:
     return motions
 
 
+def flow_lengths(frames: ArrayLike) -> Iterator[np.ndarray]:
+    """The length of the flow of every pixel from each frame to the next, [H, W]; frames as in `face_motion`."""
+    frames = check_frames(frames)
+    earlier = _grey(frames[0])
+    for frame in frames[1:]:
+        later = _grey(frame)
+        yield _lengths(earlier, later)
+        earlier = later
+
+
 def check_frames(frames: ArrayLike) -> np.ndarray:
     """Frames as np.uint8 [T, H, W, 3] or [T, H, W]; ValueError unless they are as in `face_motion`."""
     frames = as_numpy(frames)
@@ -117,10 +127,14 @@ def _grey(frame: np.ndarray) -> np.ndarray:
 
 
 def _mean_flow(earlier: np.ndarray, later: np.ndarray, region: tuple[slice, slice]) -> float:
+    return float(_lengths(earlier, later)[region].mean())
+
+
+def _lengths(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:  # [H, W] -> [H, W]
     if np.array_equal(earlier, later):
-        return 0.0  # the method itself leaves some flow at the border
+        return np.zeros(earlier.shape)  # the method itself leaves some flow at the border
     flow = _opencv().calcOpticalFlowFarneback(earlier, later, None, **FARNEBACK)  # [H, W, 2]
-    return float(np.linalg.norm(flow[region].astype(np.float64), axis=2).mean())
+    return np.linalg.norm(flow.astype(np.float64), axis=2)
 
 
 def _opencv():
