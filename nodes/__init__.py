@@ -5,7 +5,7 @@ A node is a schema plus one call into the core. The core is imported when a node
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import edit, editor, face, folders, identity, identityfile, loaders, score, shape, video
+from . import edit, editor, face, folders, identity, identityfile, loaders, person, score, shape, video
 
 
 class FantasyIDExtension(ComfyExtension):
@@ -25,6 +25,7 @@ class FantasyIDExtension(ComfyExtension):
             shape.ReconstructFace,
             shape.LoadShape,
             shape.SaveShape,
+            person.SamplePerson,
             edit.EditShape,
             edit.BlendShapes,
             edit.WarpFace,

@@ -244,3 +244,14 @@ def test_the_workflows_make_a_video(host, face_files, small_host_models, name):
     assert (host.output_dir / saved["subfolder"] / saved["filename"]).exists()
     kinds = {node["class_type"] for node in prompt.values()}
     assert {"FantasyID_WarpFace", "FantasyID_ShapePreview"} <= kinds
+
+
+def test_made_up_people_need_no_file(execute, head):
+    pytest.importorskip("numba", reason="numba is not installed: procedural people cannot be rendered")
+    face, shape, image = execute("SamplePerson", seed=1_000_000_001, picture=0).result
+    assert image.shape == (1, 512, 512, 3) and len(shape.vertices) == 2236
+    (edited,) = execute("EditShape", shape=shape, edit=EDIT, flame="auto").result
+    warped, _ = execute("WarpFace", face=face, before=shape, after=edited).result
+    assert (warped.crop != face.crop).any()
+    with pytest.raises(ValueError, match="heads of one mesh, got 2236, 5023"):
+        execute("BlendShapes", shape_1=shape, shape_2=head, place="", exaggeration=0.0)

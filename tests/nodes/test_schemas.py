@@ -37,6 +37,7 @@ NODES = {
     ),
     "FantasyID_LoadShape": (["shape"], ["FANTASYID_SHAPE"]),
     "FantasyID_SaveShape": (["shape", "filename_prefix", "format"], ["FANTASYID_SHAPE"]),
+    "FantasyID_SamplePerson": (["seed", "picture"], ["FANTASYID_FACE", "FANTASYID_SHAPE", "IMAGE"]),
     "FantasyID_EditShape": (["shape", "edit", "flame", "adapter", "encoder", "face"], ["FANTASYID_SHAPE"]),
     "FantasyID_BlendShapes": (
         ["shape_1", "place", "exaggeration", "shape_2", "shape_3", "shape_4", "shape_5", "shape_6", "weights"],
