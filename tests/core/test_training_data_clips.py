@@ -133,6 +133,23 @@ def inner(image):
     return [replace(face, box=face.box + np.float32([8, 8, -8, -8])) for face in find(image)]
 
 
+def test_points_that_no_face_has_are_a_reason_and_no_crash(tmp_path):
+    def collapsed(image):
+        return [replace(face, points=np.zeros((5, 2), np.float32)) for face in find(image)]
+
+    tools = replace(painted_tools(SETTINGS), find=collapsed)
+    state = cut(tmp_path, walk(FRAMES, texture(1)), tools=tools)
+    assert faults(state) == ["no view"] and "coincide" in state["rejected"][0]["detail"]
+
+
+def test_a_video_that_goes_away_in_the_middle_is_skipped(tmp_path):
+    write(tmp_path / "in" / "v.mp4", walk(FRAMES, texture(1)))
+    (video,) = find_videos(tmp_path / "in")
+    video.path.unlink()
+    state = prepare_video(video, tmp_path / "out", SETTINGS, painted_tools(SETTINGS), "f")
+    assert "No such file" in state["skipped"]
+
+
 @pytest.mark.parametrize(
     ("kind", "face", "change"),
     [
@@ -178,11 +195,17 @@ def test_every_frame_is_searched_once_at_most(tmp_path):
     seen = []
 
     def counting(image):
-        seen.append(image)
+        seen.append(image.tobytes())
         return find(image)
 
-    cut(tmp_path, walk(81, texture(1)), tools=replace(painted_tools(SETTINGS), find=counting))
+    tools = replace(painted_tools(SETTINGS), find=counting)
+    cut(tmp_path, walk(81, texture(1)), tools=tools)
     assert len(seen) == 9  # 27 frames at 8 per second, three of each nine
+    pictures = walk(72, texture(1))
+    pictures[12] = picture()
+    seen.clear()
+    state = cut(tmp_path, pictures, replace(SETTINGS, every=1), tools)
+    assert len(state["clips"]) == 2 and len(seen) == len(set(seen)) == 19  # also those of the clip that failed
 
 
 def test_a_fast_face_is_looked_for_in_all_frames_between(tmp_path):

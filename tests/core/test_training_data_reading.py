@@ -14,14 +14,14 @@ from fantasyid_core.training.data.reading import Unreadable, read_frames
 from fantasyid_core.video import save_video
 
 
-def counted(path, count, fps, size=(48, 64)):
+def counted(path, count, fps, size=(64, 96)):
     """A video whose frame n has the grey n * 4."""
     frames = np.zeros((count, *size, 3), np.uint8) + (4 * np.arange(count, dtype=np.uint8))[:, None, None, None]
     save_video(frames, path, fps, crf=0)
     return path
 
 
-def numbers(path, fps=8.0, side=64):
+def numbers(path, fps=8.0, side=96):
     return [round(frame.picture.mean() / 4) for frame in read_frames(path, fps, side)]
 
 
@@ -33,18 +33,18 @@ def test_frames_are_taken_at_the_models_rate(tmp_path, rate, expected):
 def test_of_other_rates_the_nearest_frame_is_taken(tmp_path):
     path = counted(tmp_path / "v.mp4", 60, 30)
     assert np.abs(np.array(numbers(path)) - 30 / 8 * np.arange(16)).max() <= 0.5
-    times = [frame.time for frame in read_frames(path, 8.0, 64)]
+    times = [frame.time for frame in read_frames(path, 8.0, 96)]
     assert np.abs(np.array(times) - np.arange(16) / 8).max() < 0.5 / 30 + 1e-6
 
 
 def test_the_longer_side_is_limited(tmp_path):
-    frame = next(read_frames(counted(tmp_path / "v.mp4", 9, 8, (96, 128)), 8, 64))
-    assert frame.picture.shape == (48, 64, 3) and frame.number == 0 and frame.fresh
+    frame = next(read_frames(counted(tmp_path / "v.mp4", 9, 8, (128, 192)), 8, 96))
+    assert frame.picture.shape == (64, 96, 3) and frame.number == 0 and frame.fresh
 
 
 def test_a_phones_video_is_turned_upright(tmp_path):
-    frames = np.zeros((9, 48, 64, 3), np.uint8)
-    frames[:, :, :32] = 255  # bright on the left
+    frames = np.zeros((9, 64, 96, 3), np.uint8)
+    frames[:, :, :48] = 255  # bright on the left
     save_video(frames, tmp_path / "v.mp4", 8)
     content = (tmp_path / "v.mp4").read_bytes()
     one = (1 << 16).to_bytes(4, "big")
@@ -54,9 +54,9 @@ def test_a_phones_video_is_turned_upright(tmp_path):
     head, mark, rest = content.partition(b"tkhd")
     assert rest.count(unit) == 1
     (tmp_path / "v.mp4").write_bytes(head + mark + rest.replace(unit, turned))
-    upright = next(read_frames(tmp_path / "v.mp4", 8, 64)).picture
-    assert upright.shape == (64, 48, 3)
-    assert upright[:28].mean() > 240 and upright[36:].mean() < 15  # left became top
+    upright = next(read_frames(tmp_path / "v.mp4", 8, 96)).picture
+    assert upright.shape == (96, 64, 3)
+    assert upright[:42].mean() > 240 and upright[54:].mean() < 15  # left became top
 
 
 def silence(path):
@@ -76,12 +76,14 @@ def test_what_cannot_be_read_says_why(tmp_path):
     broken[len(content) // 2 :: 7] = bytes(len(broken[len(content) // 2 :: 7]))
     (tmp_path / "broken.mp4").write_bytes(broken)
     counted(tmp_path / "slow.mp4", 12, 4)
+    counted(tmp_path / "tiny.mp4", 12, 8, (16, 64))
     reasons = {
         "empty.mp4": r"empty \(0 bytes\)",
         "junk.mkv": "cannot be read: Invalid data",
         "sound.avi": "no picture",
         "short.mp4": "cut off after|cannot be read",
         "slow.mp4": "4 frames per second, fewer than the 8",
+        "tiny.mp4": "64 x 16 pixels, too few",
         "absent.mp4": "No such file",
     }
     for name, reason in reasons.items():

@@ -13,17 +13,14 @@ SHAPES = (".ply", ".npy", ".obj", ".glb")
 
 class Video(NamedTuple):
     """path: where it is. relative: to the folder that was searched, with slashes. name: letters, digits and a digest
-    of `relative`, unique in the folder. shape: a 3D face of the same name beside it, or None."""
+    of `relative`, unique in the folder. shape: a 3D face of the same name beside it, or None. stamp: names, sizes and
+    times of these files when they were found, by which changed ones are told."""
 
     path: Path
     relative: str
     name: str
     shape: Path | None
-
-    @property
-    def stamp(self) -> list:
-        """Sizes and times of the files, by which a changed one is told."""
-        return [_stamp(path) for path in (self.path, self.shape) if path is not None]
+    stamp: str
 
 
 def find_videos(folder: Path, apart: Path | None = None) -> list[Video]:
@@ -54,10 +51,11 @@ def _video(path: Path, top: Path) -> Video:
     relative = path.relative_to(top).as_posix()
     readable = re.sub(r"[^A-Za-z0-9]+", "_", relative.rpartition(".")[0]).strip("_")[:60]
     digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    shapes = (path.with_suffix(suffix) for suffix in SHAPES)
-    return Video(path, relative, f"{readable}-{digest}", next((shape for shape in shapes if shape.is_file()), None))
+    shape = next((beside for suffix in SHAPES if (beside := path.with_suffix(suffix)).is_file()), None)
+    stamp = ", ".join(_stamp(each) for each in (path, shape) if each is not None)
+    return Video(path, relative, f"{readable}-{digest}", shape, stamp)
 
 
-def _stamp(path: Path) -> list:
+def _stamp(path: Path) -> str:
     about = path.stat()
-    return [path.name, about.st_size, about.st_mtime_ns]
+    return f"{path.name} {about.st_size} {about.st_mtime_ns}"

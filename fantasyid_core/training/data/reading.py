@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...face.picture import MIN_SIDE
 from ...video import FULL_RANGE
 
 SLACK = 0.95  # a video of 7.6 frames per second and more may be read at 8
@@ -82,10 +83,12 @@ def _check_whole(stream, seconds: float, start: float | None) -> None:
 def _picture(frame, aspect: Fraction | None, max_side: int) -> np.ndarray:
     width = round(frame.width * (aspect or 1))
     scale = min(1.0, max_side / max(width, frame.height))
+    if scale * min(width, frame.height) < MIN_SIDE:
+        raise Unreadable(f"it has {width} x {frame.height} pixels, too few for a face")
     # PyAV 14 decodes BT.709 as BT.601 unless all three are given.
     picture = frame.reformat(
-        width=max(1, round(width * scale)),
-        height=max(1, round(frame.height * scale)),
+        width=round(width * scale),
+        height=round(frame.height * scale),
         format="rgb24",
         src_colorspace=frame.colorspace,
         src_color_range=frame.color_range,

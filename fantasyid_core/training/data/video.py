@@ -74,7 +74,8 @@ class _Cutter:
         waiting: list[Frame] = []
         cut, used = CutDetector(), False  # used: whether frames of this scene were judged already
         for frame in read_frames(self._video.path, self._settings.fps, self._settings.max_side):
-            if cut(frame.picture) or frame.fresh:
+            resized = bool(waiting) and waiting[-1].picture.shape != frame.picture.shape
+            if cut(frame.picture) or frame.fresh or resized:
                 self._too_short(waiting, used)
                 waiting, used = [], False
             waiting.append(frame)

@@ -43,16 +43,22 @@ def choose_views(
     if all(pose is None for pose in poses):
         spread = np.linspace(0, len(places) - 1, min(settings.views, len(places)))
         chosen = sorted({*spread.round().astype(int).tolist()})
-    views = []
-    for index in chosen:
-        picture, face = frames[places[index]].picture, track.found[places[index]]
-        vector = None if likeness is None else likeness.embed(picture, face.points)
-        views.append(View(crop_detected(picture, face, settings.crop), poses[index], places[index], vector))
+    last = frames[-1].number
+    try:
+        views = [_view(frames, track, places[index], poses[index], settings.crop, likeness) for index in chosen]
+    except ValueError as error:  # points that no face has
+        return Fault("no view", str(error), last)
     if likeness is not None:
         ends = [likeness.embed(frames[place].picture, track.found[place].points) for place in (places[0], places[-1])]
         if len(_people([*ends, *(view.vector for view in views)], ANOTHER)) > 1:
-            return Fault("another person", "the face becomes another person's", frames[-1].number)
+            return Fault("another person", "the face becomes another person's", last)
     return views
+
+
+def _view(frames: Sequence[Frame], track: Track, place: int, pose, size: int, likeness: Likeness | None) -> View:
+    picture, face = frames[place].picture, track.found[place]
+    vector = None if likeness is None else likeness.embed(picture, face.points)
+    return View(crop_detected(picture, face, size), pose, place, vector)
 
 
 def _sharp(frames: Sequence[Frame], track: Track) -> list[int]:
