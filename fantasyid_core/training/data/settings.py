@@ -25,7 +25,8 @@ class PrepareSettings:
     they are looked for. confidence: least score of the face, None for the detector's own (`tools.CONFIDENCE`).
     rival: share of the main face's area from which another face counts as a second person.
     min_face: pixels along the shorter side of the face's box. min_sharpness: variance of the Laplacian of the face at
-    128 x 128 pixels. min_light, max_light: mean grey of the face, 0..255. min_motion: mean optical flow in the face,
+    128 x 128 pixels. min_light, max_light: mean grey of the face, 0..255 (wide, so that no skin
+    is too dark or too light in usual light). min_motion: mean optical flow in the face,
     pixels per frame (`evaluation.motion`), 0 for none.
     text: "auto" looks for subtitles when a reader is there, "easyocr" or "opencv" insist, "none" does not look.
     text_model: ONNX file of a DB text network, for OpenCV. text_area: share of the picture that text may cover.
@@ -52,8 +53,8 @@ class PrepareSettings:
     rival: float = 0.25
     min_face: int = 80
     min_sharpness: float = 50.0
-    min_light: float = 40.0
-    max_light: float = 220.0
+    min_light: float = 25.0
+    max_light: float = 235.0
     min_motion: float = 0.0
     text: str = "auto"
     text_model: str | None = None
