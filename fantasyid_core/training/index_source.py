@@ -12,9 +12,9 @@ Columns (paths are relative to the folder of the index unless they are absolute)
 | caption | string | the prompt |
 | references | list of strings | paths of the multi-view set: square face crops of the person |
 | own_crop | string | path of a face crop from the clip itself; optional, for identity.reference "own frame" |
-| vertices | string | path of the person's shape: .npy, .ply, .obj or .glb of the adapter's mesh, metres |
+| vertices | string | path of the person's shape: .npy, .ply, .obj or .glb of the adapter's mesh, metres; or null |
 
-Clips shorter than the model's length are left out and counted. The last `held_out` clips are for validation.
+Clips shorter than the model's length, and those without vertices, are left out and counted. The last `held_out` clips are for validation.
 """
 
 from __future__ import annotations
@@ -56,13 +56,15 @@ class IndexSource:
         self._own_frame = identity.reference == "own frame"
         rows = read_index(self._folder)
         long_enough = [row for row in rows if row["frames"] >= size[0]]
-        self.too_short = len(rows) - len(long_enough)
-        kept = min(data.held_out, len(long_enough) // 2)
-        self._rows = long_enough[-kept:] if held_out else long_enough[: len(long_enough) - kept]
+        usable = [row for row in long_enough if row["vertices"]]
+        self.too_short, self.without_shape = len(rows) - len(long_enough), len(long_enough) - len(usable)
+        kept = min(data.held_out, len(usable) // 2)
+        self._rows = usable[-kept:] if held_out else usable[: len(usable) - kept]
         if not self._rows:
             raise ValueError(
-                f"{self._folder}: none of {len(rows)} clips has the {size[0]} frames that the model needs (two at "
-                "least, one of them for validation). Prepare longer clips."
+                f"{self._folder}: of {len(rows)} clips {self.too_short} are shorter than the {size[0]} frames that the "
+                f"model needs, and {self.without_shape} have no 3D face; two usable ones are needed at least, one of "
+                "them for validation. Prepare longer clips, and shapes with DECA and FLAME or beside the videos."
             )
         if self._own_frame and not all(row.get("own_crop") for row in self._rows):
             raise ValueError(

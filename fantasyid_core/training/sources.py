@@ -38,6 +38,8 @@ def build_sources(
         )
         if training.too_short:
             say(f"{training.too_short} clips are shorter than {sizes.sample_frames} frames and left out")
+        if training.without_shape:
+            say(f"{training.without_shape} clips have no 3D face and are left out")
     check_vertices(training, models)
     if config.data.latents == "cached":
         latents = LatentRows(training, models.codec, config.data.cache)

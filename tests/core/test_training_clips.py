@@ -274,8 +274,13 @@ def test_an_index_that_cannot_be_used(index):
         with pytest.raises(ValueError, match=expected):
             read_index(folder)
     store([rows[2]])
-    with pytest.raises(ValueError, match="none of 1 clips has the 9 frames"):
+    with pytest.raises(ValueError, match="of 1 clips 1 are shorter than the 9 frames"):
         make_index(folder)
+    store([rows[0] | {"vertices": None}])
+    with pytest.raises(ValueError, match="1 have no 3D face.*DECA and FLAME"):
+        make_index(folder)
+    store([rows[0], rows[1] | {"vertices": None}, rows[1] | {"name": "three"}])
+    assert make_index(folder).without_shape == 1
     store([row | {"own_crop": None} for row in rows])
     with pytest.raises(ValueError, match="needs the column own_crop"):
         make_index(folder, reference="own frame")
