@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from fantasyid_core.training.heads.clips import make_clips
+from fantasyid_core.training.heads.people import held_out_seeds
 from fantasyid_core.training.tinymodel import train_vae as trainer
 from fantasyid_core.training.tinymodel.models import TinyCodec, load_text, save_tiny_models, tiny_models
 from fantasyid_core.training.tinymodel.settings import VaeTraining, load_settings
 from fantasyid_core.training.tinymodel.train_vae import VaeRun, evaluate_vae, main, pixels_of, rate, train_vae
 from fantasyid_core.training.tinymodel.vae import TinyVae, VaeConfig
-from fantasyid_core.training.tinymodel.weights import load_vae, save_vae
+from fantasyid_core.training.tinymodel.weights import SHIPPED_VAE, load_vae, save_vae
 
 SMALL = {"people": 6, "steps": 4, "crops": 2, "warmup": 1, "whole": 0.25}
 SIZES = {"encoder_width": 8, "encoder_blocks": 1, "decoder_width": 8, "decoder_blocks": 1}
@@ -222,6 +223,19 @@ def test_the_codec_speaks_as_the_trainer_does():
     assert latents.shape == (1, 2, 16, 4, 4) and codec.decode(latents).shape == (1, 5, 16, 16, 3)
     other = TinyCodec(TinyVae(VaeConfig.tiny()))
     assert codec.fingerprint != other.fingerprint
+
+
+def test_the_shipped_vae_passes_the_gate(tmp_path):
+    """On fewer held-out people than the command takes, to stay within seconds."""
+    told: list[str] = []
+    assert evaluate_vae(clips=12, report=told.append, sheet=tmp_path / "sheet.png"), told
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    vae = load_vae()
+    assert sum(value.numel() for value in vae.parameters()) <= 3_000_000
+    assert SHIPPED_VAE.stat().st_size <= 6.1e6
+    pixels = pixels_of(make_clips(held_out_seeds(12), references=0).pictures)
+    latents = vae.encode(pixels)
+    assert latents.std((0, 2, 3, 4)).sub(1).abs().max() < 0.35 and latents.mean((0, 2, 3, 4)).abs().max() < 0.5
 
 
 def test_the_command_explains_errors(capsys, tmp_path):
