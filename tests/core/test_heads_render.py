@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -329,10 +331,25 @@ def test_a_folder_that_cannot_be_written_only_costs_the_cache(monkeypatch):
     assert compiling.compiled_once(abs)(-2) == 2
 
 
-def test_the_cache_knows_every_kernel_file(tmp_path, monkeypatch):
-    before = compiling.sources_digest()
+def test_the_cache_knows_every_file_that_is_compiled(tmp_path, monkeypatch):
+    digests = [compiling.sources_digest()]
     monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
-    (tmp_path / "a_kernels.py").write_text("1")
-    first = compiling.sources_digest()
-    (tmp_path / "a_kernels.py").write_text("2")
-    assert len({before, first, compiling.sources_digest()}) == 3
+    for name, content in (("a_kernels.py", "1"), ("a_kernels.py", "2"), ("columns.py", "3"), ("expression.py", "4")):
+        (tmp_path / name).write_text(content)
+        digests.append(compiling.sources_digest())
+    assert len(set(digests)) == len(digests)
+
+
+def test_another_process_compiles_nothing_anew():
+    frames = rows({})
+    render_frames(BALD, frames), render_maps(BALD, frames)  # now both are kept on disk
+    script = (
+        "from fantasyid_core.training.heads import frame_kernels, people, render\n"
+        "from fantasyid_core.training.heads.motion import frame_row\n"
+        "person, frames = people.sample_person(1), [frame_row()]\n"
+        "render.render_frames(person, frames), render.render_maps(person, frames)\n"
+        "for kernel in (frame_kernels.render_kernel, frame_kernels.maps_kernel):\n"
+        "    print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "0", "1", "0"], done.stderr

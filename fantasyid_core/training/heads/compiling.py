@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+_COMPILED = ("*_kernels.py", "columns.py", "expression.py")  # the last two: for the constants of the kernels
+
 
 def numba():
     """The package; RuntimeError with what to do when it is absent."""
@@ -38,7 +40,9 @@ def compiled_once(function: Callable) -> Callable:
 
 
 def sources_digest() -> str:
-    """Changes with the source of any kernel: Numba itself looks only at the file of the function that it keeps."""
-    folder = Path(__file__).parent
-    sources = b"".join(path.read_bytes() for path in sorted(folder.glob("*_kernels.py")))
-    return hashlib.sha256(sources).hexdigest()
+    """Changes with the source of any kernel and of the numbers that are compiled into them.
+
+    Numba itself looks only at the file of the function that it keeps.
+    """
+    paths = sorted(path for form in _COMPILED for path in Path(__file__).parent.glob(form))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

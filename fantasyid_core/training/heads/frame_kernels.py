@@ -246,16 +246,24 @@ def _maps(scene, paint, frames, space, depths, triangles, shares, layers, points
                     layers[t, y, x] = shade(kinds[n], found, look, EDGE / scale)[3]
 
 
-def _kept(kernel, version):
-    """The kernel as an entry that stays on disk until any kernel's source changes: Numba's key has its closure."""
+def _kept(version):
+    """`_render` and `_maps` as entries that stay on disk until any kernel's source changes.
+
+    Numba finds an entry by what it closes over: the version tells sources apart, a kernel would never look the same in
+    two processes.
+    """
 
     @compiled_once
-    def entry(*arguments):
+    def render(*arguments):
         version  # noqa: B018
-        kernel(*arguments)
+        _render(*arguments)
 
-    return entry
+    @compiled_once
+    def maps(*arguments):
+        version  # noqa: B018
+        _maps(*arguments)
+
+    return render, maps
 
 
-render_kernel = _kept(_render, sources_digest())
-maps_kernel = _kept(_maps, sources_digest())
+render_kernel, maps_kernel = _kept(sources_digest())
