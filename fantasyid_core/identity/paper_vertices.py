@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import AdapterConfig
-from ..shape.topology import Topology, pool
+from ..shape.topology import Topology, Transform, pool
 from .vertices import SpiralConv, depth_code
 
 _UNIT = 0.05  # of the head's radius: about how far people's vertices lie apart (5 mm)
@@ -80,7 +80,10 @@ class SpiralEncoder(nn.Module):
     def forward(self, vertices: Tensor) -> Tensor:
         features = self.standardisation(vertices).to(self.table.dtype)
         for convolution, down in zip(self.convolutions, self.topology.down, strict=True):
-            features = pool(F.elu(convolution(features)), down)
+            kept = kept_vertices(down)
+            along = convolution.spirals if kept is None else convolution.spirals[kept]
+            features = F.elu(convolution.layer(features[:, along.to(features.device)].flatten(2)))
+            features = pool(features, down) if kept is None else features
         tokens = self.projection(features)
         code = depth_code(self.depth(vertices), tokens.shape[-1])
         return tokens + code.to(tokens) + self.table.to(tokens)
@@ -95,3 +98,12 @@ class SpiralEncoder(nn.Module):
             vertices = pool(vertices, down)
         far, near = self.topology.template[:, 2].aminmax()
         return (vertices[:, :, 2:] - far.to(vertices)) / (near - far).to(vertices)
+
+
+def kept_vertices(down: Transform) -> Tensor | None:  # -> int64 [V']
+    """The fine vertices that a pooling only picks, as on FLAME's mesh and on ours; None where it mixes some.
+
+    What the convolution would say of the others is not needed.
+    """
+    neighbours, weights = down.padded
+    return neighbours[:, 0] if neighbours.shape[1] == 1 and bool((weights == 1).all()) else None

@@ -18,9 +18,9 @@ from fantasyid_core.bench import stand_in_topology
 from fantasyid_core.config import AdapterConfig, TransformerConfig, config_from_mapping, config_to_json
 from fantasyid_core.identity.fingerprint import adapter_fingerprint
 from fantasyid_core.identity.model import IdentityAdapter, make_encoder, make_layers
-from fantasyid_core.identity.paper_vertices import Standardisation
+from fantasyid_core.identity.paper_vertices import Standardisation, kept_vertices
 from fantasyid_core.shape import synthetic_head, synthetic_topology
-from fantasyid_core.shape.topology import pool
+from fantasyid_core.shape.topology import Transform, pool
 
 SWITCHES = [{}, {"use_face": False}, {"use_vertices": False}, {"shared_injection": True}]
 
@@ -134,6 +134,19 @@ def test_the_spiral_encoder_is_the_formula(adapter):
     wavelengths = 10000 ** (torch.arange(16, dtype=torch.float64) * 2 / 32)
     code = torch.stack([(turns / wavelengths).sin(), (turns / wavelengths).cos()], dim=-1).flatten(-2)
     assert relative_error(encoder(vertices), x + code + encoder.table.double()) < 1e-5
+
+
+def test_vertices_that_pooling_drops_are_not_convolved(adapter, monkeypatch):
+    """Where it only picks vertices the result is the same as of convolving all; where it mixes them, all are."""
+    encoder, vertices = adapter.encoder.vertex_encoder, heads(2)
+    tokens, down = encoder(vertices), adapter.topology.down[0]
+    kept = kept_vertices(down)
+    assert torch.equal(pool(vertices, down), vertices[:, kept])
+    halves = Transform(down.indices.repeat(1, 2), down.values.repeat(2) / 2, down.shape)
+    mixing = Transform(torch.cat([down.indices, down.indices.roll(1, 1)[:, :1]], 1), torch.ones(163), down.shape)
+    assert kept_vertices(halves) is kept_vertices(mixing) is None
+    monkeypatch.setattr("fantasyid_core.identity.paper_vertices.kept_vertices", lambda down: None)
+    assert relative_error(encoder(vertices), tokens) < 1e-6
 
 
 def test_depth_reaches_from_the_back_of_the_head_to_the_tip_of_the_nose():
