@@ -81,7 +81,7 @@ def contact_sheet(measured: list[Measured]):
     for place, (each, row) in enumerate(zip(measured, rows, strict=True)):
         x, y = GAP, GAP + place * tall
         label = f"{each.name}   " + "  ".join(f"{name} {_number(each.values[name])}" for name in ("RS", "IFS", "FM"))
-        pen.text((x, y), label.encode("latin-1", "replace").decode("latin-1"), INK, font)
+        pen.text((x, y), _drawable(label), INK, font)
         for picture in row:
             sheet.paste(Image.fromarray(picture), (x, y + LABEL))
             x += picture.shape[1] + GAP
@@ -91,9 +91,8 @@ def contact_sheet(measured: list[Measured]):
 def _save_plot(each: Measured, path: Path) -> None:
     from PIL import Image
 
-    title = each.name.encode("latin-1", "replace").decode("latin-1")
     with write_aside(path) as aside:
-        Image.fromarray(each.score.plot(title)).save(aside, "PNG")
+        Image.fromarray(each.score.plot(_drawable(each.name))).save(aside, "PNG")
 
 
 def _overview(report: dict, path: Path) -> bool:
@@ -130,6 +129,11 @@ def _fid_line(distance: dict) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}" if abs(value) >= 100 else f"{value:.3f}"
+
+
+def _drawable(text: str) -> str:
+    """What the built-in font can draw."""
+    return text.replace("–", "-").encode("latin-1", "replace").decode("latin-1")
 
 
 def _plain(text: str) -> str:
