@@ -87,8 +87,8 @@ class Denoiser(nn.Module):
     def _adding(self, layer: int):
         def add_identity(_module, _inputs, output):
             hidden, text = output  # [B, N, D], [B, text, D]
-            delta = self._injector(layer, hidden)
-            return hidden + torch.where(self._keeps, delta, torch.zeros_like(delta)).to(hidden.dtype), text
+            delta = self._injector(layer, hidden).to(hidden.dtype)
+            return torch.addcmul(hidden, delta, self._keeps.to(hidden.dtype)), text
 
         return add_identity
 

@@ -271,6 +271,7 @@ class Run:
             betas=(settings.beta1, settings.beta2),
             eps=settings.eps,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.denoiser, self.optimizer = self.accelerator.prepare(network, optimizer)
         self.average = Average(self.denoiser, settings.ema)

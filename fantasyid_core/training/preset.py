@@ -16,6 +16,7 @@ from ..host import diffusers as diffusers_host
 from ..sampling import alphas_cumprod
 from ..shape.meshtopology import mesh_topology
 from ..shape.topology import Topology, load_topology
+from .activation import quicken_gelu
 from .config import ModelSettings
 from .heads.mesh import head_mesh
 from .models import TrainedModels, new_adapter
@@ -23,7 +24,7 @@ from .tinymodel.models import TinyCodec, TinyModels, tiny_models
 
 # Three heads, for ComfyUI's own class wants a width that three divides. 64 pixels are 16 latents, 8 tokens a side.
 DIT = TransformerConfig(
-    num_layers=6,
+    num_layers=5,
     num_attention_heads=3,
     time_embed_dim=128,
     sample_width=16,
@@ -31,6 +32,8 @@ DIT = TransformerConfig(
     sample_frames=9,
     spatial_interpolation_scale=1.0,
 )
+# The mesh is pooled three times, so that few tokens remain and no vertex lies outside of what one of them sees.
+VERTEX_COUNTS = (2236, 560, 160, 48)
 # The paper's adapter, as wide as this DiT. Its face tokens are fewer than the encoder's, which come on a grid.
 ADAPTER = {
     "attention_heads": 4,
@@ -39,10 +42,10 @@ ADAPTER = {
     "abstractor_depth": 1,
     "face_tokens": 36,
     "vertex_width": 96,
-    "spiral_widths": [32, 64],
+    "spiral_widths": [32, 64, 96],
     "fusion_layers": 2,
     "fusion_heads": 4,
-    "reducer_widths": [96, 128, 160, 192],
+    "reducer_widths": [96, 96, 96, 192],
 }
 SNR_SHIFT = 3.0  # few pixels need more noise before the signal is gone
 
@@ -54,9 +57,11 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
     """
     small = tiny_models(settings.folder, seed)
     sizes = transformer_sizes(settings, small)
+    transformer = diffusers_host.build_transformer(sizes)
+    quicken_gelu(transformer)
     return TrainedModels(
         codec=TinyCodec(small.vae),
-        transformer=diffusers_host.build_transformer(sizes),
+        transformer=transformer,
         adapter=new_adapter(adapter_settings(settings, small), sizes, heads_topology(settings)),
         text_encoder=small.text_encoder,
         face_encoder=small.face_encoder,
@@ -93,4 +98,4 @@ def heads_topology(settings: ModelSettings) -> Topology:
     if settings.topology:
         return load_topology(settings.topology)
     mesh = head_mesh()
-    return mesh_topology(mesh.template, mesh.faces)
+    return mesh_topology(mesh.template, mesh.faces, VERTEX_COUNTS)

@@ -65,7 +65,7 @@ def test_the_ablations_are_changes_to_the_config(weights):
     shared = build_models(tiny(weights, "model.sizes={shared_injection: true}")).adapter
     apart = build_models(tiny(weights)).adapter
     count = lambda module: sum(value.numel() for value in module.layers.parameters())  # noqa: E731
-    assert count(apart) == 6 * count(shared)
+    assert count(apart) == 5 * count(shared)
     for name in ("use_face", "use_vertices"):
         adapter = build_models(tiny(weights, f"model.sizes={{{name}: false}}")).adapter
         assert not getattr(adapter.config, name)
