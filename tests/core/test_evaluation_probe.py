@@ -67,8 +67,12 @@ def test_the_outline_is_measured_in_pixels():
 
 
 def test_numbers_on_closed_forms():
-    assert within_person([-1, 0, 1], [[4, 6, 8], [-3, -1, 1]]) == pytest.approx((1, 2))
-    assert within_person([-1, 0, 1], [[5, 5, 5]])[1] == 0 and math.isnan(within_person([-1, 0, 1], [[5, 5, 5]])[0])
+    assert within_person([-1, 0, 1], [[4, 6, 8], [-3, -1, 1]]) == pytest.approx((1, 1, 2))
+    steep = within_person([-1, 0, 1], [[-1, 0, 1], [-3, 0, 3]])
+    assert steep.correlation == pytest.approx(1) and steep.pooled == pytest.approx(0.2**0.5 * 2) and steep.slope == 2
+    nothing = within_person([-1, 0, 1], [[5, 5, 5], [0, 1, 2]])
+    assert nothing.correlation == pytest.approx(0.5)
+    assert within_person([-1, 0, 1], [[5, 5, 5]]).slope == 0 and math.isnan(within_person([-1, 0], [[5, 5]]).pooled)
     assert correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
     assert psnr(np.full((2, 2, 3), 255, np.uint8), np.zeros((2, 2, 3), np.uint8)) == pytest.approx(0)
     mask = np.array([[True, False]])

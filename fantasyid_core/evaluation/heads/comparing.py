@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +16,24 @@ def correlation(ours: np.ndarray, truth: np.ndarray) -> float:
     return float(ours @ truth / size) if size > 1e-12 else math.nan
 
 
-def within_person(values: np.ndarray, measured: np.ndarray) -> tuple[float, float]:  # [K], [N,K]
-    """Correlation and slope of measured on values, each person's own mean taken away first."""
+class WithinPerson(NamedTuple):
+    """correlation: mean of each person's own; one whose readings do not change counts as 0. pooled: over all together,
+    each person's mean taken away; people whose readings follow more or less steeply lower it. slope: of the latter."""
+
+    correlation: float
+    pooled: float
+    slope: float
+
+
+def within_person(values: np.ndarray, measured: np.ndarray) -> WithinPerson:  # [K], [N,K]
+    """How `measured` follows `values` within every one of N people."""
     measured = np.asarray(measured, np.float64)
     values = np.broadcast_to(np.asarray(values, np.float64), measured.shape)
     values = values - values.mean(axis=1, keepdims=True)
     measured = measured - measured.mean(axis=1, keepdims=True)
-    return correlation(measured, values), float((values * measured).sum() / (values**2).sum())
+    each = np.nan_to_num([correlation(*pair) for pair in zip(measured, values, strict=True)])
+    slope = float((values * measured).sum() / (values**2).sum())
+    return WithinPerson(float(np.mean(each)), correlation(measured, values), slope)
 
 
 def psnr(ours: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:

@@ -1,8 +1,9 @@
 """Do the vertices steer the face, and only they? Sliders against what is measured in the frames.
 
 Every person's parameter goes through `values`, all else staying as it is; frames look at the camera. The noise is the
-same for all values of one person. The correlation is within persons: pooled over people, shape and pose of others
-would limit it even on true renders. The slope is compared with the true renders', which shows what the probe can read.
+same for all values of one person. Correlations are within persons (`comparing.WithinPerson`): over different people the
+other parameters would limit them even on true renders. Slopes are compared with the true renders', which show what the
+probe can read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...training.heads.shape import SHAPE_NAMES
-from .comparing import within_person
+from .comparing import WithinPerson, within_person
 from .probe import Probe, index_of, load_probe, read
 from .silhouette import MEASURED, outline, shows
 from .subjects import Request, Sampler, Subject, ask
@@ -34,8 +35,8 @@ def measure_control(
     probe: Probe | None = None,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, list[float]]]:
-    """For every parameter, one number per seed: `correlation` and `slope` of reading on slider; `skin_shift`, how far
-    the sRGB of the skin moves from the middle value's, as a mean over people, values and channels.
+    """For every parameter, one number per seed: `correlation`, `pooled` and `slope` of reading on slider; `skin_shift`,
+    how far the sRGB of the skin moves from the middle value's, as a mean over people, values and channels.
 
     Where the outline tells a parameter without the probe (`silhouette`), of the people who show it, there is
     "face_width outline" etc. too: pixels for +1. Raises ValueError for unknown parameters and values outside -1..1.
@@ -44,8 +45,8 @@ def measure_control(
     _check(parameters, values, seeds)
     found = {}
     for name in parameters:
-        rows = {"correlation": [], "slope": [], "skin_shift": []}
-        beside = {"correlation": [], "slope": []}
+        rows = {key: [] for key in (*WithinPerson._fields, "skin_shift")}
+        beside = {key: [] for key in WithinPerson._fields}
         for seed in seeds:
             requests = [
                 Request(_moved(subject, name, value), subject.references, subject.plain_prompt, seed)
@@ -95,12 +96,12 @@ def measure_leak(
             ]
             frames = ask(sample, requests, progress)
             measured = read(probe, frames).of(name).mean(axis=1).reshape(len(people), len(values))
-            slopes.append(within_person(values, measured)[1])
+            slopes.append(within_person(values, measured).slope)
         found[name] = {"slope": slopes}
     return found
 
 
-def _answers(readings, name: str, values: Sequence[float]) -> tuple[float, float, float]:
+def _answers(readings, name: str, values: Sequence[float]) -> tuple[float, ...]:
     measured = readings.of(name).mean(axis=-1)  # [N,K], over the frames
     skin = readings.colour("skin").mean(axis=-2)  # [N,K,3]
     middle = int(np.argmin(np.abs(values)))
@@ -108,10 +109,10 @@ def _answers(readings, name: str, values: Sequence[float]) -> tuple[float, float
     return *within_person(values, measured), float(np.abs(skin[:, others] - skin[:, [middle]]).mean())
 
 
-def _outline(frames: np.ndarray, people: Sequence[Subject], name: str, values) -> tuple[float, float]:
+def _outline(frames: np.ndarray, people: Sequence[Subject], name: str, values) -> WithinPerson:
     shown = [place for place, subject in enumerate(people) if shows(subject.person, name)]
     if not shown:
-        return math.nan, math.nan
+        return WithinPerson(math.nan, math.nan, math.nan)
     return within_person(values, np.array([[outline(clip)[name].mean() for clip in frames[place]] for place in shown]))
 
 

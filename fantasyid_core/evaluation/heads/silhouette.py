@@ -14,6 +14,8 @@ from .subjects import SIDE, ZOOM
 
 OPEN_STYLES = ("bald", "buzz", "short", "quiff", "side part", "bun", "two buns")
 """Hair that shows ears and jaw."""
+HIGH_STYLES = ("bun", "two buns", "afro", "curly")
+"""Hair whose top says little about the head's."""
 
 _EDGE = 3  # pixels at both sides of a row that are background
 _NEARLY = 0.5  # share of the foreground's distance from the background at which a pixel counts fully
@@ -38,7 +40,9 @@ def shows(person: Person, name: str) -> bool:
     look = person.appearance
     if name == "chin_length":
         return look.beard in ("none", "moustache")
-    return name == "forehead_height" or look.hair_style in OPEN_STYLES
+    if name == "forehead_height":
+        return look.hair_style not in HIGH_STYLES
+    return look.hair_style in OPEN_STYLES
 
 
 def outline(frames: np.ndarray) -> dict[str, np.ndarray]:  # uint8 [T,64,64,3]
