@@ -249,7 +249,7 @@ def test_face_and_shape_are_weighted_apart(comfy_host, model, adapter, tokens, r
 def test_a_memory_budget_changes_nothing_but_rounding(comfy_host, model, adapter, tokens, run, monkeypatch):
     from fantasyid_core.identity import folded
 
-    monkeypatch.setattr(folded, "CHUNK", 16)  # of 72 video tokens
+    monkeypatch.setattr(folded.FoldedLayer, "unit", 16)  # of 72 video tokens
     plain, seen = run(comfy_host.attach(model, adapter, tokens)), []
     linear = folded._linear
     monkeypatch.setattr(folded, "_linear", lambda module, x: (seen.append(x.shape[1]), linear(module, x))[1])
