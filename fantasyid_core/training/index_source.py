@@ -14,7 +14,8 @@ Columns (paths are relative to the folder of the index unless they are absolute)
 | own_crop | string | path of a face crop from the clip itself; optional, for identity.reference "own frame" |
 | vertices | string | path of the person's shape: .npy, .ply, .obj or .glb of the adapter's mesh, metres; or null |
 
-Clips shorter than the model's length, and those without vertices, are left out and counted. The last `held_out` clips are for validation.
+Clips shorter than the model's length, and those without vertices, are left out and counted. The last `held_out` clips
+are for validation.
 """
 
 from __future__ import annotations
