@@ -149,7 +149,7 @@ def test_impossible_settings_are_refused(changes, message):
 
 def test_the_config_that_comes_along_is_read_and_others_are_explained(tmp_path):
     plan = load_settings("tiny_vae")
-    assert plan.adam_lr == 3e-4 and plan.vae.latent_channels == 16
+    assert plan.adam_lr == 3e-4 and plan.vae.latent_channels == 32
     with pytest.raises(FileNotFoundError, match="no config .*nothing.yaml"):
         load_settings(tmp_path / "nothing.yaml")
     (tmp_path / "broken.yaml").write_text("a: [")

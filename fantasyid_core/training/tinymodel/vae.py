@@ -1,4 +1,4 @@
-"""The video VAE of FantasyID-Tiny: causal in time, 4x4 pixels and 4 frames to one latent of 16 channels.
+"""The video VAE of FantasyID-Tiny: causal in time, 4x4 pixels and 4 frames to one latent of 32 channels as shipped.
 
 Frame 0 is a latent frame of its own, and each further latent frame holds 4 frames: T = 4 k + 1 frames of H x W give
 latents [B,16,k+1,H/4,W/4]. Nothing looks ahead: neither latents nor pictures of a frame depend on later frames, so one
