@@ -15,9 +15,11 @@ import numpy as np
 
 from fantasyid_core.face.align import TEMPLATE
 from fantasyid_core.face.detect import face_from_points
+from fantasyid_core.training.data.finding import find_videos
 from fantasyid_core.training.data.run import prepare
 from fantasyid_core.training.data.settings import PrepareSettings
 from fantasyid_core.training.data.tools import Tools
+from fantasyid_core.training.data.video import prepare_video
 from fantasyid_core.video import save_video
 
 HEIGHT, WIDTH, SIDE = 160, 240, 64
@@ -135,3 +137,22 @@ def hanging_tools(marks: str, settings: PrepareSettings) -> Tools:
 def dying_tools(settings: PrepareSettings) -> Tools:
     """Tools that end the process as a lack of memory does."""
     return Tools(lambda image: os._exit(9), 0.9)
+
+
+FRAMES = 27  # of the source, for one clip of 9
+
+
+def cut(tmp_path, pictures, settings=SETTINGS, tools=None, fps=24):
+    """The state of a video of these pictures, or of one that is there already."""
+    if pictures is not None:
+        write(tmp_path / "in" / "v.mp4", pictures, fps)
+    (video,) = find_videos(tmp_path / "in")
+    return prepare_video(video, tmp_path / "out", settings, tools or painted_tools(settings), "f")
+
+
+def faults(state):
+    return [fault["kind"] for fault in state["rejected"]]
+
+
+def tinted(red, green, blue):
+    return (texture(1).mean(axis=2, keepdims=True) * 0.5 + np.array([red, green, blue])).astype(np.uint8)

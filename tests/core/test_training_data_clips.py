@@ -8,7 +8,21 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from facevideos import GREY, RIM, SETTINGS, find, painted_tools, picture, texture, walk, write
+from facevideos import (
+    FRAMES,
+    GREY,
+    RIM,
+    SETTINGS,
+    cut,
+    faults,
+    find,
+    painted_tools,
+    picture,
+    texture,
+    tinted,
+    walk,
+    write,
+)
 from PIL import Image
 
 from fantasyid_core.face.likeness import Likeness
@@ -19,24 +33,6 @@ from fantasyid_core.training.data.tools import load_tools
 from fantasyid_core.training.data.video import prepare_video
 from fantasyid_core.training.data.window import window_around
 from fantasyid_core.video import read_video
-
-FRAMES = 27  # of the source, for one clip of 9
-
-
-def cut(tmp_path, pictures, settings=SETTINGS, tools=None, fps=24):
-    """The state of a video of these pictures, or of one that is there already."""
-    if pictures is not None:
-        write(tmp_path / "in" / "v.mp4", pictures, fps)
-    (video,) = find_videos(tmp_path / "in")
-    return prepare_video(video, tmp_path / "out", settings, tools or painted_tools(settings), "f")
-
-
-def faults(state):
-    return [fault["kind"] for fault in state["rejected"]]
-
-
-def tinted(red, green, blue):
-    return (texture(1).mean(axis=2, keepdims=True) * 0.5 + np.array([red, green, blue])).astype(np.uint8)
 
 
 def test_a_clip_with_all_that_belongs_to_it(tmp_path):

@@ -9,30 +9,20 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from facevideos import SETTINGS, TEXT, painted_tools, texture, walk, write
+from facevideos import (
+    FRAMES,
+    SETTINGS,
+    TEXT,
+    cut,
+    faults,
+    painted_tools,
+    texture,
+    walk,
+    write,
+)
 
 from fantasyid_core.shape import save_shape, synthetic_head
-from fantasyid_core.training.data.finding import find_videos
 from fantasyid_core.training.data.text import load_text_reader
-from fantasyid_core.training.data.video import prepare_video
-
-FRAMES = 27  # of the source, for one clip of 9
-
-
-def cut(tmp_path, pictures, settings=SETTINGS, tools=None, fps=24):
-    """The state of a video of these pictures, or of one that is there already."""
-    if pictures is not None:
-        write(tmp_path / "in" / "v.mp4", pictures, fps)
-    (video,) = find_videos(tmp_path / "in")
-    return prepare_video(video, tmp_path / "out", settings, tools or painted_tools(settings), "f")
-
-
-def faults(state):
-    return [fault["kind"] for fault in state["rejected"]]
-
-
-def tinted(red, green, blue):
-    return (texture(1).mean(axis=2, keepdims=True) * 0.5 + np.array([red, green, blue])).astype(np.uint8)
 
 
 def yellow_text(image):

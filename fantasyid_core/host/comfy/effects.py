@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 
 from ...shape.controls import face_controls
 from ...shape.effect import NONE, Effect, control_effects, without_effect
+from ...shape.shapespace import COMPONENTS
 from .attachment import encoder_patcher
 from .run import adapter_fingerprint, check_identity_parts
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from .run import HostedFaceEncoder
 
 KEPT = 8  # measurements, of a few kilobytes each
-_kept: OrderedDict[str, dict[str, Effect]] = OrderedDict()
+# of the encoder that saw the face; by identity, since an encoder has no fingerprint, and only while it lives
+_kept: WeakKeyDictionary[object, OrderedDict[str, dict[str, Effect]]] = WeakKeyDictionary()
 
 
 def measure_effects(
@@ -36,15 +39,13 @@ def measure_effects(
     Every control takes two encodings, shown in the host's progress bar; the host's interrupt ends it between two.
     The picture's part needs a shape with faces. Raises ValueError when encoder or shape do not belong to the adapter.
     """
-    key = _key(adapter, encoder, face, shape, flame)
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key]
-    found = _measured(adapter, encoder, face, shape, flame)
-    _kept[key] = found
-    while len(_kept) > KEPT:
-        _kept.popitem(last=False)
-    return found
+    kept, key = _kept.setdefault(encoder.patcher.model, OrderedDict()), _key(adapter, face, shape, flame)
+    if key not in kept:
+        kept[key] = _measured(adapter, encoder, face, shape, flame)
+    kept.move_to_end(key)
+    while len(kept) > KEPT:
+        kept.popitem(last=False)
+    return kept[key]
 
 
 def shown_effects(effects: dict[str, Effect], variant: str) -> dict[str, list]:
@@ -77,11 +78,12 @@ def _measured(adapter, encoder, face, shape, flame) -> dict[str, Effect]:
     return found
 
 
-def _key(adapter, encoder, face, shape, flame) -> str:
+def _key(adapter, face, shape, flame) -> str:
     parts = hashlib.sha256(adapter_fingerprint(adapter).encode())
     for array in (face.crop, face.matrix, face.points, shape.vertices.numpy(), shape.seen, shape.faces):
         parts.update(b"none" if array is None else array.tobytes())
-    parts.update(repr((id(encoder.patcher.model), flame is not None)).encode())
+    if flame is not None:
+        parts.update(flame.shape_directions[..., :COMPONENTS].contiguous().cpu().numpy().tobytes())
     return parts.hexdigest()
 
 
