@@ -19,6 +19,7 @@ TRAINS = ("adapter", "adapter+lora", "all")
 CONDITIONS = ("first frame", "face", "none")
 REFERENCES = ("view", "own frame")
 PRECISIONS = ("fp32", "bf16")
+OPTIMIZERS = ("adamw", "muon")
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,14 @@ class ConditionSettings:
 class OptimizerSettings:
     """AdamW and its learning rate. batch: clips per device and micro-step; a step sees batch x accumulation x devices.
 
+    kind: "adamw", or "muon", which takes the matrices at its own `muon_lr` and leaves AdamW the rest.
     lr falls along a cosine from its full value to `final` times it, `cycles` times, after `warmup` steps.
     clip: largest norm of the gradient (0: none). ema: decay of the averaged weights (0: none).
     """
 
+    kind: str = "adamw"
     lr: float = 3e-6
+    muon_lr: float = 0.01
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.95
@@ -149,7 +153,8 @@ class OptimizerSettings:
     ema: float = 0.999
 
     def __post_init__(self):
-        for name in ("lr", "eps"):
+        _one_of("optimizer.kind", self.kind, OPTIMIZERS)
+        for name in ("lr", "muon_lr", "eps"):
             _above(f"optimizer.{name}", getattr(self, name), 0)
         for name in ("weight_decay", "clip", "warmup"):
             _at_least(f"optimizer.{name}", getattr(self, name), 0)

@@ -9,6 +9,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..files import write_aside
@@ -19,6 +20,7 @@ from .denoiser import Denoiser
 from .ema import Average
 from .memory import check_memory, free_memory, gib, peak_memory, release_need
 from .models import TrainedModels, build_models
+from .optimizer import make_optimizer
 from .publish import publish
 from .runlog import Clock, RunLog, duration
 from .schedule import learning_rate
@@ -28,6 +30,7 @@ from .task import Task
 from .validate import Validation
 
 FAILED_BATCH = "failed-batch.json"
+_FITTED = 512  # clips whose vertices are looked at
 _PATIENCE = timedelta(hours=12)  # other processes wait while one fills the caches
 
 
@@ -78,6 +81,8 @@ class Run:
         with self.accelerator.local_main_process_first():
             self.source, held_out = sources or build_sources(config, self.models, self.device, self.log.say)
         _check_count(len(self.source), config, self.accelerator.num_processes)
+        if config.model.adapter == "new":  # on resuming, too: checkpoints hold what learns
+            fit_vertices(adapter, self.source, self.log.say)
         self._prepare()
         self.progress = Progress()
         if start is not None:
@@ -131,7 +136,7 @@ class Run:
         config = self.config.optimizer
         rate = learning_rate(self.progress.step, self.config.steps, config)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("pace", 1.0)
         losses, norm = [], None
         for _ in range(config.accumulation):
             number, batch = next(feed)
@@ -264,17 +269,19 @@ class Run:
         if self.accelerator.distributed_type.value == "DEEPSPEED":
             self.accelerator.state.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = settings.batch
         network.to(self.device).train()
-        learns = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            learns,
-            lr=settings.lr,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.eps,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        optimizer = make_optimizer(network, settings, _shards(self.accelerator) > 1)
         self.denoiser, self.optimizer = self.accelerator.prepare(network, optimizer)
         self.average = Average(self.denoiser, settings.ema)
+
+
+def fit_vertices(adapter, source, say=print) -> None:
+    """Gives a new adapter of the paper variant mean and spread of the vertices of the first people of `source`."""
+    indices = range(min(_FITTED, len(source)))
+    vertices = source.batch(indices, np.random.default_rng(0)).vertices
+    try:
+        adapter.fit_vertices(torch.from_numpy(vertices))
+    except ValueError as error:  # all of one person, for instance
+        say(f"vertices enter relative to the mesh's own template: {error}")
 
 
 def _accelerator(config: TrainingConfig):

@@ -1,8 +1,8 @@
 """The preset "tiny": a DiT of the CogVideoX class, from nothing, between the small networks of `tinymodel`.
 
 Its mesh is that of the project's own heads. `model.preset` changes sizes of the DiT (keys of `TransformerConfig`),
-`model.sizes` those of the adapter, `model.folder` says where the small networks' weights are (default: those that
-come along).
+`model.sizes` those of the adapter, `model.folder` says where the small networks' weights are, as `train_encoders`
+writes them (default: the VAE that comes along, and encoders that have learned nothing yet).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from .activation import quicken_gelu
 from .config import ModelSettings
 from .heads.mesh import head_mesh
 from .models import TrainedModels, new_adapter
+from .tinymodel.face import TinyFaceEncoder
 from .tinymodel.models import TinyCodec, TinyModels, tiny_models
+from .tinymodel.text import TextEncoder
+from .tinymodel.weights import load_vae
 
 # Three heads, for ComfyUI's own class wants a width that three divides. 64 pixels are 16 latents, 8 tokens a side.
 DIT = TransformerConfig(
@@ -47,7 +50,7 @@ ADAPTER = {
     "fusion_heads": 4,
     "reducer_widths": [96, 96, 96, 192],
 }
-SNR_SHIFT = 3.0  # few pixels need more noise before the signal is gone
+SNR_SHIFT = 1.0  # the host's schedule for CogVideoX-5B, so that its stock samplers fit
 
 
 def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> TrainedModels:
@@ -55,7 +58,7 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
 
     Raises FileNotFoundError without the VAE's weights; ValueError for sizes that do not exist or fit.
     """
-    small = tiny_models(settings.folder, seed)
+    small = _small_networks(settings.folder, seed)
     sizes = transformer_sizes(settings, small)
     transformer = diffusers_host.build_transformer(sizes)
     quicken_gelu(transformer)
@@ -69,6 +72,13 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
     )
 
 
+def _small_networks(folder: str | None, seed: int) -> TinyModels:
+    """Those of a folder, or the VAE that comes along with new encoders: the trained ones would be no beginning."""
+    if folder:
+        return tiny_models(folder, seed)
+    return TinyModels(load_vae(), TextEncoder(seed=seed), TinyFaceEncoder(seed=seed))
+
+
 def transformer_sizes(settings: ModelSettings, small: TinyModels) -> TransformerConfig:
     """Sizes of the DiT; what it reads of texts and latents follows from the small networks."""
     unknown = sorted(set(settings.preset) - set(TransformerConfig.__dataclass_fields__))
@@ -78,7 +88,7 @@ def transformer_sizes(settings: ModelSettings, small: TinyModels) -> Transformer
     text, channels = small.text_encoder.config, small.vae.config.latent_channels
     fitting = {
         "text_embed_dim": text.embed,
-        "max_text_seq_length": text.length,
+        "max_text_seq_length": text.tokens,
         "out_channels": channels,
         "in_channels": 2 * channels,
     }

@@ -66,3 +66,13 @@ def sample_backdrop(draw) -> Backdrop:
         angle=draw(0, 360),
         discs=discs,
     )
+
+
+def sample_plain_backdrop(draw) -> Backdrop:
+    """A backdrop that its colour's name nearly tells, as clips have it: a prompt could not ask for discs."""
+    return Backdrop(
+        colour=draw.choice(tuple(BACKGROUNDS)),
+        tint=tuple(draw(-0.015, 0.015) for _ in range(3)),
+        fade=draw(-0.2, 0.2),
+        angle=draw(0, 360),
+    )

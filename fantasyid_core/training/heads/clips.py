@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .backdrop import sample_backdrop
+from .backdrop import sample_backdrop, sample_plain_backdrop
 from .motion import Motion, sample_motion, sample_portrait
 from .people import Draw, Person, sample_person
 from .prompts import prompt_of
@@ -66,7 +66,7 @@ def make_clip(
         raise ValueError(f"Expected a number and a count of references from 0 on, got {number} and {references}.")
     person = person or sample_person(seed)
     draw = Draw(seed, "clip", number)
-    drawn, backdrop = sample_motion(draw), sample_backdrop(draw)
+    drawn, backdrop = sample_motion(draw), sample_plain_backdrop(draw)
     motion = motion or drawn
     rows = motion.frames(frames)
     pictures = render_frames(person, rows, backdrop, size, samples)

@@ -1,6 +1,7 @@
 """The face encoder of FantasyID-Tiny: a picture of the reference -> features, in the place of EVA-CLIP's.
 
-It learns together with the DiT. The interface is `face.encoder.FaceEncoder`'s: class token first, then a square grid.
+It begins with what `train_encoders` taught it and goes on learning with the DiT. The interface is
+`face.encoder.FaceEncoder`'s: class token first, then a square grid.
 """
 
 from __future__ import annotations

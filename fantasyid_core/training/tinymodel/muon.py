@@ -28,18 +28,18 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group)
+                    apply_muon(parameter, self.state[parameter], group["lr"], group["momentum"], group["decay"])
 
-    def _update(self, parameter: nn.Parameter, group: dict) -> None:
-        state = self.state[parameter]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
-        ahead = parameter.grad + group["momentum"] * momentum
-        update = orthogonal(ahead.flatten(1))
-        gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5  # equal change of the output whatever the shape
-        parameter.mul_(1 - group["lr"] * group["decay"])
-        parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * gain)
+
+def apply_muon(parameter: nn.Parameter, state: dict, lr: float, momentum: float, decay: float) -> None:
+    """One step of Muon for one parameter with its gradient; `state` keeps the momentum."""
+    if "momentum" not in state:
+        state["momentum"] = torch.zeros_like(parameter)
+    kept = state["momentum"].mul_(momentum).add_(parameter.grad)
+    update = orthogonal((parameter.grad + momentum * kept).flatten(1))
+    gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5  # equal change of the output whatever the shape
+    parameter.mul_(1 - lr * decay)
+    parameter.add_(update.view(parameter.shape), alpha=-lr * gain)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:  # [M,N]

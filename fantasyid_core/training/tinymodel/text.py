@@ -1,7 +1,8 @@
-"""The text encoder of FantasyID-Tiny: words of a closed vocabulary -> one token each, mixed by a small transformer.
+"""The text encoder of FantasyID-Tiny: words of a closed vocabulary -> few tokens, by a small transformer.
 
-It learns together with the DiT. As in CogVideoX, texts are padded to one length, and padding is not masked: the null
-text is padding alone.
+Learned tokens stand before the words and are all that the DiT gets, so that its every layer is spared the words. It
+begins with what `train_encoders` taught it and goes on learning with the DiT. As in CogVideoX, texts are padded to one
+length, and padding is not masked: the null text is padding alone.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ PADDING = 0
 
 @dataclass(frozen=True)
 class TextConfig:
-    """words: what it knows, in the order of the embedding. length: tokens of every text. embed: what the DiT gets."""
+    """words: what it knows, in the order of the embedding. length: words of every text. tokens, embed: what the DiT
+    gets of each."""
 
     words: tuple[str, ...] = ()
     length: int = 28
+    tokens: int = 8
     width: int = 96
     layers: int = 2
     heads: int = 3
@@ -42,7 +45,7 @@ class TextConfig:
 
 
 class TextEncoder(nn.Module):
-    """`encode`: texts -> [B, length, embed]. Built twice with one seed it is the same."""
+    """`encode`: texts -> [B, tokens, embed]. Built twice with one seed it is the same."""
 
     def __init__(self, config: TextConfig | None = None, seed: int = 0):
         super().__init__()
@@ -51,23 +54,25 @@ class TextEncoder(nn.Module):
             torch.manual_seed(seed)
             self.embedding = nn.Embedding(1 + len(config.words), config.width)
             self.positions = nn.Parameter(0.1 * torch.randn(config.length, config.width))
+            self.queries = nn.Parameter(0.1 * torch.randn(config.tokens, config.width))
             self.layers = nn.ModuleList(TokenLayer(config.width, config.heads) for _ in range(config.layers))
             self.norm = nn.LayerNorm(config.width)
             self.to_embed = nn.Linear(config.width, config.embed)
         self._numbers = {word: number for number, word in enumerate(config.words, 1)}
 
-    def encode(self, texts: Sequence[str]) -> Tensor:  # -> [B,length,embed]
+    def encode(self, texts: Sequence[str]) -> Tensor:  # -> [B,tokens,embed]
         """Embeddings of any texts; words without meaning here are left out and named in a warning.
 
         Raises ValueError unless it is given a sequence of texts.
         """
         ids = self.ids(texts).to(self.positions.device)
-        tokens = self.embedding(ids) + self.positions
+        words = self.embedding(ids) + self.positions
+        tokens = torch.cat([self.queries.expand(len(words), -1, -1), words], 1)
         for layer in self.layers:
             tokens = layer(tokens)
-        return self.to_embed(self.norm(tokens))
+        return self.to_embed(self.norm(tokens[:, : self.config.tokens]))
 
-    def forward(self, texts: Sequence[str]) -> Tensor:  # -> [B,length,embed]
+    def forward(self, texts: Sequence[str]) -> Tensor:  # -> [B,tokens,embed]
         return self.encode(texts)
 
     def ids(self, texts: Sequence[str]) -> Tensor:

@@ -1,0 +1,96 @@
+"""The optimiser of a run: AdamW for all that learns, or Muon for its matrices and AdamW for the rest.
+
+Muon has a learning rate of its own, which follows the same schedule. It needs every matrix whole, so weights that are
+spread over devices (FSDP, DeepSpeed) are AdamW's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim.adam import adam
+
+from .config import OptimizerSettings
+from .tinymodel.muon import apply_muon
+
+_SMALLEST = 16  # a matrix of fewer rows or columns has few directions to balance
+# What is looked up, added, or stands between tokens and pixels: no map between hidden widths.
+_NO_MATRICES = ("embedding", "position", "patch_embed", "proj_out", "projection")
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Groups with `matrices` True are Muon's, the others AdamW's; of the latter all arithmetic is as in PyTorch's."""
+
+    def __init__(self, matrices: list[nn.Parameter], others: list[nn.Parameter], settings: OptimizerSettings):
+        common = {"weight_decay": settings.weight_decay}
+        adam = {"betas": (settings.beta1, settings.beta2), "eps": settings.eps}
+        groups = [
+            {"params": matrices, "matrices": True, "pace": settings.muon_lr / settings.lr, **common},
+            {"params": others, "matrices": False, "pace": 1.0, **adam, **common},
+        ]
+        super().__init__([group for group in groups if group["params"]], {"lr": settings.lr})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            learns = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["matrices"]:
+                for parameter in learns:
+                    apply_muon(parameter, self.state[parameter], group["lr"], 0.95, group["weight_decay"])
+            elif learns:
+                self._adamw(learns, group)
+
+    def _adamw(self, learns: list[nn.Parameter], group: dict) -> None:
+        first, second, counts = [], [], []
+        for parameter in learns:
+            state = self.state[parameter]
+            if not state:
+                state["step"] = torch.zeros(())
+                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+            first.append(state["exp_avg"])
+            second.append(state["exp_avg_sq"])
+            counts.append(state["step"])
+        adam(
+            learns, [parameter.grad for parameter in learns], first, second, [], counts, fused=True,
+            decoupled_weight_decay=True, amsgrad=False, beta1=group["betas"][0], beta2=group["betas"][1],
+            lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
+        )  # fmt: skip
+
+
+def make_optimizer(network: nn.Module, settings: OptimizerSettings, is_spread: bool = False) -> torch.optim.Optimizer:
+    """For all parameters of `network` that require gradients. is_spread: weights are divided over devices.
+
+    Raises ValueError for Muon on weights that are spread.
+    """
+    learns = {name: value for name, value in network.named_parameters() if value.requires_grad}
+    if settings.kind == "muon":
+        if is_spread:
+            raise ValueError(
+                "optimizer.kind: muon needs every matrix whole, but this run divides the weights over devices. Set "
+                "optimizer.kind to adamw, or train without FSDP and DeepSpeed."
+            )
+        return MuonAdamW(*split(learns.items()), settings)
+    return torch.optim.AdamW(
+        learns.values(),
+        lr=settings.lr,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def split(named: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Muon's matrices (and kernels that mix channels), and all else."""
+    parts: tuple[list, list] = [], []
+    for name, value in named:
+        parts[not _is_matrix(name, value)].append(value)
+    return parts
+
+
+def _is_matrix(name: str, value: nn.Parameter) -> bool:
+    if value.ndim not in (2, 3, 4) or any(part in name for part in _NO_MATRICES):
+        return False
+    return value.shape[1] > 1 and min(value.shape[0], value[0].numel()) >= _SMALLEST

@@ -1,0 +1,73 @@
+"""The ablations of the paper's Table 3, each trained anew with as many steps as the whole model, and compared.
+
+    python -m fantasyid_core.training.tinymodel.ablations tiny --out FOLDER steps=1000 optimizer.batch=8
+
+Every run goes on where it was interrupted. FOLDER receives a folder for each, and scores.json, .md and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...evaluation.heads.control import COARSE
+from ..config import load_config
+from ..loop import train
+from .package import package
+from .score import score
+
+ABLATIONS: dict[str, tuple[str, ...]] = {
+    "whole": (),
+    "without vertices": ("model.sizes.use_vertices=false",),
+    "without face abstractor": ("model.sizes.use_face=false",),
+    "without multi-view": ("identity.reference=own frame",),
+    "one shared injection": ("model.sizes.shared_injection=true",),
+}
+"""The changes of the config that leave out one of the paper's parts, by its name."""
+
+
+def run_ablations(
+    config: str | Path, out: Path, changes: Sequence[str] = (), people: int = 50, seeds: int = 3, report=print
+) -> dict:
+    """Trains, packages and scores all of `ABLATIONS`; the report of `evaluation.heads.compare`. Errors as `train`."""
+    folders = {name: train_one(name, config, out, changes, report) for name in ABLATIONS}
+    return score(folders, out, people, range(seeds), COARSE, report=report)
+
+
+def train_one(
+    name: str, config: str | Path, out: Path, changes: Sequence[str], report: Callable[[str], None] = print
+) -> Path:
+    """The folder with the networks of one ablation; what is finished is not trained again."""
+    run = out / name.replace(" ", "_")
+    folder = run / "networks"
+    settings = load_config(config, [*changes, *ABLATIONS[name], f"output={run}"])
+    if not (run / "final").is_dir():
+        report(f"{name}: {settings.steps} steps")
+        train(settings)
+    package(run, folder)
+    return folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: trained and scored; 2: an error that is explained."""
+    parser = argparse.ArgumentParser(prog="python -m fantasyid_core.training.tinymodel.ablations")
+    parser.add_argument("config", help="as for the command train")
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="changes to the config, for all of them")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=3, help="how many noise seeds")
+    arguments = parser.parse_args(argv)
+    say = lambda line: print(line, flush=True)  # noqa: E731
+    try:
+        run_ablations(arguments.config, arguments.out, arguments.changes, arguments.people, arguments.seeds, say)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print((arguments.out / "scores.md").read_text(encoding="utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

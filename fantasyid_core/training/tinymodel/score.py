@@ -1,0 +1,120 @@
+"""How well small models do on people that none of them has seen: tables, and pictures to look at.
+
+    python -m fantasyid_core.training.tinymodel.score --out FOLDER                    the one that comes along
+    python -m fantasyid_core.training.tinymodel.score full=DIR "no face=DIR" --out FOLDER      several, side by side
+
+Beside every number stand the same measure on true renders and on what the codec keeps of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...evaluation.heads.control import COARSE, FINE, SEEDS
+from ...evaluation.heads.report import CODEC, TRUE, compare, write_report
+from ...evaluation.heads.subjects import Sampler, Subject, TrueRenderer, held_out_people, through_codec
+from ...files import write_aside
+from .models import TinyCodec
+from .sampler import STEPS, TinySampler, load_networks
+from .weights import SHIPPED, load_vae
+
+MODEL = "FantasyID-Tiny"
+SHEET_PEOPLE = 6
+_GAP = 2
+_SHOWN = (0, 4, 8)  # frames of a clip
+
+
+def samplers_of(folders: dict[str, Path], steps: int = STEPS) -> dict[str, TinySampler]:
+    """A sampler for the networks of each folder."""
+    return {name: TinySampler(load_networks(folder), steps) for name, folder in folders.items()}
+
+
+def sheet(samplers: dict[str, Sampler], people: Sequence[Subject]) -> np.ndarray:
+    """A row per person: the reference, then three frames of every sampler's clip; uint8 [H,W,3]."""
+    rows = []
+    for subject in people:
+        clips = [sample(subject.vertices, subject.references, subject.prompt, 0) for sample in samplers.values()]
+        blocks = [subject.references[0], *(np.concatenate([clip[at] for at in _SHOWN], 1) for clip in clips)]
+        rows.append(_beside(blocks, 1))
+    return _beside(rows, 0)
+
+
+def _beside(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    shape = list(pictures[0].shape)
+    shape[axis] = _GAP
+    gap = np.full(shape, 255, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis)
+
+
+def write_sheet(picture: np.ndarray, path: Path, scale: int = 3) -> None:
+    """A PNG, every pixel a block of scale x scale."""
+    from PIL import Image
+
+    height, width, _ = picture.shape
+    with write_aside(path) as aside:
+        large = Image.fromarray(picture).resize((width * scale, height * scale), Image.Resampling.NEAREST)
+        large.save(aside, format="PNG")
+
+
+def score(
+    folders: dict[str, Path], out: Path, people: int = 50, seeds: Sequence[int] = SEEDS,
+    parameters: Sequence[str] = COARSE + FINE, values: Sequence[float] = (-0.8, 0.0, 0.8), report=print,
+) -> dict:  # fmt: skip
+    """Measures, and writes <out>/scores.json, scores.md and scores.png; returns the report. Errors as `compare`."""
+    subjects, started = held_out_people(people), time.perf_counter()
+    true, models = TrueRenderer(subjects), samplers_of(folders)
+    beside = {CODEC: through_codec(true, TinyCodec(load_vae())), TRUE: true}
+    told = _Sparse(report)
+    found = compare({**models, **beside}, subjects, parameters, values, seeds, progress=told)
+    found["seconds"] = time.perf_counter() - started
+    write_report(found, out, "scores")
+    write_sheet(sheet({**models, TRUE: true}, subjects[:SHEET_PEOPLE]), out / "scores.png")
+    return found
+
+
+class _Sparse:
+    """Passes a line on every half minute."""
+
+    def __init__(self, report):
+        self._report, self._last = report, 0.0
+
+    def __call__(self, line: str) -> None:
+        if time.monotonic() - self._last > 30:
+            self._last = time.monotonic()
+            self._report(line)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: measured; 2: an error that is explained."""
+    parser = argparse.ArgumentParser(prog="python -m fantasyid_core.training.tinymodel.score")
+    parser.add_argument("models", nargs="*", metavar="NAME=FOLDER", help="default: the model that comes along")
+    parser.add_argument("--out", type=Path, required=True, help="where scores.json, .md and .png go")
+    parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many")
+    parser.add_argument("--parameters", nargs="+", default=COARSE + FINE)
+    parser.add_argument("--values", nargs="+", type=float, default=(-0.8, 0.0, 0.8))
+    arguments = parser.parse_args(argv)
+    pairs = [each.partition("=") for each in arguments.models or [f"{MODEL}={SHIPPED}"]]
+    try:
+        if not all(equals for _, equals, _ in pairs):
+            raise ValueError(f"Expected NAME=FOLDER, got {' '.join(arguments.models)}.")
+        folders = {name: Path(folder) for name, _, folder in pairs}
+        score(
+            folders, arguments.out, arguments.people, range(arguments.seeds), arguments.parameters, arguments.values,
+            lambda line: print(line, flush=True),
+        )  # fmt: skip
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print((arguments.out / "scores.md").read_text(encoding="utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
