@@ -1,7 +1,7 @@
 """Sets FantasyID up on a machine that has only Python 3.10 or newer.
 
     python install.py               looks at this Python and at the model files; changes nothing
-    python install.py demo [...]    makes .venv, installs into it, makes a small video (output/demo.mp4)
+    python install.py demo [...]    makes .venv, installs into it, makes small videos (output/demo)
     python install.py test [...]    makes .venv, installs into it, runs the checks
 
 Further arguments of demo go to `python -m fantasyid_core demo`, those of test to pytest. The first form
@@ -30,7 +30,8 @@ OLDEST_PYTHON = (3, 10)
 # project's own .venv is held to it.
 TORCH_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 # Peers that single tests compare with. Their own requirements would bring a second OpenCV, so they come without.
-PEERS = {"peers": ["--no-deps", "-r", "tests/requirements-no-deps.txt"], "numba": ["numba>=0.59"]}
+DRAWING = ["numba>=0.59"]  # what draws people: for the demo, the node Sample Person and training
+PEERS = {"peers": ["--no-deps", "-r", "tests/requirements-no-deps.txt"], "numba": DRAWING}
 NEWS_EVERY = 20  # seconds between signs of life while pip works
 
 # Packages that put the same module into Python as the required one.
@@ -218,8 +219,8 @@ def load_model_files():
 
 def demo(arguments: list[str]) -> int:
     """Installs what the demo needs and runs it; the demo's exit code."""
-    prepare("demo", [[*TORCH_PINS[:2], *requirement("requirements.txt")]])
-    out = str(Path("output") / "demo.mp4")
+    prepare("demo", [[*TORCH_PINS[:2], *requirement("requirements.txt"), *DRAWING]])
+    out = str(Path("output") / "demo")
     return run("-m", "fantasyid_core", "demo", "--out", out, *arguments)
 
 

@@ -11,6 +11,7 @@ import folder_paths
 MODELS = "fantasyid"
 CLIP_VISION = "clip_vision"
 LORAS = "loras"
+TINY = "FantasyID-Tiny"  # the small model that comes along
 IDENTITY_FORMAT = "fantasyid_identity"  # in the files that fantasyid_core.identity.identityfile writes
 WEIGHTS = {".safetensors", ".sft", ".bin", ".pt"}
 CONVERTED_TRANSFORMER, CONVERTED_ADAPTER = "*_dit_*.safetensors", "*_adapter_*.safetensors"
@@ -90,8 +91,8 @@ def face_model_fingerprint(name: str, key: str) -> str:
 
 
 def list_models() -> list[str]:
-    """Release folders, and single weight files outside of them, relative to their registered folder."""
-    return sorted({_relative(path, root) for root in model_roots() for path in _models_in(Path(root))})
+    """Release folders, and single weight files outside of them, relative to their registered folder; FantasyID-Tiny."""
+    return [*sorted({_relative(path, root) for root in model_roots() for path in _models_in(Path(root))}), TINY]
 
 
 def list_adapters() -> list[str]:
@@ -152,7 +153,14 @@ def find_lora(name: str) -> Path:
 
 def find_model(name: str) -> Path:
     """The file or folder `name` of `list_models`; ValueError when it is gone."""
+    if name == TINY:
+        return tiny_folder()
     return _find(name, model_roots(), "model")
+
+
+def tiny_folder() -> Path:
+    """Where FantasyID-Tiny lies in this pack."""
+    return Path(__file__).parents[1] / "fantasyid_core" / "tinyweights"
 
 
 def find_face_encoder(name: str) -> Path:

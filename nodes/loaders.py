@@ -40,13 +40,14 @@ class LoadModel(io.ComfyNode):
             node_id="FantasyID_LoadModel",
             display_name="FantasyID Load Model",
             category=CATEGORY,
-            description="Loads a FantasyID model: the video model, and the adapter that puts a person into it.",
+            description="Loads a FantasyID model: the video model, and the adapter that puts a person into it. "
+            "FantasyID-Tiny comes along with all it needs.",
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=folders.list_models(),
                     tooltip="A release folder (it holds transformer/ or transformer_ema/) or a single file in "
-                    "models/fantasyid.",
+                    "models/fantasyid; or FantasyID-Tiny, a very small model of drawn people that needs no file.",
                 ),
                 _precision_input(),
             ],
@@ -54,6 +55,12 @@ class LoadModel(io.ComfyNode):
                 io.Model.Output(tooltip="The video model, for Apply Identity, LoRA and the sampler."),
                 AdapterType.Output(
                     display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
+                ),
+                io.Clip.Output(tooltip="FantasyID-Tiny only, for Encode Prompt. Others: Load CLIP."),
+                io.Vae.Output(tooltip="FantasyID-Tiny only, for the video nodes. Others: Load VAE."),
+                FaceEncoderType.Output(
+                    display_name="encoder",
+                    tooltip="FantasyID-Tiny only, for Encode Identity. Others: Load Face Encoder.",
                 ),
             ],
         )
@@ -70,10 +77,13 @@ class LoadModel(io.ComfyNode):
     def execute(cls, model: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
         from ..fantasyid_core.host.comfy import load_model
+        from ..fantasyid_core.host.comfy.tiny import load_tiny, not_in_release
 
         source = folders.find_model(model)
+        if model == folders.TINY:
+            return io.NodeOutput(*load_tiny(source))
         adapter = load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots())
-        return io.NodeOutput(load_model(source, dtype=_dtype(dtype)), adapter)
+        return io.NodeOutput(load_model(source, dtype=_dtype(dtype)), adapter, *not_in_release())
 
 
 class LoadAdapter(io.ComfyNode):

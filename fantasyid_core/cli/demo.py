@@ -1,66 +1,114 @@
-"""Runs the whole path on a public-domain portrait with a small untrained network.
+"""Three people who do not exist, in short videos: as they are, with edited faces, and blended; by FantasyID-Tiny.
 
-The portrait is scikit-image's astronaut (Eileen Collins, NASA, public domain); nothing is downloaded.
+It needs nothing but what comes along: people and their 3D faces are drawn by this project, and the model is its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from importlib import import_module
+import json
+import math
+import time
 from pathlib import Path
 
-from .generate import add_sampling_arguments, check_output, make_video
+from .generate import check_output
 
-PROMPT = "An astronaut smiles into the camera."
+CAST = (0, 3, 7)
 NOTICE = (
-    "The network is untrained (small, random weights): the video shows that the path works, not what FantasyID "
-    "looks like."
+    "FantasyID-Tiny is a very small model of drawn people, 64 x 64 pixels: it shows how the method behaves, not what "
+    "FantasyID looks like with the 5B model."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", default="output/demo.mp4", metavar="FILE.mp4", help="default: %(default)s")
-    parser.add_argument("--prompt", default=PROMPT, help='default: "%(default)s"')
-    add_sampling_arguments(parser, steps=10)
+    parser.add_argument("--out", default="output/demo", metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument(
+        "--people", nargs="+", type=int, default=list(CAST), metavar="NUMBER",
+        help="which of the people that the model never saw, two at least; default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", metavar="FOLDER", help="networks that training.tinymodel.package wrote; default: FantasyID-Tiny"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the noise; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=20, help="from noise to video; default: %(default)s")
+    parser.add_argument("--cfg", type=float, default=1.0, help="guidance by the prompt, 1: none; default: %(default)s")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    check_output(Path(arguments.out))
-    picture = portrait()
+    folder = Path(arguments.out)
+    check_arguments(arguments)
+    check_output(folder / "demo.mp4")
     from ..host.diffusers_models import hush_libraries
-    from ..person import Person
-    from ..pipeline import Inputs
-    from ..shape.head import synthetic_head
-    from ..shape.pointcloud import save_shape
-    from ..tiny import write_tiny_model
+    from ..training.tinymodel.demo import make_cast, make_takes, score_takes
+    from ..training.tinymodel.sampler import TinySampler, load_networks
 
     hush_libraries()
-    with tempfile.TemporaryDirectory(prefix="fantasyid-demo-") as folder:
-        model = write_tiny_model(Path(folder) / "model", seed=arguments.seed, transformer=sizes())
-        shape = Path(folder) / "head.ply"
-        vertices, faces = synthetic_head(3)
-        save_shape(vertices, shape, faces)
-        make_video(Inputs(model, Person(picture, shape)), arguments, arguments.prompt)
-    print(NOTICE)
+    started = time.perf_counter()
+    cast = make_cast(arguments.people)
+    print(f"{len(cast)} people drawn, with their 3D faces of {len(cast[0].shape.vertices)} vertices", flush=True)
+    sampler = TinySampler(load_networks(arguments.model), steps=arguments.steps, cfg=arguments.cfg)
+    sampling = time.perf_counter()
+    takes = make_takes(cast, sampler, arguments.seed)
+    sampling = time.perf_counter() - sampling
+    print(f"{len(takes)} videos of {arguments.steps} steps made in {sampling:.1f} s", flush=True)
+    rows = score_takes(cast, takes)
+    write(folder, cast, takes, rows, arguments, sampling)
+    print(summary(rows))
+    print(f"{NOTICE}\n{folder / 'demo.mp4'}, sheet.png and report.json: {time.perf_counter() - started:.0f} s in all")
     return 0
 
 
-def sizes():
-    """Larger than the tests' network, so that there is something to see: 17 frames of 240x160."""
-    from ..config import TransformerConfig
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Raises ValueError for values that cannot work."""
+    if len(set(arguments.people)) != len(arguments.people) or not 2 <= len(arguments.people) <= 6:
+        raise ValueError(f"Expected 2 to 6 different people, got {arguments.people}.")
+    if not all(0 <= number < 10**9 for number in arguments.people):
+        raise ValueError(f"Expected numbers of people from 0 to 999999999, got {arguments.people}.")
+    if not 0 <= arguments.seed < 2**63:
+        raise ValueError(f"Expected a seed of 0 to 2^63 - 1, got {arguments.seed}.")
+    if not 1 <= arguments.steps <= 1000:
+        raise ValueError(f"Expected 1 to 1000 steps, got {arguments.steps}.")
+    if not 1 <= arguments.cfg < math.inf:
+        raise ValueError(f"Expected a guidance of at least 1, got {arguments.cfg}.")
 
-    return TransformerConfig.tiny(sample_width=30, sample_height=20, sample_frames=17)
+
+def write(folder: Path, cast, takes, rows: list[dict], arguments: argparse.Namespace, seconds: float) -> None:
+    """demo.mp4, sheet.png and report.json; what was there before is replaced only by whole files."""
+    from PIL import Image
+
+    from ..files import write_aside
+    from ..training.tinymodel.demo import MEANING
+    from ..training.tinymodel.demosheet import contact_sheet, side_by_side
+    from ..video import save_video
+
+    save_video(side_by_side(cast, takes), folder / "demo.mp4", 8, crf=14)
+    with write_aside(folder / "sheet.png") as aside:
+        Image.fromarray(contact_sheet(cast, takes)).save(aside, format="PNG")
+    settings = {name: getattr(arguments, name) for name in ("people", "seed", "steps", "cfg")}
+    report = {"settings": settings, "sampling_seconds": seconds, "meaning": MEANING, "videos": rows}
+    with write_aside(folder / "report.json") as aside:
+        aside.write_text(json.dumps(finite(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def portrait():
-    """The astronaut, np.uint8 [512,512,3] RGB; RuntimeError without scikit-image."""
-    try:
-        # Optional, so not an import statement: it is no requirement of the pack, `install.py demo` brings it.
-        data = import_module("skimage.data")
-    except ImportError as error:
-        raise RuntimeError(
-            "The demo's portrait comes with scikit-image, which is not installed here. Run `python install.py "
-            "demo`, or `pip install scikit-image`."
-        ) from error
-    return data.astronaut()
+def finite(value):
+    """The same without NaN, which is no JSON: a measure that is not defined becomes null."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+COLUMNS = {
+    "likeness": "{:.2f}", "rank": "{}", "skin_error": "{:.3f}", "yaw": "{:.2f}", "change": "{:.2f}",
+    "face_width": "{:+.2f}", "jaw_sharpness": "{:+.2f}",
+}  # fmt: skip
+
+
+def summary(rows: list[dict]) -> str:
+    """A table of the scores that tell most, a line per video."""
+    lines = [f"{'person':>11} {'variant':<12}" + "".join(f"{name:>14}" for name in COLUMNS)]
+    for row in rows:
+        cells = "".join(f"{form.format(row[name]):>14}" for name, form in COLUMNS.items())
+        lines.append(f"{row['person']:>11} {row['variant']:<12}{cells}")
+    return "\n".join(lines)

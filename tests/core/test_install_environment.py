@@ -205,10 +205,10 @@ def runs(install, monkeypatch):
 def test_the_demo_gets_its_arguments_and_gives_its_exit_code(install, runs):
     runs["codes"]["fantasyid_core"] = 3
     assert install.main(["demo", "--steps", "2"]) == 3
-    out = str(Path("output") / "demo.mp4")
+    out = str(Path("output") / "demo")
     assert runs["commands"] == [("-m", "fantasyid_core", "demo", "--out", out, "--steps", "2")]
     (step,) = runs["steps"]
-    assert step == ["torch==2.11.0", "torchvision==0.26.0", "-r", str(ROOT / "requirements.txt")]
+    assert step == ["torch==2.11.0", "torchvision==0.26.0", "-r", str(ROOT / "requirements.txt"), "numba>=0.59"]
 
 
 def test_the_host_brings_its_own_requirements(install, runs, tmp_path, monkeypatch, capsys):

@@ -22,7 +22,7 @@ def execute(host, pack):
 @pytest.fixture
 def people(small_host_models, execute):
     """model, adapter, two identities."""
-    model, adapter = execute("LoadModel", model="FantasyID", dtype="fp32").result
+    model, adapter, *_ = execute("LoadModel", model="FantasyID", dtype="fp32").result
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32").result
     (shape,) = execute("LoadShape", shape="face.ply").result
     identities = []

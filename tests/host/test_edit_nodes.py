@@ -166,7 +166,7 @@ def test_reconstructed_heads_are_placed_by_decas_camera(execute, face):
 
 
 def test_the_meter_says_what_each_slider_does(host, execute, head, face, small_files):
-    _, adapter = execute("LoadModel", model="FantasyID", dtype="fp32").result
+    _, adapter, *_ = execute("LoadModel", model="FantasyID", dtype="fp32").result
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32").result
     parts = {"shape": head, "edit": "{}", "flame": "none", "adapter": adapter, "encoder": encoder, "face": face}
     (effects,) = execute("EditShape", **parts).ui["fantasyid_effect"]

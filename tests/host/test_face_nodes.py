@@ -88,7 +88,7 @@ def test_several_photos_of_a_person_are_one_identity(host, face_files, small_hos
     assert len(face.others) == 1 and crop.shape == (1, 512, 512, 3) and len(numbered) == 2
     shape, refined, _ = execute("ReconstructFace", face=face, **RECONSTRUCT)
     assert len(refined.others) == 1
-    _, adapter = execute("LoadModel", model="FantasyID", dtype="fp32")
+    _, adapter, *_ = execute("LoadModel", model="FantasyID", dtype="fp32")
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32")
     parts = {"adapter": adapter, "encoder": encoder, "shape": shape}
     (both,) = execute("EncodeIdentity", face=refined, references="concatenate", **parts)

@@ -24,7 +24,7 @@ def execute(host, pack):
 @pytest.fixture
 def person(small_host_models, execute):
     """model, adapter and the identity of a picture of noise with the sample's 3D face."""
-    model, adapter = execute("LoadModel", model="FantasyID", dtype="fp32")
+    model, adapter, *_ = execute("LoadModel", model="FantasyID", dtype="fp32")
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32")
     (shape,) = execute("LoadShape", shape="face.ply")
 

@@ -33,7 +33,7 @@ def execute(host, pack):
 @pytest.fixture
 def loaded(small_host_models, execute):
     """model, adapter, encoder, face and shape of the small files, freshly loaded."""
-    model, adapter = execute("LoadModel", model="FantasyID", dtype="default (file's own)")
+    model, adapter, *_ = execute("LoadModel", model="FantasyID", dtype="default (file's own)")
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32")
     (shape,) = execute("LoadShape", shape="face.ply")
     face, _, _ = execute("CropFace", image=picture(), **CENTRE)
@@ -208,7 +208,7 @@ def test_an_identity_carries_tokens_and_where_they_come_from(execute, loaded):
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp8_e4m3fn"])
 def test_the_precision_changes_the_identity_little_and_its_adapter_not(execute, loaded, dtype):
-    model, adapter = execute("LoadModel", model="FantasyID", dtype=dtype)
+    model, adapter, *_ = execute("LoadModel", model="FantasyID", dtype=dtype)
     assert next(adapter.layers.parameters()).dtype == getattr(torch, {"bf16": "bfloat16", "fp16": "float16"}.get(
         dtype, "float8_e4m3fn"))  # fmt: skip
     exact, rough = identity_of(execute, loaded), identity_of(execute, loaded, adapter=adapter)

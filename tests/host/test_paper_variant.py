@@ -177,7 +177,7 @@ def test_nodes_and_identity_files_take_the_paper_variant(shared, host, small_hos
         for layer in original.layers:
             torch.nn.init.normal_(layer.to_out.weight, std=0.1)
     save_adapter(original, host.models_dir / "fantasyid" / "paper.safetensors")
-    model, release = execute("LoadModel", model="FantasyID", dtype="fp32")
+    model, release, *_ = execute("LoadModel", model="FantasyID", dtype="fp32")
     (adapter,) = execute("LoadAdapter", adapter="paper.safetensors", dtype="fp32")
     assert adapter.config.variant == "paper" and release.config.variant == "release"
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32")

@@ -30,14 +30,14 @@ def test_release_folders_and_single_files_are_offered(folders, models):
     for ignored in ("transform.pkl", "topology.safetensors", "notes.txt", ".hidden.safetensors", ".git/a.safetensors"):
         touch(models / ignored)
     adapter = "converted/one_adapter_bf16.safetensors"
-    assert folders.list_models() == ["Flat", "Release", adapter, "sub/Ema", "whole.pt"]
+    assert folders.list_models() == ["Flat", "Release", adapter, "sub/Ema", "whole.pt", folders.TINY]
     assert folders.list_adapters() == [adapter]
 
 
 def test_a_new_file_is_offered_at_once(folders, models):
-    assert folders.list_models() == []
+    assert folders.list_models() == [folders.TINY]
     touch(models / "new.safetensors")
-    assert folders.list_models() == ["new.safetensors"]
+    assert folders.list_models() == ["new.safetensors", folders.TINY]
 
 
 def test_the_users_own_folders_are_kept_and_searched_first(folders, tmp_path):
@@ -117,5 +117,5 @@ def test_outputs_stay_in_the_output_folder(folders, prefix):
 def test_a_converted_model_is_offered_as_a_whole_and_as_an_adapter(folders, models):
     touch(models / "Converted" / "m_dit_bf16.safetensors")
     touch(models / "Converted" / "m_adapter_bf16.safetensors")
-    assert folders.list_models() == ["Converted"]
+    assert folders.list_models() == ["Converted", folders.TINY]
     assert folders.list_adapters() == ["Converted/m_adapter_bf16.safetensors"]

@@ -11,7 +11,10 @@ from stub_host import ROOT
 
 # Shared workflows depend on these: ids, inputs and outputs may be added, never renamed, moved or removed.
 NODES = {
-    "FantasyID_LoadModel": (["model", "dtype"], ["MODEL", "FANTASYID_ADAPTER"]),
+    "FantasyID_LoadModel": (
+        ["model", "dtype"],
+        ["MODEL", "FANTASYID_ADAPTER", "CLIP", "VAE", "FANTASYID_FACE_ENCODER"],
+    ),
     "FantasyID_LoadAdapter": (["adapter", "dtype"], ["FANTASYID_ADAPTER"]),
     "FantasyID_LoadFaceEncoder": (["encoder", "dtype"], ["FANTASYID_FACE_ENCODER"]),
     "FantasyID_LoadLoRA": (["model", "lora", "strength"], ["MODEL"]),

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,7 @@ TOKENS = "fantasyid_tiny"
 _BYTES_PER_VALUE = 600  # of working memory per pixel of a video, with much to spare
 
 
-@dataclass(frozen=True, eq=False)
-class HostedTiny:
+class HostedTiny(NamedTuple):
     """What Load Model gives out of the small model."""
 
     model: object
@@ -73,6 +72,18 @@ def _hosted(networks: TinyModels, model) -> tuple[object, object, TinyHostedEnco
         host_text_encoder(networks.text_encoder),
         host_vae(networks.vae, scale),
         TinyHostedEncoder(_patcher(networks.face_encoder)),
+    )
+
+
+def not_in_release() -> tuple:
+    """What stands for clip, vae and encoder where a release was loaded: the host stops at whoever uses them."""
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    return tuple(
+        ExecutionBlocker(
+            f"FantasyID Load Model has this output for FantasyID-Tiny only. For other models connect {node} instead."
+        )
+        for node in ("Load CLIP (type cogvideox)", "Load VAE", "FantasyID Load Face Encoder")
     )
 
 

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3, help="how many noise seeds")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     say = lambda line: print(line, flush=True)  # noqa: E731
     try:
         run_ablations(arguments.config, arguments.out, arguments.changes, arguments.people, arguments.seeds, say)

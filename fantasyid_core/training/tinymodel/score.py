@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many")
     parser.add_argument("--parameters", nargs="+", default=COARSE + FINE)
     parser.add_argument("--values", nargs="+", type=float, default=(-0.8, 0.0, 0.8))
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     pairs = [each.partition("=") for each in arguments.models or [f"{MODEL}={SHIPPED}"]]
     try:
         if not all(equals for _, equals, _ in pairs):
