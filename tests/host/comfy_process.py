@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRA_NODES = ("nodes_video",)  # of comfy_extras; loading all of them takes seconds
+EXTRA_NODES = ("nodes_video", "nodes_images", "nodes_preview_any")  # of comfy_extras; loading all of them takes seconds
 
 
 class NodeError(RuntimeError):

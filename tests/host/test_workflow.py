@@ -90,8 +90,9 @@ def test_the_notes_name_the_files_the_nodes_ask_for(path):
     workflow = json.loads(path.read_text(encoding="utf-8"))
     notes = " ".join(node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "MarkdownNote")
     for kind in ("FantasyID_LoadModel", "FantasyID_LoadFaceEncoder", "CLIPLoader", "VAELoader"):
-        (name,) = (node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == kind)
-        assert name in notes
+        names = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == kind]
+        assert len(names) == 1 or names == [] and path.stem == "tiny_demo"  # which needs no other file
+        assert all(name in notes for name in names)
 
 
 def test_a_photo_and_a_3d_face_become_a_playable_video(host, prompt):

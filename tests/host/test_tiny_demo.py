@@ -1,0 +1,97 @@
+"""FantasyID-Tiny as it comes along, through Load Model and the shipped workflow, in the real ComfyUI."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+from comfy_process import ROOT
+from workflow_form import WITHOUT_EFFECT, api_form
+
+pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
+DECODED = {"14": "as is", "18": "wider face", "22": "sharper jaw", "26": "blended"}
+RELEASE_LACKS = ("CLIPTextEncode", {"text": "nods"}, "clip", 2)
+
+
+@pytest.fixture
+def prompt(host, pack) -> dict:
+    workflow = json.loads((ROOT / "workflows" / "tiny_demo.json").read_text(encoding="utf-8"))
+    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
+    return api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
+
+
+@pytest.fixture
+def videos(host):
+    """videos(prompt) -> the frames of every DecodeVideo, by the seconds they took, in the order of running."""
+
+    def videos(prompt: dict) -> list[torch.Tensor]:
+        seen = []
+        decode = host.node_classes["FantasyID_DecodeVideo"]
+        original = decode.execute.__func__
+
+        def spy(cls, **inputs):
+            output = original(cls, **inputs)
+            seen.append(output.result[0].clone())
+            return output
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decode, "execute", classmethod(spy))
+            host.run(prompt)
+        return seen
+
+    return videos
+
+
+def test_the_demo_runs_with_what_comes_along(host, prompt, videos):
+    import av
+
+    found = videos(prompt)
+    assert len(found) == len(DECODED)
+    assert all(frames.shape == (9, 64, 64, 3) and frames.std() > 0.05 for frames in found)
+    pairs = [(one, other) for i, one in enumerate(found) for other in found[:i]]
+    assert all((one - other).abs().max() > 0.02 for one, other in pairs)  # an edit changes the video
+    saved = sorted((host.output_dir / "video").glob("FantasyID-Tiny*.mp4"))[-1]
+    with av.open(saved) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    assert len(frames) == 9 and frames[0].shape == (520, 520, 3)
+
+
+def test_the_host_makes_what_the_command_makes(host, prompt, videos):
+    """The same numbers whether ComfyUI's class or diffusers' runs the transformer."""
+    from fantasyid_core.training.tinymodel.demo import make_cast
+    from fantasyid_core.training.tinymodel.sampler import TinySampler
+
+    (member,) = make_cast([3])
+    text = prompt["3"]["inputs"]["text"]
+    ours = TinySampler()(member.shape.vertices.numpy(), member.picture[None], text, seed=0)
+    hosted = (videos(prompt)[0].numpy() * 255).round()
+    difference = np.abs(hosted - ours)
+    assert difference.mean() < 0.05 and difference.max() <= 4  # of 255
+
+
+def test_a_video_of_20_steps_takes_at_most_5_seconds(host, prompt):
+    from fantasyid_core.training.tinymodel.demo import make_cast
+    from fantasyid_core.training.tinymodel.sampler import TinySampler
+
+    (member,) = make_cast([3])
+    sampler = TinySampler(steps=20)
+    inputs = member.shape.vertices.numpy(), member.picture[None], prompt["3"]["inputs"]["text"]
+    sampler(*inputs, seed=1)
+    started = time.process_time()
+    sampler(*inputs, seed=2)
+    assert time.process_time() - started < 2 * 5  # of processor time: two cores for five seconds
+
+
+def test_a_release_has_no_text_encoder_to_give(host, small_host_models):
+    kind, inputs, name, output = RELEASE_LACKS
+    prompt = {
+        "1": {"class_type": "FantasyID_LoadModel", "inputs": {"model": "FantasyID", "dtype": "fp32"}},
+        "2": {"class_type": kind, "inputs": {**inputs, name: ["1", output]}},
+        "3": {"class_type": "PreviewAny", "inputs": {"source": ["2", 0]}},
+    }
+    host.run(prompt)  # the host tells the page, and leaves out what would need the output
+    (told,) = [data["exception_message"] for event, data in host.events if event == "execution_error"]
+    assert "for FantasyID-Tiny only. For other models connect Load CLIP" in told
