@@ -26,7 +26,15 @@ from .files import write_aside
 from .keymaps import host_name, is_dead
 from .shape.topology import SPIRAL_LENGTH, Topology, load_topology
 from .transformer import transformer_config, transformer_keys
-from .weights import METADATA_KEY, adapter_config, adapter_shapes, check_keys, live_keys, within_interval
+from .weights import (
+    METADATA_KEY,
+    adapter_config,
+    adapter_shapes,
+    check_keys,
+    live_keys,
+    own_metadata,
+    within_interval,
+)
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8_e4m3fn": torch.float8_e4m3fn}
 NAMES = {
@@ -87,6 +95,7 @@ def convert(
         raise ValueError(f"Expected a dtype among {', '.join(DTYPES)}, got {dtype!r}.")
     checkpoint = open_checkpoint(source)
     live = within_interval(live_keys(checkpoint), checkpoint)
+    _check_not_converted(checkpoint)
     keys = transformer_keys(checkpoint)
     mesh = _find_topology(checkpoint, topology)
     metadata = _checked_metadata(checkpoint, live, keys, mesh) | {"source": _model_name(source)}
@@ -110,6 +119,15 @@ def convert(
         dead=count_parameters(checkpoint, filter(is_dead, checkpoint)),
         has_topology=mesh is not None,
     )
+
+
+def _check_not_converted(checkpoint: Checkpoint) -> None:
+    """Raises ValueError for an adapter file of `convert` or of a training: it is small already."""
+    if own_metadata(checkpoint).get("adapter") and not any(key.startswith("transformer_blocks.") for key in checkpoint):
+        raise ValueError(
+            f"{checkpoint.name} is an adapter file already; there is nothing to convert. Put it into ComfyUI's "
+            "models/fantasyid and choose it in FantasyID Load Adapter, or give the release folder."
+        )
 
 
 def count_parameters(checkpoint: Checkpoint, keys: Iterable[str]) -> int:

@@ -159,7 +159,7 @@ def _shapes(build: Callable, *arguments) -> dict[str, tuple[int, ...]]:
 
 def _adapter(checkpoint: Checkpoint, mesh: Topology | None) -> tuple[str, int, int]:
     live = live_keys(checkpoint)
-    layers = {key.split(".")[1] for key in live if key.startswith("layer_attention.")}
+    layers = {own.split(".")[1] for own in live.values() if own.startswith("layers.")}
     text = f"{len(layers)} injected layers"
     if mesh is not None:
         config = adapter_config(checkpoint, mesh, live)

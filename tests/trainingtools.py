@@ -61,8 +61,10 @@ class NoiseSource:
         generator = np.random.default_rng(index)
         return generator.integers(0, 256, (9, 64, 96, 3), dtype=np.uint8)
 
+    def vertices(self, indices):
+        return np.stack([synthetic_head()[0].numpy() * (1 + 0.01 * i) for i in indices]).astype(np.float32)
+
     def batch(self, indices, rng):
-        vertices = synthetic_head()[0].numpy()
         choice = rng.integers(self.views, size=len(indices))
         names = [f"clip {i}" for i in indices]
         self.read += names
@@ -70,7 +72,7 @@ class NoiseSource:
         return Batch(
             names=names,
             texts=[f"person {i} nods" for i in indices],
-            vertices=np.stack([vertices * (1 + 0.01 * i) for i in indices]).astype(np.float32),
+            vertices=self.vertices(indices),
             references=np.stack(
                 [
                     np.random.default_rng([i, c]).integers(0, 256, (32, 32, 3), np.uint8)

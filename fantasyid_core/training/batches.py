@@ -40,6 +40,9 @@ class ClipSource(Protocol):
     def batch(self, indices: Sequence[int], rng: np.random.Generator) -> Batch:
         """The clips `indices`; `rng` chooses among the views of each."""
 
+    def vertices(self, indices: Sequence[int]) -> np.ndarray:
+        """The shapes alone of these clips, as in a batch."""
+
     def pictures(self, index: int) -> np.ndarray:
         """All pictures of a clip, uint8 [F,H,W,3]; what `encode_clips` encodes."""
 

@@ -132,7 +132,8 @@ class ConditionSettings:
 class OptimizerSettings:
     """AdamW and its learning rate. batch: clips per device and micro-step; a step sees batch x accumulation x devices.
 
-    kind: "adamw", or "muon", which takes the matrices at its own `muon_lr` and leaves AdamW the rest.
+    kind: "adamw", or "muon", which takes the matrices of the transformer's blocks at its own `muon_lr` and leaves AdamW
+    the rest. encoder_lr: of the text and the face encoder, where they learn (none: lr).
     lr falls along a cosine from its full value to `final` times it, `cycles` times, after `warmup` steps.
     clip: largest norm of the gradient (0: none). ema: decay of the averaged weights (0: none).
     """
@@ -140,6 +141,7 @@ class OptimizerSettings:
     kind: str = "adamw"
     lr: float = 3e-6
     muon_lr: float = 0.01
+    encoder_lr: float | None = None
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.95
@@ -156,6 +158,8 @@ class OptimizerSettings:
         _one_of("optimizer.kind", self.kind, OPTIMIZERS)
         for name in ("lr", "muon_lr", "eps"):
             _above(f"optimizer.{name}", getattr(self, name), 0)
+        if self.encoder_lr is not None:
+            _above("optimizer.encoder_lr", self.encoder_lr, 0)
         for name in ("weight_decay", "clip", "warmup"):
             _at_least(f"optimizer.{name}", getattr(self, name), 0)
         for name in ("batch", "accumulation", "cycles"):

@@ -55,12 +55,15 @@ class HeadsSource:
         return Batch(
             names=[f"person {seed} clip {number}" for seed, number in (self._clips[i] for i in indices)],
             texts=[bytes(self._cache.row("prompts", i)).rstrip(b"\0").decode() for i in indices],
-            vertices=self._cache.rows("vertices", indices),
+            vertices=self.vertices(indices),
             references=np.stack([self._view(i, place) for i, place in zip(indices, views, strict=True)]),
             first=np.stack([self.pictures(i)[0] for i in indices]),
             pictures=self._cache.rows("pictures", indices) if latents is None else None,
             latents=latents,
         )
+
+    def vertices(self, indices: Sequence[int]) -> np.ndarray:
+        return self._cache.rows("vertices", indices)
 
     def _view(self, index: int, place: float) -> np.ndarray:
         """The view at `place` (0..1) of the views of a clip."""

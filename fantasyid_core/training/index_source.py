@@ -96,12 +96,15 @@ class IndexSource:
         return Batch(
             names=[row["name"] for row in rows],
             texts=[row["caption"] or "" for row in rows],
-            vertices=np.stack([self._vertices(row) for row in rows]),
+            vertices=self.vertices(indices),
             references=np.stack([self._view(row, place) for row, place in zip(rows, views, strict=True)]),
             first=first,
             pictures=pictures,
             latents=latents,
         )
+
+    def vertices(self, indices: Sequence[int]) -> np.ndarray:
+        return np.stack([self._vertices(self._rows[i]) for i in indices])
 
     def _path(self, text: str) -> Path:
         return self._folder / text  # an absolute path stays as it is

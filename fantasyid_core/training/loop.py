@@ -9,7 +9,6 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..files import write_aside
@@ -276,10 +275,10 @@ class Run:
 
 def fit_vertices(adapter, source, say=print) -> None:
     """Gives a new adapter of the paper variant mean and spread of the vertices of the first people of `source`."""
-    indices = range(min(_FITTED, len(source)))
-    vertices = source.batch(indices, np.random.default_rng(0)).vertices
+    if not (adapter.config.is_paper and adapter.config.use_vertices):
+        return
     try:
-        adapter.fit_vertices(torch.from_numpy(vertices))
+        adapter.fit_vertices(torch.from_numpy(source.vertices(range(min(_FITTED, len(source))))))
     except ValueError as error:  # all of one person, for instance
         say(f"vertices enter relative to the mesh's own template: {error}")
 

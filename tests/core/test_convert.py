@@ -243,7 +243,7 @@ def test_other_kinds_of_files(source, tmp_path):
         "a T5 text encoder": source / "text_encoder",
         "a LoRA": tmp_path / "lora.safetensors",
         "whose adapter is the file beside it": convert(source, tmp_path / "out").transformer,
-        "no CogVideoX transformer": tmp_path / "out" / "portrait_adapter_fp32.safetensors",
+        "is an adapter file already": tmp_path / "out" / "portrait_adapter_fp32.safetensors",
     }
     for family, path in files.items():
         with pytest.raises(ValueError, match=family):

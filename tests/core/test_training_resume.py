@@ -60,9 +60,10 @@ def run(config, source=None, resume="auto"):
     return drawn
 
 
-@pytest.mark.parametrize("trains", ["adapter", "all"])
-def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(model, tmp_path, trains):
+@pytest.mark.parametrize(("trains", "kind"), [("adapter", "adamw"), ("all", "adamw"), ("all", "muon")])
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(model, tmp_path, trains, kind):
     groups = {"model": {"trains": trains, "gradient_checkpointing": trains == "all"}, "steps": 3}
+    groups["optimizer"] = {"kind": kind}
     random.seed(3), np.random.seed(3)
     whole = run(make_config(tmp_path / "whole", model, **groups))
     random.seed(3), np.random.seed(3)

@@ -26,33 +26,42 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None) -> None:
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    apply_muon(parameter, self.state[parameter], group["lr"], group["momentum"], group["decay"])
+            learns = [parameter for parameter in group["params"] if parameter.grad is not None]
+            apply_muon(learns, self.state, group["lr"], group["momentum"], group["decay"])
 
 
-def apply_muon(parameter: nn.Parameter, state: dict, lr: float, momentum: float, decay: float) -> None:
-    """One step of Muon for one parameter with its gradient; `state` keeps the momentum."""
-    if "momentum" not in state:
-        state["momentum"] = torch.zeros_like(parameter)
-    kept = state["momentum"].mul_(momentum).add_(parameter.grad)
-    update = orthogonal((parameter.grad + momentum * kept).flatten(1))
-    gain = max(1.0, update.shape[0] / update.shape[1]) ** 0.5  # equal change of the output whatever the shape
-    parameter.mul_(1 - lr * decay)
-    parameter.add_(update.view(parameter.shape), alpha=-lr * gain)
+def apply_muon(parameters: list[nn.Parameter], states: dict, lr: float, momentum: float, decay: float) -> None:
+    """One step of Muon for parameters with gradients; `states` keeps the momentum of each.
+
+    Those of one shape are made orthogonal together: many small products cost more than a large one.
+    """
+    together: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}
+    for parameter in parameters:
+        state = states[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        kept = state["momentum"].mul_(momentum).add_(parameter.grad)
+        ahead = (parameter.grad + momentum * kept).flatten(1)
+        together.setdefault(tuple(ahead.shape), []).append((parameter, ahead))
+    for (rows, columns), pairs in together.items():
+        gain = max(1.0, rows / columns) ** 0.5  # equal change of the output whatever the shape
+        updates = orthogonal(torch.stack([ahead for _, ahead in pairs]))
+        for (parameter, _), update in zip(pairs, updates, strict=True):
+            parameter.mul_(1 - lr * decay)
+            parameter.add_(update.reshape(parameter.shape), alpha=-lr * gain)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:  # [M,N]
-    """Nearly U V^T of the matrix' decomposition U S V^T: singular values of about 0.7 to 1.2, zeros stay zeros."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    wide = matrix.T if tall else matrix
-    wide = wide / (wide.norm() + 1e-12)
+def orthogonal(matrices: Tensor) -> Tensor:  # [...,M,N]
+    """Nearly U V^T of each matrix' decomposition U S V^T: singular values of about 0.7 to 1.2, zeros stay zeros."""
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = matrices.mT if tall else matrices
+    wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-12)
     # Every step multiplies from the left by a polynomial of X X^T, so all five are taken in that small space.
-    gram = wide @ wide.T
-    total = identity = torch.eye(len(wide), dtype=wide.dtype, device=wide.device)
+    gram = wide @ wide.mT
+    total = identity = torch.eye(wide.shape[-2], dtype=wide.dtype, device=wide.device)
     first, third, fifth = _QUINTIC
     for _ in range(_STEPS):
         factor = first * identity + third * gram + fifth * gram @ gram
         gram = factor @ gram @ factor
         total = factor @ total
-    return wide.T @ total.T if tall else total @ wide
+    return wide.mT @ total.mT if tall else total @ wide
