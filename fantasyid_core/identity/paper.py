@@ -32,6 +32,8 @@ class PaperEncoder(nn.Module):
         self.vertex_encoder = SpiralEncoder(config, topology, operations) if config.use_vertices else None
         self.face_abstractor = _abstractor(config, operations) if config.use_face else None
         self.face_mlp = NarrowingMLP(config.vit_width, config.vertex_width, operations) if config.use_face else None
+        # Without it the picture's tokens grow larger, and the reducer's group norms let them drown the vertices'.
+        self.balance = operations.LayerNorm(config.vertex_width)
         self.fusion = FusionTransformer(config, operations)
         self.reducer = VertexReducer(config, operations)
         keep_variance(self)
@@ -51,7 +53,7 @@ class PaperEncoder(nn.Module):
             parts.append(self.vertex_encoder(vertices))  # X_V
         if self.face_abstractor is not None:
             parts.append(self.face_mlp(self.face_abstractor(vit_feats)))  # X_I
-        fused = self.fusion(torch.cat(parts, dim=1))
+        fused = self.fusion(self.balance(torch.cat(parts, dim=1)))
         tokens = self.reducer(fused.transpose(1, 2)).transpose(1, 2)
         # Attention does not see their order; outside, face tokens come first in both variants.
         return torch.cat(tokens.split([part.shape[1] for part in parts], dim=1)[::-1], dim=1)

@@ -303,6 +303,7 @@ def full_size_parts() -> dict[str, int]:
         "SpiralNet++ encoder": encoder.vertex_encoder,
         "C-Abstractor": encoder.face_abstractor,
         "MLP to the fusion's width": encoder.face_mlp,
+        "layer norm before the fusion": encoder.balance,
         "fusion transformer": encoder.fusion,
         "ResConv1D": encoder.reducer,
         "injection, one layer": layer,
