@@ -133,7 +133,7 @@ class OptimizerSettings:
     """AdamW and its learning rate. batch: clips per device and micro-step; a step sees batch x accumulation x devices.
 
     kind: "adamw", or "muon", which takes the matrices of the transformer's blocks at its own `muon_lr` and leaves AdamW
-    the rest. encoder_lr: of the text and the face encoder, where they learn (none: lr).
+    the rest. encoder_lr: of all that turns texts, pictures and vertices into tokens, where it learns (none: lr).
     lr falls along a cosine from its full value to `final` times it, `cycles` times, after `warmup` steps.
     clip: largest norm of the gradient (0: none). ema: decay of the averaged weights (0: none).
     """

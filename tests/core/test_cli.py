@@ -109,21 +109,6 @@ def test_a_long_prompt_is_a_note(generate, capsys):
     assert "note: The prompt has 301 tokens, the model reads 226; this part is left out" in capsys.readouterr().err
 
 
-def test_demo(tmp_path, capsys):
-    video = tmp_path / "demo.mp4"
-    assert main(["demo", "--out", str(video), "--steps", "2", "--device", "cpu"]) == 0
-    frames = read_video(video)
-    assert frames.shape == (17, 160, 240, 3) and frames.std() > 5
-    output = capsys.readouterr().out
-    assert "The network is untrained (small, random weights)" in output and str(video) in output
-
-
-def test_demo_without_its_portrait(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "skimage.data", None)
-    assert main(["demo", "--out", str(tmp_path / "demo.mp4")]) == 2
-    assert "not installed here. Run `python install.py demo`" in capsys.readouterr().err
-
-
 def test_inspect(source, tmp_path, capsys):
     assert main(["inspect", str(source / "model")]) == 0
     output = capsys.readouterr().out
