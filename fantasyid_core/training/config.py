@@ -207,7 +207,12 @@ class ValidationSettings:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training run. output: its folder. precision: of the computation; what learns is kept in float32."""
+    """One training run. output: its folder. precision: of the computation; what learns is kept in float32.
+
+    early_share: of the clips, 0..1, that get their timestep from the noisiest tenth instead of from all of them. What a
+    video shows is decided there. Later it can be told from the latents themselves: they are many, and what they say
+    together about a pose outweighs the noise of each.
+    """
 
     output: str = "training"
     seed: int = 0
@@ -215,6 +220,7 @@ class TrainingConfig:
     precision: str = "bf16"
     device: str | None = None
     log_every: int = 10
+    early_share: float = 0.0
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
@@ -228,6 +234,7 @@ class TrainingConfig:
         _at_least("steps", self.steps, 1)
         _at_least("log_every", self.log_every, 1)
         _one_of("precision", self.precision, PRECISIONS)
+        _ratio("early_share", self.early_share)
         _one_of("device", self.device, (None, "cpu"))
 
 

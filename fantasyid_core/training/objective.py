@@ -38,9 +38,16 @@ class Draws(NamedTuple):
 
 
 def draw(
-    shape: tuple[int, ...], identity: IdentitySettings, condition: ConditionSettings, generator: torch.Generator
+    shape: tuple[int, ...],
+    identity: IdentitySettings,
+    condition: ConditionSettings,
+    generator: torch.Generator,
+    early_share: float = 0.0,
 ) -> Draws:
-    """The random numbers for latents of `shape` [B,T,C,h,w]; as many are drawn whatever the ratios are."""
+    """The random numbers for latents of `shape` [B,T,C,h,w]; as many are drawn whatever the ratios are.
+
+    Timesteps are uniform; `early_share` of the clips have one of the last tenth instead, where sampling begins.
+    """
     batch = shape[0]
     times = torch.randint(TRAIN_STEPS, (batch,), generator=generator)
     noise = torch.randn(shape, generator=generator)
@@ -50,6 +57,9 @@ def draw(
         *(identity.null_face, identity.null_vertices),
     )
     keeps = [torch.rand(batch, generator=generator) >= ratio for ratio in ratios]
+    is_early = torch.rand(batch, generator=generator) < early_share
+    early = torch.randint(TRAIN_STEPS * 9 // 10, TRAIN_STEPS, (batch,), generator=generator)
+    times = torch.where(is_early, early, times)
     return Draws(times, noise, spread.exp(), *keeps)
 
 

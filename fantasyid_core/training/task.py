@@ -30,7 +30,8 @@ class Task:
             int(generator(self._config.seed, "noise", micro_batch, process).integers(2**62))
         )
         clean = self._latents(batch, draws_of)
-        draws = draw(tuple(clean.shape), self._config.identity, self._config.condition, draws_of)
+        config = self._config
+        draws = draw(tuple(clean.shape), config.identity, config.condition, draws_of, config.early_share)
         alpha, noise = self._alphas[draws.times].to(self._device), draws.noise.to(self._device)
         seen = self._seen(batch, draws, add_noise(clean, noise, alpha), draws_of)
         return velocity_loss(denoiser(seen), clean, noise, alpha)

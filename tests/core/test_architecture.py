@@ -25,6 +25,7 @@ def imports_of(path: Path):
 def test_only_the_host_folder_knows_a_host(path):
     hosts = {
         "comfy",
+        "comfy_execution",
         "diffusers",
         "folder_paths",
         "nodes",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless"}
 # What ComfyUI itself, or the user's choice of PyTorch, puts into the environment.
 HOST = {
+    "comfy_execution",
     "torch",
     "torchvision",
     "comfy",

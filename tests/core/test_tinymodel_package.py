@@ -106,6 +106,15 @@ def test_a_clip_depends_on_all_that_is_given_and_not_on_its_company(networks):
     assert np.array_equal(sampler(*ask), clip)
 
 
+def test_a_team_makes_what_one_makes(networks, packaged):
+    people = held_out_people(3)
+    requests = [(each.vertices, each.references, PROMPT, 1) for each in people]
+    alone = TinySampler(load_networks(packaged), steps=2).many(requests)
+    team = score.samplers_of({"a": packaged}, steps=2, workers=2)["a"]
+    assert np.abs(team.many(requests).astype(int) - alone).max() <= 1
+    assert np.abs(team(*requests[0]).astype(int) - alone[0]).max() <= 1
+
+
 def test_guidance_and_strength_change_the_clip(networks):
     (one, _) = held_out_people(2)
     ask = (one.vertices, one.references, PROMPT, 1)
@@ -118,11 +127,8 @@ def test_guidance_and_strength_change_the_clip(networks):
 def test_the_ablations_are_trained_packaged_and_compared(encoders, tmp_path, monkeypatch):
     lines = []
     changes = [*FAST, f"model.folder={encoders}", f"data.cache={tmp_path / 'cache'}"]
-    monkeypatch.setattr(score, "STEPS", 1)
-    monkeypatch.setattr(score, "samplers_of", lambda folders: {
-        name: TinySampler(load_networks(folder), steps=1) for name, folder in folders.items()
-    })  # fmt: skip
-    report = run_ablations("tiny", tmp_path / "out", changes, people=2, seeds=1, report=lines.append)
+    out = tmp_path / "out"
+    report = run_ablations("tiny", out, changes, people=2, seeds=1, report=lines.append, steps=1, workers=2)
     assert report["columns"] == [*ABLATIONS, "codec", "true"] and report["people"] == 2
     assert [line for line in lines if line.endswith("1 steps")] == [f"{name}: 1 steps" for name in ABLATIONS]
     tokens = {name: load_networks(folder_of(tmp_path, name)).adapter.config.id_tokens for name in ABLATIONS}

@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from fantasyid_core.sampling import alphas_cumprod
-from fantasyid_core.training.config import ConditionSettings, IdentitySettings, OptimizerSettings
+from fantasyid_core.training.config import (
+    ConditionSettings,
+    DataSettings,
+    IdentitySettings,
+    ModelSettings,
+    OptimizerSettings,
+    TrainingConfig,
+)
 from fantasyid_core.training.ema import Average
 from fantasyid_core.training.objective import add_noise, draw, velocity, velocity_loss
 from fantasyid_core.training.schedule import learning_rate
@@ -89,6 +96,20 @@ def test_other_ratios_leave_the_noise_as_it_is():
         SHAPE, IdentitySettings(null_text=ratio), ConditionSettings(), torch.Generator().manual_seed(0)
     )
     assert torch.equal(make(0.0).noise, make(0.9).noise) and torch.equal(make(0.0).times, make(0.9).times)
+
+
+def test_a_share_of_the_clips_is_where_sampling_begins():
+    make = lambda share: draw(  # noqa: E731
+        (4000, 1, 1, 1, 1), IdentitySettings(), ConditionSettings(), torch.Generator().manual_seed(0), share
+    )
+    for share in (0.0, 0.6, 1.0):
+        times = make(share).times
+        assert (times >= 900).float().mean().item() == pytest.approx(share + 0.1 * (1 - share), abs=0.02)
+        later = times[times < 900]
+        assert not len(later) or later.float().mean().item() == pytest.approx(449.5, abs=25)
+    assert torch.equal(make(0.0).noise, make(0.6).noise)
+    with pytest.raises(ValueError, match="early_share"):
+        TrainingConfig(early_share=1.2, model=ModelSettings(kind="tiny"), data=DataSettings(kind="heads"))
 
 
 def test_the_learning_rate_warms_up_falls_along_a_cosine_and_restarts():

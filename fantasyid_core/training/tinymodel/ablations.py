@@ -16,6 +16,7 @@ from ...evaluation.heads.control import COARSE
 from ..config import load_config
 from ..loop import train
 from .package import package
+from .sampler import STEPS
 from .score import score
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -29,11 +30,12 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 
 
 def run_ablations(
-    config: str | Path, out: Path, changes: Sequence[str] = (), people: int = 50, seeds: int = 3, report=print
-) -> dict:
+    config: str | Path, out: Path, changes: Sequence[str] = (), people: int = 50, seeds: int = 3, report=print,
+    steps: int = STEPS, workers: int = 1,
+) -> dict:  # fmt: skip
     """Trains, packages and scores all of `ABLATIONS`; the report of `evaluation.heads.compare`. Errors as `train`."""
     folders = {name: train_one(name, config, out, changes, report) for name in ABLATIONS}
-    return score(folders, out, people, range(seeds), COARSE, report=report)
+    return score(folders, out, people, range(seeds), COARSE, report=report, steps=steps, workers=workers)
 
 
 def train_one(
@@ -58,10 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3, help="how many noise seeds")
+    parser.add_argument("--steps", type=int, default=STEPS, help="from noise to video")
+    parser.add_argument("--workers", type=int, default=1, help="threads that score")
     arguments = parser.parse_intermixed_args(argv)
     say = lambda line: print(line, flush=True)  # noqa: E731
     try:
-        run_ablations(arguments.config, arguments.out, arguments.changes, arguments.people, arguments.seeds, say)
+        run_ablations(
+            arguments.config, arguments.out, arguments.changes, arguments.people, arguments.seeds, say,
+            arguments.steps, arguments.workers,
+        )  # fmt: skip
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
