@@ -353,3 +353,33 @@ def test_another_process_compiles_nothing_anew():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.split() == ["1", "0", "1", "0"], done.stderr
+
+
+def test_what_one_name_of_the_package_keeps_compiled_does_not_disturb_another(tmp_path):
+    """ComfyUI loads the package under a name of its own, from the same folder as the command line does."""
+    import os
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    import fantasyid_core
+
+    root = Path(fantasyid_core.__file__).parent
+    code = (
+        "import importlib.util, sys\n"
+        f"spec = importlib.util.spec_from_file_location(sys.argv[1], {str(root / '__init__.py')!r},"
+        f" submodule_search_locations=[{str(root)!r}])\n"
+        "package = sys.modules[sys.argv[1]] = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(package)\n"
+        "clips = importlib.import_module(sys.argv[1] + '.training.heads.clips')\n"
+        "print(clips.make_clip(1, frames=1, references=0).pictures.sum())\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code, name], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        for name in ("fantasyid_core", "another_name", "fantasyid_core")
+    ]
+    assert [answer.returncode for answer in answers] == [0, 0, 0], answers[1].stderr[-2000:]
+    assert len({answer.stdout for answer in answers}) == 1 and list((tmp_path / "numba").rglob("*.nbi"))

@@ -32,7 +32,12 @@ def inlined(function: Callable) -> Callable:
 
 
 def compiled_once(function: Callable) -> Callable:
-    """As `compiled`, and kept on disk for the next process, where there is a folder to keep it in."""
+    """As `compiled`, and kept on disk for the next process, where there is a folder to keep it in.
+
+    What is kept refers to its module by name. ComfyUI loads this package under a name of its own, so the name is made
+    part of the key: else either could find, and fail on, what the other has kept.
+    """
+    function.__qualname__ += "_" + hashlib.sha256(function.__module__.encode()).hexdigest()[:12]
     try:
         return numba().njit(nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:  # no folder can be written to
