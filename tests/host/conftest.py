@@ -134,3 +134,25 @@ def _write_text_encoder(path: Path, width: int) -> None:
     # Without the alias encoder.embed_tokens, as in the official file.
     state = {key: value for key, value in encoder.state_dict().items() if "embed_tokens" not in key}
     save_file(state, path)
+
+
+@pytest.fixture
+def decoded(host):
+    """decoded(prompt) -> the frames [T, H, W, 3] that every DecodeVideo of a run gives, in the order of running."""
+
+    def decoded(prompt: dict, cached: bool = False) -> list:
+        seen = []
+        decode = host.node_classes["FantasyID_DecodeVideo"]
+        original = decode.execute.__func__
+
+        def spy(cls, **inputs):
+            output = original(cls, **inputs)
+            seen.append(output.result[0].clone())
+            return output
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decode, "execute", classmethod(spy))
+            host.run(prompt, cached)
+        return seen
+
+    return decoded

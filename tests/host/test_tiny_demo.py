@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from comfy_process import ROOT
 from workflow_form import WITHOUT_EFFECT, api_form
 
@@ -24,32 +23,10 @@ def prompt(host, pack) -> dict:
     return api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
 
 
-@pytest.fixture
-def videos(host):
-    """videos(prompt) -> the frames of every DecodeVideo, by the seconds they took, in the order of running."""
-
-    def videos(prompt: dict) -> list[torch.Tensor]:
-        seen = []
-        decode = host.node_classes["FantasyID_DecodeVideo"]
-        original = decode.execute.__func__
-
-        def spy(cls, **inputs):
-            output = original(cls, **inputs)
-            seen.append(output.result[0].clone())
-            return output
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decode, "execute", classmethod(spy))
-            host.run(prompt)
-        return seen
-
-    return videos
-
-
-def test_the_demo_runs_with_what_comes_along(host, prompt, videos):
+def test_the_demo_runs_with_what_comes_along(host, prompt, decoded):
     import av
 
-    found = videos(prompt)
+    found = decoded(prompt)
     assert len(found) == len(DECODED)
     assert all(frames.shape == (9, 64, 64, 3) and frames.std() > 0.05 for frames in found)
     pairs = [(one, other) for i, one in enumerate(found) for other in found[:i]]
@@ -60,7 +37,7 @@ def test_the_demo_runs_with_what_comes_along(host, prompt, videos):
     assert len(frames) == 9 and frames[0].shape == (520, 520, 3)
 
 
-def test_the_host_makes_what_the_command_makes(host, prompt, videos):
+def test_the_host_makes_what_the_command_makes(host, prompt, decoded):
     """The same numbers whether ComfyUI's class or diffusers' runs the transformer."""
     from fantasyid_core.training.tinymodel.demo import make_cast
     from fantasyid_core.training.tinymodel.sampler import TinySampler
@@ -69,7 +46,7 @@ def test_the_host_makes_what_the_command_makes(host, prompt, videos):
     text = prompt["3"]["inputs"]["text"]
     ours = TinySampler()(member.shape.vertices.numpy(), member.picture[None], text, seed=0)
     prompt[SCALED]["inputs"]["image"] = ["14", 0]  # of the four videos the first alone
-    (hosted,) = ((frames.numpy() * 255).round() for frames in videos(prompt))
+    (hosted,) = ((frames.numpy() * 255).round() for frames in decoded(prompt))
     difference = np.abs(hosted - ours)
     assert difference.mean() < 0.05 and difference.max() <= 4  # of 255
 

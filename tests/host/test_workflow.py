@@ -31,22 +31,11 @@ def prompt(small_host_models) -> dict:
 
 
 @pytest.fixture
-def frames(host):
+def frames(decoded):
     """frames(prompt) -> what DecodeVideo gives to the next node, [T, H, W, 3]."""
 
     def frames(prompt: dict, cached: bool = False) -> torch.Tensor:
-        seen = []
-        decode = host.node_classes["FantasyID_DecodeVideo"]
-        original = decode.execute.__func__
-
-        def spy(cls, **inputs):
-            output = original(cls, **inputs)
-            seen.append(output.result[0].clone())
-            return output
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decode, "execute", classmethod(spy))
-            host.run(prompt, cached)
+        seen = decoded(prompt, cached)
         assert len(seen) == 1, "DecodeVideo did not run"
         return seen[0]
 
