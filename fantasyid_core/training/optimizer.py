@@ -2,8 +2,8 @@
 
 Muon has a learning rate of its own, and so may all that makes tokens of texts, pictures and vertices; all follow the
 same schedule. Until the transformer begins to listen, the gradients of what makes identity tokens are little more than
-noise, and both optimisers give every gradient nearly the same size: measured on the small model, that branch forgot who
-it was shown within 200 steps, with AdamW at 1e-3 as with Muon. At a tenth of the others' rate it does not.
+noise, and both optimisers give every gradient nearly the same size: at the others' rate that branch soon forgets who it
+is shown; at a tenth of it it does not.
 Muon needs every matrix whole: weights that are spread over devices (FSDP, DeepSpeed) are AdamW's.
 """
 

@@ -24,6 +24,7 @@ from fantasyid_core.evaluation.heads import (
     measure_control,
     measure_leak,
     read,
+    report,
     through_codec,
     write_report,
 )
@@ -213,6 +214,13 @@ def test_the_report_sets_model_codec_and_truth_side_by_side(people, tmp_path):
     assert rows["retrieval"]["verdict"] == "met" and rows["retrieval"]["target"] == ">= 0.75"
     text = (tmp_path / "scores.md").read_text()
     assert "| measure | model | codec | true | target | model |" in text and "proves nothing" in text
+
+
+def test_that_nothing_leaks_is_no_merit_where_nothing_steers():
+    row = {"verdict": "met", "measure": "leak"}
+    assert report._only_if_steered(row, {"model": [0.02, 0.03], "true": [1.0, 1.0]})["verdict"] == "not steered"
+    assert report._only_if_steered(row, {"model": [0.9, 0.8], "true": [1.0, 1.0]})["verdict"] == "met"
+    assert report._only_if_steered(row | {"verdict": "MISSED"}, {"model": [0.0]})["verdict"] == "MISSED"
 
 
 def test_the_report_says_what_is_missed_and_what_is_unreadable(true, people):

@@ -77,6 +77,11 @@ def test_the_package_is_in_bfloat16_and_complete(packaged):
         assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}  # noqa: SIM118
 
 
+def test_training_has_fitted_the_vertices(packaged):
+    fitted = load_networks(packaged).adapter.encoder.vertex_encoder.standardisation
+    assert fitted.offset.abs().max() > 0.01 and (fitted.spread - 1).abs().max() > 0.01
+
+
 def test_a_run_that_is_not_finished_is_not_packaged(tmp_path, capsys):
     assert package.main([str(tmp_path), str(tmp_path / "out")]) == 2
     assert "a finished training" in capsys.readouterr().err
@@ -136,10 +141,13 @@ def test_the_ablations_are_trained_packaged_and_compared(encoders, tmp_path, mon
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == {
         "scores.json", "scores.md", "scores.png",
     }  # fmt: skip
-    again = []
+    weights = out / "whole" / "checkpoints" / "step-00000001" / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
     monkeypatch.setattr(ablations, "score", lambda *_, **__: {})
-    run_ablations("tiny", tmp_path / "out", changes, people=2, seeds=1, report=again.append)
-    assert again == []  # what is finished is not trained again
+    run_ablations("tiny", out, changes, people=2, seeds=1, report=lines.append)
+    assert weights.stat().st_mtime_ns == before  # what is finished is not trained again
+    with pytest.raises(ValueError, match="steps: 2 instead of 1"):
+        run_ablations("tiny", out, [*changes, "steps=2"], people=2, seeds=1, report=lines.append)
 
 
 def folder_of(folder, name):

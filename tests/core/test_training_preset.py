@@ -76,3 +76,39 @@ def test_sizes_that_do_not_exist_and_weights_that_are_missing(weights, tmp_path)
         build_models(tiny(weights, "model.preset={layers: 3}"))
     with pytest.raises(FileNotFoundError):
         build_models(tiny(tmp_path / "nowhere"))
+
+
+def test_what_tells_people_apart_reaches_the_tokens_before_training(weights):
+    """As much of it as `keep_variance` promises; PyTorch's own weights and biases would let most of it drown."""
+    from fantasyid_core.training.heads.people import sample_person
+
+    torch.manual_seed(0)
+    adapter = build_models(tiny(weights)).adapter
+    people = torch.from_numpy(np.stack([sample_person(seed).vertices() for seed in range(24)]))
+    adapter.fit_vertices(people)
+    feats = torch.randn(24, adapter.config.vit_tokens, adapter.config.vit_width)
+    share = lambda: told_apart(adapter.encode(feats, people))  # noqa: E731
+    kept = share()
+    for module in adapter.encoder.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    assert kept > 0.15 and kept > 2 * share()
+
+
+@torch.no_grad()
+def told_apart(tokens):
+    """The share of the tokens' variance that is between people."""
+    return (tokens.var(0).mean() / tokens.var()).item()
+
+
+def test_the_share_of_early_timesteps_reaches_the_loss(weights):
+    for share in (0.0, 1.0):
+        config = tiny(weights, f"early_share={share}")
+        models = build_models(config)
+        network = Denoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder).eval()
+        seen = []
+        network.register_forward_pre_hook(lambda module, inputs, seen=seen: seen.append(inputs[0].times))
+        for number in range(8):
+            Task(models, config, torch.device("cpu")).losses(network, clips(), number)
+        times = torch.cat(seen)
+        assert (times >= 900).all() if share else (times < 900).any()

@@ -29,6 +29,7 @@ CLIP_TARGETS = {
     "psnr_below_codec": (_AT_MOST, 2.5),
 }
 LEAK_TARGET, SKIN_SHIFT_TARGET = 0.1, 0.03
+STEERED = 0.5  # of the true slope, from which on it means something that nothing else moves
 
 
 def compare(
@@ -79,7 +80,12 @@ def markdown(report: dict) -> str:
     for row in report["rows"]:
         cells = [_cell(row[column]) for column in columns]
         lines.append(f"| {row['measure']} | " + " | ".join(cells) + f" | {row['target']} | {row['verdict']} |")
-    lines += ["", f"Unreadable: on true renders the probe reads it at less than {READABLE:g}, so it proves nothing."]
+    lines += [
+        "",
+        f"Unreadable: on true renders the probe reads it at less than {READABLE:g}, so it proves nothing.",
+        f"Not steered: the slider moves the shape by less than {STEERED:g} of the true slope, so it is no merit that "
+        "nothing else moves.",
+    ]
     return "\n".join(lines)
 
 
@@ -98,7 +104,8 @@ def _control_rows(control: dict) -> list[dict]:
         rows.append(_row(f"{name}: slope / true", shares, wanted, readable))
         if "skin_shift" in each[TRUE]:
             shifts = {column: v["skin_shift"] for column, v in each.items()}
-            rows.append(_row(f"{name}: shift of the skin colour", shifts, (_AT_MOST, SKIN_SHIFT_TARGET)))
+            row = _row(f"{name}: shift of the skin colour", shifts, (_AT_MOST, SKIN_SHIFT_TARGET))
+            rows.append(_only_if_steered(row, shares))
     return rows
 
 
@@ -110,7 +117,9 @@ def _leak_rows(leak: dict, control: dict) -> list[dict]:
             column: [abs(each) for each in _shares(leak[column][name]["slope"], control[TRUE][name]["slope"])]
             for column in leak
         }
-        rows.append(_row(f"{name}: leak of the picture, |slope| / true", shares, (_AT_MOST, LEAK_TARGET), readable))
+        row = _row(f"{name}: leak of the picture, |slope| / true", shares, (_AT_MOST, LEAK_TARGET), readable)
+        steered = {column: _shares(v[name]["slope"], control[TRUE][name]["slope"]) for column, v in control.items()}
+        rows.append(_only_if_steered(row, steered))
     return rows
 
 
@@ -138,6 +147,13 @@ def _row(measure: str, columns: dict[str, list[float]], target: tuple | None, re
     verdict = "unreadable" if not readable else "" if target is None else "met" if _meets(first, *target) else "MISSED"
     told = "" if target is None else _target(*target)
     return {"measure": measure, **cells, "target": told, "readable": bool(readable), "verdict": verdict}
+
+
+def _only_if_steered(row: dict, shares: dict[str, list[float]]) -> dict:
+    """That nothing else moves is no merit of a model whose vertices do not move the shape, either."""
+    if row["verdict"] == "met" and not np.mean(next(iter(shares.values()))) >= STEERED:
+        return row | {"verdict": "not steered"}
+    return row
 
 
 def _meets(value: float | None, how: str, bound) -> bool:

@@ -41,13 +41,12 @@ def run_ablations(
 def train_one(
     name: str, config: str | Path, out: Path, changes: Sequence[str], report: Callable[[str], None] = print
 ) -> Path:
-    """The folder with the networks of one ablation; what is finished is not trained again."""
+    """The folder with the networks of one ablation. A finished run is not trained again; of other settings, refused."""
     run = out / name.replace(" ", "_")
     folder = run / "networks"
     settings = load_config(config, [*changes, *ABLATIONS[name], f"output={run}"])
-    if not (run / "final").is_dir():
-        report(f"{name}: {settings.steps} steps")
-        train(settings)
+    report(f"{name}: {settings.steps} steps")
+    train(settings)
     package(run, folder)
     return folder
 

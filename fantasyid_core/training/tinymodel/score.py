@@ -88,6 +88,8 @@ def score(
     steps: int = STEPS, workers: int = 1,
 ) -> dict:  # fmt: skip
     """Measures, and writes <out>/scores.json, scores.md and scores.png; returns the report. Errors as `compare`."""
+    if workers < 1:
+        raise ValueError(f"Expected at least 1 worker, got {workers}. Give the number of cores.")
     subjects, started = held_out_people(people), time.perf_counter()
     true, models = TrueRenderer(subjects), samplers_of(folders, steps, workers)
     beside = {CODEC: through_codec(true, TinyCodec(load_vae())), TRUE: true}
