@@ -3,7 +3,8 @@
 SpiralNet++ (Gong et al. 2019, arXiv 1911.05856): spiral convolution, ELU, pooling to the next coarser mesh, for
 every level; then a linear layer to the width of the fusion. Added to it is E_dep, the sine code of the depth of
 the coarse vertices, and, as in the release, a learned table with one row per coarse vertex: coordinates that are
-standardised per vertex no longer say which vertex they belong to.
+standardised per vertex no longer say which vertex they belong to. It begins as a code of where on the head that is, for
+without it the two sides of a face that gets wider cancel in what attention averages.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from .vertices import SpiralConv, depth_code
 
 _UNIT = 0.05  # of the head's radius: about how far people's vertices lie apart (5 mm)
 _SMALLEST_SPREAD = 0.1  # of the mean spread; less is noise, which division would blow up
-_TABLE_SCALE = 0.02
 
 
 class Standardisation(nn.Module):
@@ -75,7 +75,7 @@ class SpiralEncoder(nn.Module):
             for width_in, width_out, spirals in zip(widths, widths[1:], topology.spirals, strict=False)
         )
         self.projection = operations.Linear(widths[-1], config.vertex_width)
-        self.table = nn.Parameter(_TABLE_SCALE * torch.randn(1, config.vertex_counts[-1], config.vertex_width))
+        self.table = nn.Parameter(place_code(self._coarse(topology.template), config.vertex_width)[None])
 
     def forward(self, vertices: Tensor) -> Tensor:
         features = self.standardisation(vertices).to(self.table.dtype)
@@ -94,10 +94,26 @@ class SpiralEncoder(nn.Module):
         Orthographic, as DECA's camera. The release's own scale (half a turn per metre) would tell nose and ears
         apart by a twentieth of a turn only.
         """
-        for down in self.topology.down:
-            vertices = pool(vertices, down)
         far, near = self.topology.template[:, 2].aminmax()
-        return (vertices[:, :, 2:] - far.to(vertices)) / (near - far).to(vertices)
+        return (self._coarse(vertices)[:, :, 2:] - far.to(vertices)) / (near - far).to(vertices)
+
+    def _coarse(self, vertices: Tensor) -> Tensor:  # [..., V, 3] -> [..., V', 3]
+        batched = vertices.reshape(-1, *vertices.shape[-2:])
+        for down in self.topology.down:
+            batched = pool(batched, down)
+        return batched.reshape(*vertices.shape[:-2], *batched.shape[-2:])
+
+
+def place_code(places: Tensor, width: int) -> Tensor:
+    """Sines and cosines of where points lie on a head: [N, 3] -> [N, width], equal at equal places.
+
+    Half a turn to four turns per six standard deviations; what `width` has left over beyond a multiple of six is zero.
+    """
+    standard = (places - places.mean(0)) / places.std(0).clamp_min(1e-12)
+    turns = 2.0 ** torch.linspace(-1, 2, max(width // 6, 1)).to(standard)
+    phases = (standard[:, :, None] * turns).flatten(1)  # [N, 3 * count]
+    code = torch.cat([phases.sin(), phases.cos()], dim=1)[:, :width]
+    return torch.nn.functional.pad(code, (0, width - code.shape[1]))
 
 
 def kept_vertices(down: Transform) -> Tensor | None:  # -> int64 [V']

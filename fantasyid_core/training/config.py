@@ -29,13 +29,15 @@ class ModelSettings:
     kind: "release" reads the folder `folder` in the official layout; "tiny" is built by this project's own preset.
     adapter: "new" starts one of `variant` and `sizes` (keys of `AdapterConfig`), "folder" goes on with the folder's.
     trains: "adapter"; "adapter+lora", with LoRA of `lora_rank` on the DiT's attention; "all", the encoders of text
-    and face included where they have parameters. sizes of the preset "tiny" go into `preset`.
+    and face included where they have parameters. sizes of the preset "tiny" go into `preset`; `portraits` is the file
+    of `tinymodel.train_portraits` that it begins with.
     """
 
     kind: str = "release"
     folder: str | None = None
     topology: str | None = None
     face_encoder: str | None = None
+    portraits: str | None = None
     adapter: str = "new"
     variant: str = "paper"
     sizes: dict = field(default_factory=dict)
@@ -212,6 +214,7 @@ class TrainingConfig:
     early_share: of the clips, 0..1, that get their timestep from the noisiest tenth instead of from all of them. What a
     video shows is decided there. Later it can be told from the latents themselves: they are many, and what they say
     together about a pose outweighs the noise of each.
+    stills: the first so many steps learn from the first latent frame of each clip alone, a third of the work.
     """
 
     output: str = "training"
@@ -221,6 +224,7 @@ class TrainingConfig:
     device: str | None = None
     log_every: int = 10
     early_share: float = 0.0
+    stills: int = 0
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
@@ -235,6 +239,7 @@ class TrainingConfig:
         _at_least("log_every", self.log_every, 1)
         _one_of("precision", self.precision, PRECISIONS)
         _ratio("early_share", self.early_share)
+        _at_least("stills", self.stills, 0)
         _one_of("device", self.device, (None, "cpu"))
 
 

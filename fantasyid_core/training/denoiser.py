@@ -72,9 +72,16 @@ class Denoiser(nn.Module):
             inputs.to(weight.dtype),
             texts.to(weight.dtype),
             seen.times,
-            image_rotary_emb=diffusers_host.rotary_table(self._sizes, inputs.device),
+            image_rotary_emb=self._rotary(inputs),
             return_dict=False,
         )[0].float()
+
+    def _rotary(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the model's table for the latent frames that there are, which may be fewer than its own."""
+        height, width = self._sizes.frame_grid
+        tokens = inputs.shape[1] * height * width
+        cosines, sines = diffusers_host.rotary_table(self._sizes, inputs.device)
+        return cosines[:tokens], sines[:tokens]
 
     def _hook_blocks(self) -> None:
         """Hooks for good, with the injector of the moment; those of `attach` would be gone in the backward pass."""

@@ -136,11 +136,11 @@ class Run:
         rate = learning_rate(self.progress.step, self.config.steps, config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("pace", 1.0)
-        losses, norm = [], None
+        losses, norm, stills = [], None, self.progress.step < self.config.stills
         for _ in range(config.accumulation):
             number, batch = next(feed)
             with self.accelerator.accumulate(self.denoiser):
-                own = self.task.losses(self.denoiser, batch, number, self.accelerator.process_index)
+                own = self.task.losses(self.denoiser, batch, number, self.accelerator.process_index, stills)
                 loss = self.accelerator.gather(own.detach()).mean().item()
                 if not loss - loss == 0:  # NaN or infinite, in any process
                     self._fail(batch, f"The loss is {loss}")

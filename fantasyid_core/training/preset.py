@@ -62,7 +62,7 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
     sizes = transformer_sizes(settings, small)
     transformer = diffusers_host.build_transformer(sizes)
     quicken_gelu(transformer)
-    return TrainedModels(
+    models = TrainedModels(
         codec=TinyCodec(small.vae),
         transformer=transformer,
         adapter=new_adapter(adapter_settings(settings, small), sizes, heads_topology(settings)),
@@ -70,6 +70,11 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
         face_encoder=small.face_encoder,
         alphas=alphas_cumprod(snr_shift_scale=SNR_SHIFT),
     )
+    if settings.portraits:
+        from .tinymodel.train_portraits import load_portraits
+
+        load_portraits(models, settings.portraits)
+    return models
 
 
 def _small_networks(folder: str | None, seed: int) -> TinyModels:

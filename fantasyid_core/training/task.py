@@ -24,12 +24,16 @@ class Task:
         self._config, self._device = config, device
         self._encodes_each_step = config.data.latents == "each step"
 
-    def losses(self, denoiser, batch: Batch, micro_batch: int, process: int = 0) -> Tensor:
-        """v-prediction loss of every clip, float32 [B], with gradients. `denoiser` is the wrapped module."""
+    def losses(self, denoiser, batch: Batch, micro_batch: int, process: int = 0, stills: bool = False) -> Tensor:
+        """v-prediction loss of every clip, float32 [B], with gradients. `denoiser` is the wrapped module.
+
+        stills: of the first latent frames alone, which are pictures.
+        """
         draws_of = torch.Generator().manual_seed(
             int(generator(self._config.seed, "noise", micro_batch, process).integers(2**62))
         )
         clean = self._latents(batch, draws_of)
+        clean = clean[:, :1] if stills else clean
         config = self._config
         draws = draw(tuple(clean.shape), config.identity, config.condition, draws_of, config.early_share)
         alpha, noise = self._alphas[draws.times].to(self._device), draws.noise.to(self._device)
@@ -74,7 +78,7 @@ class Task:
         texts = [text if keep else "" for text, keep in zip(batch.texts, draws.keeps_text.tolist(), strict=True)]
         return Seen(
             noisy=noisy,
-            picture=self._picture(batch, draws, draws_of, sampling),
+            picture=self._picture(batch, draws, noisy, draws_of, sampling),
             times=draws.times.to(self._device),
             texts=texts,
             faces=faces.to(self._device),
@@ -84,10 +88,11 @@ class Task:
             keeps_vertices=draws.keeps_vertices.to(self._device),
         )
 
-    def _picture(self, batch: Batch, draws: Draws, draws_of: torch.Generator, sampling: bool) -> Tensor:
-        """The condition picture as the latent of the first frame, zeros after it: [B,T,C,h,w]."""
-        channels, frames, height, width = self._sizes.latent_shape
-        video = torch.zeros(len(batch), frames, channels, height, width, device=self._device)
+    def _picture(
+        self, batch: Batch, draws: Draws, noisy: Tensor, draws_of: torch.Generator, sampling: bool
+    ) -> Tensor:
+        """The condition picture as the latent of the first frame, zeros after it: [B,T,C,h,w] as `noisy`."""
+        video = torch.zeros(noisy.shape, device=self._device)
         if self._config.condition.picture == "none":
             return video
         pixels = self._condition_pixels(batch)  # [B,3,1,H,W]

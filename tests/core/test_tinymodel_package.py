@@ -15,11 +15,13 @@ from fantasyid_core.training.tinymodel import ablations, package, score, train_e
 from fantasyid_core.training.tinymodel.ablations import ABLATIONS, run_ablations
 from fantasyid_core.training.tinymodel.models import tiny_models
 from fantasyid_core.training.tinymodel.sampler import TinySampler, load_networks
+from fantasyid_core.training.tinymodel.train_portraits import PortraitTraining
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
 PROMPT = "turns the head to the left and smiles, blue background, light from the front"
 FAST = ["steps=1", "precision=fp32", "device=cpu", "optimizer.batch=2", "data.clips=2", "data.people=2",
-        "data.held_out=2", "data.references=1", "validation.every=0", "model.preset.num_layers=2"]  # fmt: skip
+        "data.held_out=2", "data.references=1", "validation.every=0", "model.preset.num_layers=2",
+        "model.portraits=null", "stills=0"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +135,15 @@ def test_the_ablations_are_trained_packaged_and_compared(encoders, tmp_path, mon
     lines = []
     changes = [*FAST, f"model.folder={encoders}", f"data.cache={tmp_path / 'cache'}"]
     out = tmp_path / "out"
-    report = run_ablations("tiny", out, changes, people=2, seeds=1, report=lines.append, steps=1, workers=2)
+    portraits = PortraitTraining(steps=1, batch=2)
+    report = run_ablations(
+        "tiny", out, changes, people=2, seeds=1, report=lines.append, steps=1, workers=2, portraits=portraits
+    )
     assert report["columns"] == [*ABLATIONS, "codec", "true"] and report["people"] == 2
     assert [line for line in lines if line.endswith("1 steps")] == [f"{name}: 1 steps" for name in ABLATIONS]
+    assert [line for line in lines if line.endswith("of portraits")] == [
+        f"{name}: 1 steps of portraits" for name in ABLATIONS
+    ]
     tokens = {name: load_networks(folder_of(tmp_path, name)).adapter.config.id_tokens for name in ABLATIONS}
     assert tokens["without vertices"] < tokens["whole"] > tokens["without face abstractor"]
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == {
@@ -144,10 +152,12 @@ def test_the_ablations_are_trained_packaged_and_compared(encoders, tmp_path, mon
     weights = out / "whole" / "checkpoints" / "step-00000001" / "weights.safetensors"
     before = weights.stat().st_mtime_ns
     monkeypatch.setattr(ablations, "score", lambda *_, **__: {})
-    run_ablations("tiny", out, changes, people=2, seeds=1, report=lines.append)
+    run_ablations("tiny", out, changes, people=2, seeds=1, report=lines.append, portraits=portraits)
     assert weights.stat().st_mtime_ns == before  # what is finished is not trained again
     with pytest.raises(ValueError, match="steps: 2 instead of 1"):
-        run_ablations("tiny", out, [*changes, "steps=2"], people=2, seeds=1, report=lines.append)
+        run_ablations(
+            "tiny", out, [*changes, "steps=2"], people=2, seeds=1, report=lines.append, portraits=portraits
+        )
 
 
 def folder_of(folder, name):

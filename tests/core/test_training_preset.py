@@ -28,7 +28,8 @@ def weights(tmp_path_factory):
 
 
 def tiny(weights, *changes):
-    return load_config("tiny", [f"model.folder={weights}", "precision=fp32", "device=cpu", *changes])
+    own = [f"model.folder={weights}", "model.portraits=null", "precision=fp32", "device=cpu"]
+    return load_config("tiny", [*own, *changes])
 
 
 def clips():

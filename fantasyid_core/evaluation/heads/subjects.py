@@ -26,7 +26,7 @@ Sampler = Callable[[np.ndarray, np.ndarray, str, int], np.ndarray]
 FRAMES, SIDE = 9, 64
 BATCH = 32
 ZOOM = 1.01
-_MIDDLE = {"zoom": ZOOM, "light_rise": 1.0}  # the means of what `sample_motion` draws and no prompt tells
+_MIDDLE = {"zoom": ZOOM}  # as in the clips that `sample_motion` draws
 
 
 class Request(NamedTuple):

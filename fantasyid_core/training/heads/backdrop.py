@@ -69,10 +69,5 @@ def sample_backdrop(draw) -> Backdrop:
 
 
 def sample_plain_backdrop(draw) -> Backdrop:
-    """A backdrop that its colour's name nearly tells, as clips have it: a prompt could not ask for discs."""
-    return Backdrop(
-        colour=draw.choice(tuple(BACKGROUNDS)),
-        tint=tuple(draw(-0.015, 0.015) for _ in range(3)),
-        fade=draw(-0.2, 0.2),
-        angle=draw(0, 360),
-    )
+    """A backdrop that its colour's name tells, as clips have it: a prompt could not ask for discs."""
+    return Backdrop(draw.choice(tuple(BACKGROUNDS)))

@@ -142,25 +142,15 @@ _RESTING = {"zoom": 1.0, "light_power": 1.0, "light_turn": -20.0, "light_rise": 
 
 
 def sample_motion(draw) -> Motion:
-    """A motion whose prompt says nearly all, for what it leaves open nobody can steer; `draw` as in `people`."""
+    """A motion of which the prompt says all: what it left open nobody could steer, and a likeness would drown in it.
+
+    `draw` as in `people`. References vary far more, see `sample_portrait`.
+    """
     head = draw.choice(tuple(HEAD_MOTIONS)) if draw.chance(0.85) else "still"
     face = draw.choice(tuple(FACE_MOTIONS)) if draw.chance(0.7) else "neutral"
     camera = draw.choice(("zoom in", "zoom out")) if draw.chance(0.12) else "still"
-    return Motion(
-        head=head,
-        face=face,
-        camera=camera,
-        light=draw.choice(tuple(LIGHTS)[:4]) if draw.chance(0.9) else draw.choice(tuple(LIGHTS)[4:]),
-        reach=draw(0.95, 1.05),
-        yaw=draw(-1.5, 1.5),
-        pitch=draw(-1.5, 1.5),
-        roll=draw(-1, 1),
-        zoom=draw(1.0, 1.02) - (0.06 if camera != "still" else 0.0),
-        shift=(draw(-0.006, 0.006), draw(-0.006, 0.006)),
-        light_turn=draw(-4, 4),
-        light_rise=draw(-2, 4),
-        light_power=draw(0.97, 1.03),
-    )
+    light = draw.choice(tuple(LIGHTS)[:4]) if draw.chance(0.9) else draw.choice(tuple(LIGHTS)[4:])
+    return Motion(head=head, face=face, camera=camera, light=light, zoom=1.01 if camera == "still" else 0.95)
 
 
 def sample_portrait(draw) -> np.ndarray:

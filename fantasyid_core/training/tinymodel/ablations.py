@@ -1,8 +1,9 @@
 """The ablations of the paper's Table 3, each trained anew with as many steps as the whole model, and compared.
 
-    python -m fantasyid_core.training.tinymodel.ablations tiny --out FOLDER steps=1000 optimizer.batch=8
+    python -m fantasyid_core.training.tinymodel.ablations tiny --out FOLDER steps=1000 stills=300 --portrait-steps 300
 
-Every run goes on where it was interrupted. FOLDER receives a folder for each, and scores.json, .md and .png.
+Each learns portraits first, with its own parts alone. Every run goes on where it was interrupted. FOLDER receives a
+folder for each, and scores.json, .md and .png.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..loop import train
 from .package import package
 from .sampler import STEPS
 from .score import score
+from .train_portraits import PORTRAITS_FILE, PortraitTraining, train_portraits
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "whole": (),
@@ -31,24 +33,40 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 
 def run_ablations(
     config: str | Path, out: Path, changes: Sequence[str] = (), people: int = 50, seeds: int = 3, report=print,
-    steps: int = STEPS, workers: int = 1,
+    steps: int = STEPS, workers: int = 1, portraits: PortraitTraining | None = None,
 ) -> dict:  # fmt: skip
-    """Trains, packages and scores all of `ABLATIONS`; the report of `evaluation.heads.compare`. Errors as `train`."""
-    folders = {name: train_one(name, config, out, changes, report) for name in ABLATIONS}
+    """Trains, packages and scores all of `ABLATIONS`; the report of `evaluation.heads.compare`.
+
+    portraits: how each learns them (None: not at all). Errors as `train`.
+    """
+    folders = {name: train_one(name, config, out, changes, report, portraits) for name in ABLATIONS}
     return score(folders, out, people, range(seeds), COARSE, report=report, steps=steps, workers=workers)
 
 
 def train_one(
-    name: str, config: str | Path, out: Path, changes: Sequence[str], report: Callable[[str], None] = print
-) -> Path:
+    name: str, config: str | Path, out: Path, changes: Sequence[str], report: Callable[[str], None] = print,
+    portraits: PortraitTraining | None = None,
+) -> Path:  # fmt: skip
     """The folder with the networks of one ablation. A finished run is not trained again; of other settings, refused."""
     run = out / name.replace(" ", "_")
     folder = run / "networks"
-    settings = load_config(config, [*changes, *ABLATIONS[name], f"output={run}"])
+    changes = [*changes, *ABLATIONS[name], f"output={run}", "model.portraits=null"]
+    if portraits is not None:
+        changes.append(f"model.portraits={_portraits(name, config, run, changes, report, portraits)}")
+    settings = load_config(config, changes)
     report(f"{name}: {settings.steps} steps")
     train(settings)
     package(run, folder)
     return folder
+
+
+def _portraits(name: str, config, run: Path, changes: Sequence[str], report, portraits: PortraitTraining) -> Path:
+    """The file of `train_portraits`; one that is there is the one that the run began with."""
+    path = run / PORTRAITS_FILE
+    if not path.is_file():
+        report(f"{name}: {portraits.steps} steps of portraits")
+        train_portraits(load_config(config, changes), portraits, run, report)
+    return path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,12 +79,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="how many noise seeds")
     parser.add_argument("--steps", type=int, default=STEPS, help="from noise to video")
     parser.add_argument("--workers", type=int, default=1, help="threads that score")
+    parser.add_argument("--portrait-steps", type=int, default=300, help="of each before its videos; 0: none")
     arguments = parser.parse_intermixed_args(argv)
     say = lambda line: print(line, flush=True)  # noqa: E731
     try:
+        portraits = PortraitTraining(steps=arguments.portrait_steps) if arguments.portrait_steps else None
         run_ablations(
             arguments.config, arguments.out, arguments.changes, arguments.people, arguments.seeds, say,
-            arguments.steps, arguments.workers,
+            arguments.steps, arguments.workers, portraits,
         )  # fmt: skip
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)

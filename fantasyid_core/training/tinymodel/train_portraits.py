@@ -1,0 +1,220 @@
+"""What transformer and adapter of FantasyID-Tiny know before they see a video: how a person looks from the front.
+
+    python -m fantasyid_core.training.tinymodel.train_portraits tiny --out FOLDER
+
+Learned from videos alone, the vertices come to steer very late: much larger parts of a video follow from the prompt,
+and each part is learned only once those larger than it are. So first the identity is all there is to see: one picture
+of a person at rest before grey, no noise, no prompt, no attention between the places of the picture. The transformer's
+feed-forward layers with the adapter between them learn to paint it from the identity tokens. All that learns here is
+part of the model; `PortraitPainter.begin` makes the rest begin as if it were not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...files import write_aside
+from ..batches import generator
+from ..config import OptimizerSettings, TrainingConfig, load_config
+from ..heads.backdrop import Backdrop
+from ..heads.motion import Motion
+from ..heads.people import sample_person, training_seeds
+from ..heads.render import render_frames
+from ..latents import to_video
+from ..loop import fit_vertices
+from ..models import TrainedModels, build_models
+from ..optimizer import MuonAdamW, split
+from ..schedule import learning_rate
+from ..sources import build_sources
+from ..tensorfile import write_tensors
+
+PORTRAITS_FILE = "portraits.safetensors"
+_AT_REST = Motion(zoom=1.01)
+_TOGETHER = 200
+_REPORT_EVERY = 100
+
+
+@dataclass(frozen=True)
+class PortraitTraining:
+    """steps of `batch` portraits. null: how often face and vertices are left out, each by itself. lr of AdamW, muon_lr
+    of every matrix. Raises ValueError for impossible values."""
+
+    steps: int = 800
+    batch: int = 32
+    null: float = 0.1
+    lr: float = 1e-3
+    muon_lr: float = 0.01
+
+    def __post_init__(self):
+        for name in ("steps", "batch", "lr", "muon_lr"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}.")
+        if not 0 <= self.null < 1:
+            raise ValueError(f"null: expected a share from 0 to below 1, got {self.null}.")
+
+
+class PortraitPainter(nn.Module):
+    """Identity tokens -> minus the latent of a portrait: the v that the transformer has to predict from noise alone."""
+
+    def __init__(self, models: TrainedModels):
+        super().__init__()
+        self.adapter, self.face_encoder, self.transformer = models.adapter, models.face_encoder, models.transformer
+        self.begin()
+        text, grid = models.sizes.max_text_seq_length, models.sizes.frame_grid
+        self.places = slice(text, text + grid[0] * grid[1])
+        self.register_buffer("mean_shape", self.adapter.topology.template.clone(), persistent=False)
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Gates of one, no shifts and scales, attention that adds nothing, and noise that is small beside the places.
+
+        The stock gates are near zero, so that layers learn slowly; and what identity tokens say has to reach hidden
+        states at once, which the adapter's zeros would put off.
+        """
+        width = self.transformer.config.num_attention_heads * self.transformer.config.attention_head_dim
+        for block in self.transformer.transformer_blocks:
+            for norm in (block.norm1, block.norm2):
+                norm.linear.weight.zero_()
+                norm.linear.bias.copy_(torch.tensor([0.0, 0.0, 1.0] * 2).repeat_interleave(width))
+            block.attn1.to_out[0].weight.zero_()
+            block.attn1.to_out[0].bias.zero_()
+        self.transformer.norm_out.linear.weight.zero_()
+        self.transformer.norm_out.linear.bias.zero_()
+        self.transformer.patch_embed.proj.weight.mul_(0.3)
+        for layer in self.adapter.layers:
+            nn.init.normal_(layer.to_out.weight, std=0.3 * layer.to_out.weight.shape[1] ** -0.5)
+
+    def forward(self, faces: Tensor, vertices: Tensor, keeps_face: Tensor, keeps_vertices: Tensor) -> Tensor:
+        """[B,3,S,S] in 0..1, [B,V,3], [B] bool twice -> [B,h*w,C*p*p] in the order of the transformer's output."""
+        feats = self.face_encoder(faces)
+        feats = torch.where(keeps_face[:, None, None], feats, torch.zeros_like(feats))
+        vertices = torch.where(keeps_vertices[:, None, None], vertices, self.mean_shape)
+        injector = self.adapter.injector(self.adapter.encode(feats, vertices))
+        transformer = self.transformer
+        hidden = transformer.patch_embed.pos_embedding[:, self.places] + transformer.patch_embed.proj.bias
+        hidden = hidden.expand(len(faces), -1, -1)
+        for number, block in enumerate(transformer.transformer_blocks):
+            hidden = hidden + block.ff(block.norm2.norm(hidden))
+            hidden = hidden + injector(number, hidden)
+        return transformer.proj_out(transformer.norm_out.norm(transformer.norm_final(hidden)))
+
+
+def train_portraits(
+    config: TrainingConfig, settings: PortraitTraining, out: Path, report: Callable[[str], None] = print
+) -> Path:
+    """Trains the networks of `config` on portraits of its people and returns the file for `model.portraits`.
+
+    Raises ValueError for a config without own heads, with fewer people than a batch, or whose adapter does not reach
+    every block; OSError when the file cannot be written.
+    """
+    _check(config, settings)
+    models = build_models(config)
+    source, _ = build_sources(config, models, torch.device("cpu"), lambda text: None)
+    fit_vertices(models.adapter, source)
+    painter = PortraitPainter(models).train()
+    portraits = _portraits(models, config)
+    report(f"{len(portraits)} portraits, {settings.steps} steps of {settings.batch}")
+    spread = (portraits - portraits.mean(0)).square().mean()
+    rates = OptimizerSettings(kind="muon", lr=settings.lr, muon_lr=settings.muon_lr, warmup=50, beta2=0.98)
+    matrices, others = split((name, value) for name, value in painter.named_parameters() if value.requires_grad)
+    optimizer, lost = MuonAdamW(matrices, others, rates), []
+    for step in range(settings.steps):
+        rng = generator(config.seed, "portraits", step)
+        rows = rng.integers(len(portraits), size=settings.batch)
+        batch = source.batch(rows.tolist(), rng)
+        keeps = torch.from_numpy(rng.random((2, settings.batch)) >= settings.null)
+        faces = torch.from_numpy(batch.references).permute(0, 3, 1, 2).float() / 255
+        painted = painter(faces, torch.from_numpy(batch.vertices), *keeps)
+        loss = (painted + portraits[rows]).square().mean() / spread
+        loss.backward()
+        nn.utils.clip_grad_norm_(painter.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, settings.steps, rates) * group["pace"]
+        optimizer.step()
+        optimizer.zero_grad()
+        lost.append(loss.item())
+        if (step + 1) % _REPORT_EVERY == 0 or step + 1 == settings.steps:
+            report(f"step {step + 1} of {settings.steps}: {np.mean(lost):.4f} of the variance is not painted")
+            lost = []
+    return _save(models, Path(out))
+
+
+def load_portraits(models: TrainedModels, path: str | Path) -> None:
+    """Gives networks what `train_portraits` taught. Raises ValueError for a file of others, FileNotFoundError."""
+    from ...checkpoint import open_checkpoint
+    from .weights import load_strictly
+
+    checkpoint = open_checkpoint(path)
+    for part, network in _taught(models).items():
+        own = (name for name in checkpoint if name.startswith(f"{part}."))
+        tensors = {name.removeprefix(f"{part}."): checkpoint.read(name) for name in own}
+        load_strictly(network, tensors, f"{path} ({part})")
+
+
+def _taught(models: TrainedModels) -> dict[str, nn.Module]:
+    return {name: part for name, part in models.parts.items() if name != "text_encoder"}
+
+
+def _save(models: TrainedModels, folder: Path) -> Path:
+    tensors = {
+        f"{part}.{name}": value.detach().clone().contiguous()
+        for part, network in _taught(models).items()
+        for name, value in network.state_dict().items()
+    }
+    path = folder / PORTRAITS_FILE
+    with write_aside(path) as aside:
+        write_tensors(aside, tensors, {"format": "pt"})
+    return path
+
+
+def _check(config: TrainingConfig, settings: PortraitTraining) -> None:
+    if config.model.kind != "tiny" or config.data.kind != "heads":
+        raise ValueError("Portraits need model.kind: tiny and data.kind: heads. Use the config tiny.")
+    if config.data.people < settings.batch:
+        raise ValueError(f"Expected at least {settings.batch} people (data.people), got {config.data.people}.")
+
+
+def _portraits(models: TrainedModels, config: TrainingConfig) -> Tensor:
+    """Latents of everybody at rest, as the transformer's output has them: [N,h*w,C*p*p]."""
+    row, backdrop, patch = _AT_REST.frames(1), Backdrop("grey"), models.sizes.patch_size
+    draw = lambda seed: render_frames(sample_person(seed), row, backdrop, config.data.size)  # noqa: E731
+    seeds, done = training_seeds(config.data.people), []
+    with ThreadPoolExecutor(config.data.workers) as pool:
+        for start in range(0, len(seeds), _TOGETHER):
+            pictures = np.stack(list(pool.map(draw, seeds[start : start + _TOGETHER])))
+            latents = models.codec.encode(to_video(pictures))[:, 0]  # [n,C,H,W]
+            split_up = latents.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))  # [n,C,h,p,w,p]
+            done.append(split_up.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2))
+    return torch.cat(done)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: trained; 2: an error that is explained."""
+    parser = argparse.ArgumentParser(prog="python -m fantasyid_core.training.tinymodel.train_portraits")
+    parser.add_argument("config", help="as for the command train")
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="changes to the config")
+    parser.add_argument("--out", type=Path, required=True, help=f"folder that receives {PORTRAITS_FILE}")
+    for field in fields(PortraitTraining):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    arguments = vars(parser.parse_intermixed_args(argv))
+    try:
+        config = load_config(arguments.pop("config"), arguments.pop("changes"))
+        out = arguments.pop("out")
+        print(train_portraits(config, PortraitTraining(**arguments), out, lambda line: print(line, flush=True)))
+        return 0
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
