@@ -16,6 +16,7 @@ from fantasyid_core.config import AdapterConfig
 from fantasyid_core.identity.model import IdentityAdapter
 from fantasyid_core.training.checkpoints import list_checkpoints
 from fantasyid_core.training.loop import Run, train
+from fantasyid_core.training.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def run(config, source=None, resume="auto"):
 @pytest.mark.parametrize(("trains", "kind"), [("adapter", "adamw"), ("all", "adamw"), ("all", "muon")])
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(model, tmp_path, trains, kind):
     groups = {"model": {"trains": trains, "gradient_checkpointing": trains == "all"}, "steps": 3}
-    groups["optimizer"] = {"kind": kind}
+    groups |= {"optimizer": {"kind": kind}, "stills": 2 if kind == "muon" else 0}
     random.seed(3), np.random.seed(3)
     whole = run(make_config(tmp_path / "whole", model, **groups))
     random.seed(3), np.random.seed(3)
@@ -82,6 +83,22 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(model, tmp_path, t
     for name in ("random-0.json", "state.json"):
         first, second = (end.joinpath(name).read_text() for end in ends)
         assert first.replace("whole", "") == second.replace("parts", "")
+
+
+def test_the_first_steps_learn_from_stills(model, tmp_path, monkeypatch):
+    frames, losses = [], Task.losses
+
+    def counted(task, denoiser, *rest):
+        hook = denoiser.register_forward_pre_hook(lambda module, inputs: frames.append(inputs[0].noisy.shape[1]))
+        try:
+            return losses(task, denoiser, *rest)
+        finally:
+            hook.remove()
+
+    monkeypatch.setattr(Task, "losses", counted)
+    run(make_config(tmp_path / "run", model, steps=3, stills=2))
+    each = len(frames) // 3
+    assert frames == [1] * 2 * each + [3] * each
 
 
 @pytest.fixture(scope="module")

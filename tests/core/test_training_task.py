@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -156,6 +158,20 @@ def test_a_left_out_half_says_nothing(tmp_path, model):
             other = {field: change(getattr(with_it, field))}
             assert not torch.allclose(network(with_it), network(with_it._replace(**other)), atol=1e-5)
             assert torch.equal(network(without), network(without._replace(**other)))
+
+
+def test_a_still_is_the_first_latent_frame_of_its_clip(tmp_path, model):
+    _, models, network, task = prepare(tmp_path, model)
+    batch = batch_of()
+    first = replace(batch, latents=batch.latents[:, :1])
+    spy = Spy(first, models.alphas)
+    assert task.losses(spy, batch, 3, 0, True).max() < 1e-6
+    assert spy.seen.noisy.shape[1] == spy.seen.picture.shape[1] == 1
+    with torch.no_grad():
+        assert network(spy.seen).shape == spy.seen.noisy.shape
+    alone = diffusers_host.rotary_table(replace(models.sizes, sample_frames=1), CPU)
+    for rows, expected in zip(network._rotary(spy.seen.noisy), alone, strict=True):
+        assert torch.equal(rows, expected)
 
 
 def test_an_untrained_adapter_changes_nothing(tmp_path, model):
