@@ -75,7 +75,8 @@ class SpiralEncoder(nn.Module):
             for width_in, width_out, spirals in zip(widths, widths[1:], topology.spirals, strict=False)
         )
         self.projection = operations.Linear(widths[-1], config.vertex_width)
-        self.table = nn.Parameter(place_code(self._coarse(topology.template), config.vertex_width)[None])
+        places = place_code(self._coarse(topology.template), config.vertex_width)
+        self.table = nn.Parameter(torch.empty(1, *places.shape).copy_(places))  # on "meta", where weights are loaded
 
     def forward(self, vertices: Tensor) -> Tensor:
         features = self.standardisation(vertices).to(self.table.dtype)
@@ -107,13 +108,13 @@ class SpiralEncoder(nn.Module):
 def place_code(places: Tensor, width: int) -> Tensor:
     """Sines and cosines of where points lie on a head: [N, 3] -> [N, width], equal at equal places.
 
-    Half a turn to four turns per six standard deviations; what `width` has left over beyond a multiple of six is zero.
+    Phases turn by half a radian to four per standard deviation; channels beyond a multiple of six are zero.
     """
     standard = (places - places.mean(0)) / places.std(0).clamp_min(1e-12)
-    turns = 2.0 ** torch.linspace(-1, 2, max(width // 6, 1)).to(standard)
-    phases = (standard[:, :, None] * turns).flatten(1)  # [N, 3 * count]
+    rates = 2.0 ** torch.linspace(-1, 2, max(width // 6, 1), dtype=places.dtype, device=places.device)
+    phases = (standard[:, :, None] * rates).flatten(1)  # [N, 3 * count]
     code = torch.cat([phases.sin(), phases.cos()], dim=1)[:, :width]
-    return torch.nn.functional.pad(code, (0, width - code.shape[1]))
+    return F.pad(code, (0, width - code.shape[1]))
 
 
 def kept_vertices(down: Transform) -> Tensor | None:  # -> int64 [V']

@@ -13,7 +13,6 @@ from fantasyid_core.training.tinymodel.face import TinyFaceEncoder
 from fantasyid_core.training.tinymodel.models import TinyModels, save_tiny_models
 from fantasyid_core.training.tinymodel.text import TextEncoder
 from fantasyid_core.training.tinymodel.train_portraits import (
-    PORTRAITS_FILE,
     PortraitPainter,
     PortraitTraining,
     main,
@@ -39,7 +38,8 @@ def trained(changes, tmp_path_factory):
     settings = PortraitTraining(steps=40, batch=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_REPORT_EVERY", 10)
-        path = train_portraits(load_config("tiny", changes), settings, tmp_path_factory.mktemp("out"), lines.append)
+        config, path = load_config("tiny", changes), tmp_path_factory.mktemp("out") / "p.safetensors"
+        train_portraits(config, settings, path, lines.append)
     return path, lines
 
 
@@ -94,10 +94,11 @@ def test_equal_settings_give_equal_files(changes, tmp_path):
 
 
 def test_impossible_settings_are_refused(changes, tmp_path, capsys):
-    assert main(["tiny", *changes, "--out", str(tmp_path), "--steps", "0"]) == 2
+    out = tmp_path / "p.safetensors"
+    assert main(["tiny", *changes, "--out", str(out), "--steps", "0"]) == 2
     assert "steps: expected more than 0" in capsys.readouterr().err
-    assert main(["tiny", *changes, "--out", str(tmp_path)]) == 2
+    assert main(["tiny", *changes, "--out", str(out)]) == 2
     assert "Expected at least 32 people (data.people), got 4" in capsys.readouterr().err
-    assert not (tmp_path / PORTRAITS_FILE).exists()
+    assert not out.exists()
     with pytest.raises(ValueError, match="null: expected a share"):
         PortraitTraining(null=1.0)

@@ -19,7 +19,7 @@ from ..loop import train
 from .package import package
 from .sampler import STEPS
 from .score import score
-from .train_portraits import PORTRAITS_FILE, PortraitTraining, train_portraits
+from .train_portraits import PortraitTraining, train_portraits
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "whole": (),
@@ -50,23 +50,16 @@ def train_one(
     """The folder with the networks of one ablation. A finished run is not trained again; of other settings, refused."""
     run = out / name.replace(" ", "_")
     folder = run / "networks"
-    changes = [*changes, *ABLATIONS[name], f"output={run}", "model.portraits=null"]
-    if portraits is not None:
-        changes.append(f"model.portraits={_portraits(name, config, run, changes, report, portraits)}")
-    settings = load_config(config, changes)
+    path = run / "portraits.safetensors"
+    learned = f"model.portraits={path if portraits else 'null'}"
+    settings = load_config(config, [*changes, *ABLATIONS[name], f"output={run}", learned])
+    if portraits and not path.is_file():  # what is there is what the run began with
+        report(f"{name}: {portraits.steps} steps of portraits")
+        train_portraits(settings, portraits, path, report)
     report(f"{name}: {settings.steps} steps")
     train(settings)
     package(run, folder)
     return folder
-
-
-def _portraits(name: str, config, run: Path, changes: Sequence[str], report, portraits: PortraitTraining) -> Path:
-    """The file of `train_portraits`; one that is there is the one that the run began with."""
-    path = run / PORTRAITS_FILE
-    if not path.is_file():
-        report(f"{name}: {portraits.steps} steps of portraits")
-        train_portraits(load_config(config, changes), portraits, run, report)
-    return path
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """What transformer and adapter of FantasyID-Tiny know before they see a video: how a person looks from the front.
 
-    python -m fantasyid_core.training.tinymodel.train_portraits tiny --out FOLDER
+    python -m fantasyid_core.training.tinymodel.train_portraits tiny
 
 Learned from videos alone, the vertices come to steer very late: much larger parts of a video follow from the prompt,
 and each part is learned only once those larger than it are. So first the identity is all there is to see: one picture
@@ -15,7 +15,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,6 @@ from ..schedule import learning_rate
 from ..sources import build_sources
 from ..tensorfile import write_tensors
 
-PORTRAITS_FILE = "portraits.safetensors"
 _AT_REST = Motion(zoom=1.01)
 _TOGETHER = 200
 _REPORT_EVERY = 100
@@ -48,7 +47,7 @@ class PortraitTraining:
     """steps of `batch` portraits. null: how often face and vertices are left out, each by itself. lr of AdamW, muon_lr
     of every matrix. Raises ValueError for impossible values."""
 
-    steps: int = 800
+    steps: int = 700
     batch: int = 32
     null: float = 0.1
     lr: float = 1e-3
@@ -109,14 +108,15 @@ class PortraitPainter(nn.Module):
 
 
 def train_portraits(
-    config: TrainingConfig, settings: PortraitTraining, out: Path, report: Callable[[str], None] = print
+    config: TrainingConfig, settings: PortraitTraining, path: Path, report: Callable[[str], None] = print
 ) -> Path:
-    """Trains the networks of `config` on portraits of its people and returns the file for `model.portraits`.
+    """Trains new networks of `config` on portraits of its people; writes and returns `path`, for `model.portraits`.
 
-    Raises ValueError for a config without own heads, with fewer people than a batch, or whose adapter does not reach
-    every block; OSError when the file cannot be written.
+    Raises ValueError for a config without own heads, or with fewer people than a batch; OSError when the file cannot
+    be written.
     """
     _check(config, settings)
+    config = replace(config, model=replace(config.model, portraits=None))
     models = build_models(config)
     source, _ = build_sources(config, models, torch.device("cpu"), lambda text: None)
     fit_vertices(models.adapter, source)
@@ -145,7 +145,8 @@ def train_portraits(
         if (step + 1) % _REPORT_EVERY == 0 or step + 1 == settings.steps:
             report(f"step {step + 1} of {settings.steps}: {np.mean(lost):.4f} of the variance is not painted")
             lost = []
-    return _save(models, Path(out))
+    _save(models, path)
+    return path
 
 
 def load_portraits(models: TrainedModels, path: str | Path) -> None:
@@ -164,16 +165,14 @@ def _taught(models: TrainedModels) -> dict[str, nn.Module]:
     return {name: part for name, part in models.parts.items() if name != "text_encoder"}
 
 
-def _save(models: TrainedModels, folder: Path) -> Path:
+def _save(models: TrainedModels, path: Path) -> None:
     tensors = {
         f"{part}.{name}": value.detach().clone().contiguous()
         for part, network in _taught(models).items()
         for name, value in network.state_dict().items()
     }
-    path = folder / PORTRAITS_FILE
     with write_aside(path) as aside:
         write_tensors(aside, tensors, {"format": "pt"})
-    return path
 
 
 def _check(config: TrainingConfig, settings: PortraitTraining) -> None:
@@ -202,13 +201,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fantasyid_core.training.tinymodel.train_portraits")
     parser.add_argument("config", help="as for the command train")
     parser.add_argument("changes", nargs="*", metavar="key=value", help="changes to the config")
-    parser.add_argument("--out", type=Path, required=True, help=f"folder that receives {PORTRAITS_FILE}")
+    parser.add_argument("--out", type=Path, help="file to write (default: the config's model.portraits)")
     for field in fields(PortraitTraining):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     arguments = vars(parser.parse_intermixed_args(argv))
     try:
         config = load_config(arguments.pop("config"), arguments.pop("changes"))
-        out = arguments.pop("out")
+        out = arguments.pop("out") or Path(config.model.portraits or "training/portraits.safetensors")
         print(train_portraits(config, PortraitTraining(**arguments), out, lambda line: print(line, flush=True)))
         return 0
     except (ValueError, OSError, RuntimeError) as error:
