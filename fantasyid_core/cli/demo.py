@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="FOLDER", help="networks that training.tinymodel.package wrote; default: FantasyID-Tiny"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the noise; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=20, help="from noise to video; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=1, help="from noise to video; default: %(default)s")
     parser.add_argument("--cfg", type=float, default=1.0, help="guidance by the prompt, 1: none; default: %(default)s")
 
 
