@@ -79,9 +79,9 @@ def test_training_begins_with_what_was_learned(changes, trained, tmp_path):
     gates = torch.tensor([0.0, 0.0, 1.0] * 2).repeat_interleave(192)
     assert torch.equal(begun.transformer.transformer_blocks[0].norm1.linear.bias, gates)
     assert begun.adapter.layers[0].to_out.weight.abs().max() > 0
-    with pytest.raises(ValueError, match="does not fit the network"):
+    with pytest.raises(ValueError, match="does not fit the network.*Make it with .*train_portraits"):
         build_models(load_config("tiny", [*changes, f"model.portraits={path}", "model.preset.num_layers=3"]))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="model.portraits.*Make it with .*train_portraits"):
         build_models(load_config("tiny", [*changes, f"model.portraits={tmp_path / 'nowhere.safetensors'}"]))
 
 

@@ -40,6 +40,7 @@ from ..tensorfile import write_tensors
 _AT_REST = Motion(zoom=1.01)
 _TOGETHER = 200
 _REPORT_EVERY = 100
+_MAKE_IT = "Make it with python -m fantasyid_core.training.tinymodel.train_portraits"
 
 
 @dataclass(frozen=True)
@@ -154,11 +155,16 @@ def load_portraits(models: TrainedModels, path: str | Path) -> None:
     from ...checkpoint import open_checkpoint
     from .weights import load_strictly
 
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path} (model.portraits). {_MAKE_IT}, or set it to null.")
     checkpoint = open_checkpoint(path)
     for part, network in _taught(models).items():
         own = (name for name in checkpoint if name.startswith(f"{part}."))
         tensors = {name.removeprefix(f"{part}."): checkpoint.read(name) for name in own}
-        load_strictly(network, tensors, f"{path} ({part})")
+        try:
+            load_strictly(network, tensors, f"{path} ({part})")
+        except ValueError as error:
+            raise ValueError(f"{error} {_MAKE_IT} and the sizes of this config.") from error
 
 
 def _taught(models: TrainedModels) -> dict[str, nn.Module]:
