@@ -104,16 +104,18 @@ class FoldedLayer(nn.Module):
                 delta = self._delta(query, value, hidden.index_select(1, rows)) * share.region.row_weights
                 onto = onto.index_add(1, rows, delta, alpha=share.weight)
             elif share is not None:
-                onto = _add(onto, self._delta(query, value, hidden), share)
+                onto = _add_linear(onto, value, self._attention(query, hidden), share)
         return onto
 
     def _delta(self, query: nn.Module, value: nn.Module, hidden: Tensor) -> Tensor:
+        return _linear(value, self._attention(query, hidden))
+
+    def _attention(self, query: nn.Module, hidden: Tensor) -> Tensor:  # -> [B, N, H*T]
         logits = _linear(query, F.layer_norm(hidden, hidden.shape[-1:], eps=self.eps))  # [B, N, H*T]
         per_head = logits.unflatten(-1, (self.heads, -1))
         # Half precision is summed in float32 inside the operation. In place: it is the largest tensor here.
         in_place = not logits.requires_grad and logits.device.type in ("cpu", "cuda")
-        attention = torch.softmax(per_head, -1, out=per_head if in_place else None)
-        return _linear(value, attention.flatten(-2))
+        return torch.softmax(per_head, -1, out=per_head if in_place else None).flatten(-2)
 
 
 class SharedLayer(nn.Module):
@@ -265,10 +267,20 @@ _ONEDNN = torch.backends.mkldnn.is_available() and getattr(torch.ops.mkldnn, "_l
 
 
 def _linear(linear: nn.Module, x: Tensor) -> Tensor:
+    return _ONEDNN(x, linear.weight, linear.bias, "none", [], "") if _suits_onednn(linear, x) else linear(x)
+
+
+def _add_linear(onto: Tensor | None, linear: nn.Module, x: Tensor, share: Share) -> Tensor:
+    """onto + share * linear(x), without a pass over memory of its own for the sum where that is possible."""
+    simple = onto is not None and onto.dtype == x.dtype and onto.is_contiguous() and share == Share()
+    if simple and _suits_onednn(linear, x):
+        return _ONEDNN.binary(x, onto, linear.weight, linear.bias, "add")
+    return _add(onto, _linear(linear, x), share)
+
+
+def _suits_onednn(linear: nn.Module, x: Tensor) -> bool:
     plain = type(linear) is nn.Linear and x.dtype == linear.weight.dtype == torch.float32 and x.device.type == "cpu"
-    if not _ONEDNN or not plain or torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return linear(x)
-    return _ONEDNN(x, linear.weight, linear.bias, "none", [], "")
+    return bool(_ONEDNN) and plain and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def _add(onto: Tensor | None, delta: Tensor, share: Share) -> Tensor:
