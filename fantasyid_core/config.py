@@ -117,6 +117,7 @@ class AdapterConfig:
     # the paper variant alone: widths after each spiral convolution, the video tokens of a latent frame (h, w),
     # and what its Table 3 takes away
     spiral_widths: tuple[int, ...] = (128, 256)
+    shape_components: int = 0  # of people's vertices, to which every shape is led back; 0: none, as in the paper
     grid: tuple[int, int] = (30, 45)
     use_face: bool = True
     use_vertices: bool = True
@@ -143,6 +144,7 @@ class AdapterConfig:
             f"{len(self.vertex_counts) - 1} spiral_widths, one per pooling": (
                 len(self.spiral_widths) == len(self.vertex_counts) - 1
             ),
+            "shape_components from 0 on": self.shape_components >= 0,
             "a grid of two numbers above 0": len(self.grid) == 2 and min(self.grid) > 0,
         }
         wrong = [wanted for wanted, holds in problems.items() if not holds]

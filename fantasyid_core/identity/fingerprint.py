@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .model import IdentityAdapter
 
 # Not in the release's fingerprint, so that identities which were saved before there was the other variant stay valid.
-_OF_PAPER = ("spiral_widths", "grid", "use_face", "use_vertices", "shared_injection")
+_OF_PAPER = ("spiral_widths", "shape_components", "grid", "use_face", "use_vertices", "shared_injection")
 
 
 def adapter_fingerprint(adapter: IdentityAdapter) -> str:

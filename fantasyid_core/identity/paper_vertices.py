@@ -19,16 +19,20 @@ from .vertices import SpiralConv, depth_code
 
 _UNIT = 0.05  # of the head's radius: about how far people's vertices lie apart (5 mm)
 _SMALLEST_SPREAD = 0.1  # of the mean spread; less is noise, which division would blow up
+_SMALLEST_COMPONENT = 1e-3  # of the largest; less is the rounding of float32
 
 
 class Standardisation(nn.Module):
     """Vertices -> how far each lies from its mean, in its own standard deviations; [B, V, 3] -> [B, V, 3].
 
+    With `components` the nearest shape that people's principal components reach stands for each: an edited mesh may
+    be bent as nobody is, and an encoder answers little to what it never saw. Not of the paper.
+
     Means and deviations are buffers, relative to the template and to a unit of the head's size, so that they stay
-    exact enough in half precision. Until `fit` they are the template's and one unit.
+    exact enough in half precision. Until `fit` they are the template's and one unit, and every shape stands for itself.
     """
 
-    def __init__(self, template: Tensor):  # [V, 3]
+    def __init__(self, template: Tensor, components: int = 0):  # [V, 3]
         super().__init__()
         self.template = template  # belongs to the topology, not to the checkpoint
         self.unit = _UNIT * float((template - template.mean(0)).square().sum(1).mean().sqrt())
@@ -36,14 +40,21 @@ class Standardisation(nn.Module):
             raise ValueError("Expected a mesh topology whose template has a depth, got a flat one. Use a head's.")
         self.register_buffer("offset", torch.zeros(template.shape))
         self.register_buffer("spread", torch.ones(template.shape))
+        if components:
+            self.register_buffer("components", torch.zeros(components, template.numel()))
+            self.register_buffer("within", torch.zeros(1))  # 1: only what the components reach is seen
 
     def forward(self, vertices: Tensor) -> Tensor:
         from_template = (vertices - self.template.to(vertices)) / self.unit
-        return (from_template - self.offset.to(vertices)) / self.spread.to(vertices)
+        standard = (from_template - self.offset.to(vertices)) / self.spread.to(vertices)
+        if "components" not in self._buffers:
+            return standard
+        components, flat = self.components.to(vertices), standard.flatten(-2)
+        return standard.lerp((flat @ components.T @ components).view_as(standard), self.within.to(vertices))
 
     @torch.no_grad()
     def fit(self, vertices: Tensor) -> None:
-        """Takes mean and standard deviation from many heads [n, V, 3].
+        """Takes mean, standard deviation and principal components from many heads [n, V, 3].
 
         Raises ValueError for fewer than two heads, another mesh, values that are not finite, and equal heads.
         """
@@ -60,6 +71,14 @@ class Standardisation(nn.Module):
             )
         self.offset.copy_(mean)
         self.spread.copy_(spread.clamp(min=_SMALLEST_SPREAD * typical))
+        if "components" in self._buffers:
+            self._fit_components(((distance - mean) / self.spread).flatten(1))
+
+    def _fit_components(self, standard: Tensor) -> None:  # [n, V*3]
+        _, sizes, axes = torch.linalg.svd(standard, full_matrices=False)
+        found = axes[sizes > _SMALLEST_COMPONENT * sizes[0]][: len(self.components)]
+        self.components.zero_()[: len(found)] = found.to(self.components)
+        self.within.fill_(1)
 
 
 class SpiralEncoder(nn.Module):
@@ -68,7 +87,7 @@ class SpiralEncoder(nn.Module):
     def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
         super().__init__()
         self.topology = topology
-        self.standardisation = Standardisation(topology.template)
+        self.standardisation = Standardisation(topology.template, config.shape_components)
         widths = (3, *config.spiral_widths)
         self.convolutions = nn.ModuleList(
             SpiralConv(width_in, spirals, operations, width_out)

@@ -33,7 +33,10 @@ class Batch:
 
 
 class ClipSource(Protocol):
-    """Clips by number. The same index and random numbers give the same clip, in every process."""
+    """Clips by number. The same index and random numbers give the same clip, in every process.
+
+    A source whose clips come in groups has an attribute `together`, how many that are (see `order`).
+    """
 
     def __len__(self) -> int: ...
 
@@ -51,12 +54,16 @@ class ClipSource(Protocol):
         """Changes with what the clips show, for the caches."""
 
 
-def order(position: int, count: int, clips: int, seed: int) -> list[int]:
-    """The clips at places `position` to `position + count - 1` of the endless shuffled order."""
+def order(position: int, count: int, clips: int, seed: int, together: int = 1) -> list[int]:
+    """The clips at places `position` to `position + count - 1` of the endless shuffled order.
+
+    together: so many clips that follow each other stay beside each other.
+    """
     indices = []
     for place in range(position, position + count):
-        epoch, row = divmod(place, clips)
-        indices.append(int(_permutation(epoch, clips, seed)[row]))
+        group, member = divmod(place, together)
+        epoch, row = divmod(group, clips // together)
+        indices.append(int(_permutation(epoch, clips // together, seed)[row]) * together + member)
     return indices
 
 
@@ -88,7 +95,7 @@ def batches(
 
     def read(number: int) -> Batch:
         start = (number * processes + rank) * size
-        indices = order(start, size, len(source), seed)
+        indices = order(start, size, len(source), seed, getattr(source, "together", 1))
         return source.batch(indices, generator(seed, "views", number, rank))
 
     with ThreadPoolExecutor(1) as pool:

@@ -62,10 +62,11 @@ class ModelSettings:
 class DataSettings:
     """Where clips come from. kind "heads" renders this project's own people; "index" reads a folder of clips.
 
-    folder: of the index. clips, people: how many clips of how many people are rendered (clips / people each);
-    frames, size and references of each clip are the model's for "index". cache: folder for rendered clips and
-    latents. latents: "cached" encodes every clip once (the posterior's mean); "each step" encodes as the official
-    trainer does (a sample of the posterior). held_out: clips of the end of an index that are kept for validation.
+    folder: of the index. clips, people: how many clips of how many people are rendered (clips / people each), with
+    `twins` half of them a second time, as a person who differs in one shape parameter (see `twin_weight`). frames,
+    size and references of each clip are the model's for "index". cache: folder for rendered clips and latents.
+    latents: "cached" encodes every clip once (the posterior's mean); "each step" encodes as the official trainer does
+    (a sample of the posterior). held_out: clips of the end of an index that are kept for validation.
     """
 
     kind: str = "index"
@@ -77,6 +78,7 @@ class DataSettings:
     frames: int = 9
     size: int = 64
     references: int = 3
+    twins: bool = False
     held_out: int = 8
     workers: int = 2
 
@@ -85,8 +87,10 @@ class DataSettings:
         _one_of("data.latents", self.latents, ("cached", "each step"))
         for name in ("clips", "people", "frames", "size", "references", "held_out", "workers"):
             _at_least(f"data.{name}", getattr(self, name), 1)
-        if self.people > self.clips:
-            raise ValueError(f"data.people: expected at most one person per clip ({self.clips}), got {self.people}.")
+        if self.twins and (self.kind == "index" or self.clips % 2):
+            raise ValueError("data.twins: expected data.kind heads and an even number of data.clips.")
+        if self.people > self.clips // (2 if self.twins else 1):
+            raise ValueError(f"data.people: expected at most one person per clip, got {self.people} for {self.clips}.")
         if self.kind == "index" and not self.folder:
             raise ValueError("data.folder is missing: expected the folder with index-*.parquet.")
 
@@ -215,6 +219,8 @@ class TrainingConfig:
     video shows is decided there. Later it can be told from the latents themselves: they are many, and what they say
     together about a pose outweighs the noise of each.
     stills: the first so many steps learn from the first latent frame of each clip alone, a third of the work.
+    twin_weight: with `data.twins`, of the error in how a clip and its twin differ, relative to how they do
+    (`objective.twin_loss`). Most shapes change so little of a picture that they would be learned last.
     """
 
     output: str = "training"
@@ -225,6 +231,7 @@ class TrainingConfig:
     log_every: int = 10
     early_share: float = 0.0
     stills: int = 0
+    twin_weight: float = 1.0
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
@@ -240,6 +247,9 @@ class TrainingConfig:
         _one_of("precision", self.precision, PRECISIONS)
         _ratio("early_share", self.early_share)
         _at_least("stills", self.stills, 0)
+        _at_least("twin_weight", self.twin_weight, 0)
+        if self.data.twins and self.optimizer.batch % 2:
+            raise ValueError(f"optimizer.batch: expected an even one with data.twins, got {self.optimizer.batch}.")
         _one_of("device", self.device, (None, "cpu"))
 
 

@@ -17,8 +17,10 @@ from .latents import LatentRows
 class HeadsSource:
     """The first `clips` clips of the training people, or with held_out those of people that never train.
 
-    Clip i shows person i % people; its references show the same person, otherwise unlike the clip. Raises
-    RuntimeError without numba, OSError when the cache cannot be written.
+    Clip i shows person i % people; its references show the same person, otherwise unlike the clip. With `data.twins`
+    every clip is followed by one that differs in a shape parameter of the person alone (`people.sample_twin`), whose
+    references are the same: whose face it is they tell, which shape it has the vertices alone. Raises RuntimeError
+    without numba, OSError when the cache cannot be written.
     """
 
     def __init__(self, data: DataSettings, identity: IdentitySettings, held_out: bool = False):
@@ -28,9 +30,11 @@ class HeadsSource:
         self._data, self._own_frame = data, identity.reference == "own frame"
         self._count = data.held_out if held_out else data.clips
         people = data.held_out if held_out else data.people
+        self.together = 2 if data.twins and not held_out else 1
         seeds = held_out_seeds(people) if held_out else training_seeds(people)
-        self._clips = [(seeds[i % people], i // people) for i in range(self._count)]
+        self._clips = [(seeds[i % people], i // people) for i in range(self._count // self.together)]
         sizes = (data.frames, data.size, data.references, people, "held out" if held_out else "training")
+        sizes += ("twins",) * (self.together - 1)
         self.fingerprint = hashlib.sha256(f"{sources_digest()} {sizes}".encode()).hexdigest()[:16]
         self._cache = ClipCache(Path(data.cache) / f"heads-{self.fingerprint}", self._count)
         self._latents: LatentRows | None = None
@@ -50,10 +54,10 @@ class HeadsSource:
         return self._cache.row("pictures", index)
 
     def batch(self, indices: Sequence[int], rng: np.random.Generator) -> Batch:
-        views = rng.random(len(indices))
+        views = self._views(indices, rng)
         latents = None if self._latents is None else self._latents.rows(indices)
         return Batch(
-            names=[f"person {seed} clip {number}" for seed, number in (self._clips[i] for i in indices)],
+            names=[self._name(i) for i in indices],
             texts=[bytes(self._cache.row("prompts", i)).rstrip(b"\0").decode() for i in indices],
             vertices=self.vertices(indices),
             references=np.stack([self._view(i, place) for i, place in zip(indices, views, strict=True)]),
@@ -65,6 +69,16 @@ class HeadsSource:
     def vertices(self, indices: Sequence[int]) -> np.ndarray:
         return self._cache.rows("vertices", indices)
 
+    def _name(self, index: int) -> str:
+        (seed, number), twin = self._clips[index // self.together], index % self.together
+        return f"person {seed} clip {number}" + " (twin)" * twin
+
+    def _views(self, indices: Sequence[int], rng: np.random.Generator) -> list[float]:
+        """Places in 0..1, one for each clip; those that stand beside each other have one together."""
+        places = rng.random(len(indices))
+        own = {i // self.together: place for i, place in zip(indices, places, strict=True)}
+        return [own[i // self.together] for i in indices]
+
     def _view(self, index: int, place: float) -> np.ndarray:
         """The view at `place` (0..1) of the views of a clip."""
         views = self._cache.row("pictures" if self._own_frame else "references", index)
@@ -72,16 +86,25 @@ class HeadsSource:
 
     def _render(self, part: range) -> dict[str, np.ndarray]:
         from .heads.clips import make_clips
+        from .heads.people import sample_person, sample_twin
 
         data = self._data
-        seeds, numbers = zip(*(self._clips[i] for i in part), strict=True)
+        rows = self._clips[part.start // self.together : -(-part.stop // self.together)]
+        seeds, numbers = zip(*rows, strict=True)
         clips = make_clips(seeds, numbers, data.frames, data.size, data.references, data.workers)
-        return {
+        arrays = {
             "pictures": clips.pictures,
             "references": clips.references,
             "vertices": clips.vertices,
             "prompts": _as_bytes(clips.prompts),
         }
+        if self.together == 1:
+            return arrays
+        people = [sample_twin(sample_person(seed), number) for seed, number in rows]
+        twins = make_clips(seeds, numbers, data.frames, data.size, 0, data.workers, people)
+        arrays = {name: array.repeat(2, axis=0) for name, array in arrays.items()}
+        arrays["pictures"][1::2], arrays["vertices"][1::2] = twins.pictures, twins.vertices
+        return arrays
 
 
 _PROMPT_BYTES = 256

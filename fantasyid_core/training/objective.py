@@ -43,12 +43,15 @@ def draw(
     condition: ConditionSettings,
     generator: torch.Generator,
     early_share: float = 0.0,
+    together: int = 1,
 ) -> Draws:
     """The random numbers for latents of `shape` [B,T,C,h,w]; as many are drawn whatever the ratios are.
+    So many clips `together` have the same.
 
     Timesteps are uniform; `early_share` of the clips have one of the last tenth instead, where sampling begins.
     """
-    batch = shape[0]
+    batch = shape[0] // together
+    shape = (batch, *shape[1:])
     times = torch.randint(TRAIN_STEPS, (batch,), generator=generator)
     noise = torch.randn(shape, generator=generator)
     spread = torch.randn(batch, generator=generator) * condition.noise_std + condition.noise_mean
@@ -60,7 +63,7 @@ def draw(
     is_early = torch.rand(batch, generator=generator) < early_share
     early = torch.randint(TRAIN_STEPS * 9 // 10, TRAIN_STEPS, (batch,), generator=generator)
     times = torch.where(is_early, early, times)
-    return Draws(times, noise, spread.exp(), *keeps)
+    return Draws(*(each.repeat_interleave(together, dim=0) for each in (times, noise, spread.exp(), *keeps)))
 
 
 def add_noise(clean: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:  # [B,...], [B,...], [B]
@@ -79,6 +82,24 @@ def velocity_loss(predicted: Tensor, clean: Tensor, noise: Tensor, alpha: Tensor
     """Mean squared error of the predicted v, per clip: [B,...] -> [B], in float32 or wider."""
     wide = torch.promote_types(predicted.dtype, torch.float32)
     return (predicted.to(wide) - velocity(clean, noise, alpha)).square().flatten(1).mean(dim=1)
+
+
+TWIN_FLOOR = 0.01
+"""Mean square by which the latents (about 1) of twins have to differ to count fully; less may not be visible at all."""
+
+
+def twin_loss(predicted: Tensor, clean: Tensor, alpha: Tensor) -> Tensor:
+    """How wrong the change of the predicted v from each clip to its twin is: [2B,...] -> [2B], in float32 or wider.
+
+    |dv^ - dv|^2 / (|dx0|^2 + TWIN_FLOOR) with means as |.|^2; noise and timestep being equal, dv = -sqrt(1-a) dx0. A
+    model that ignores what differs costs 1 - a, whether it is seen in much of the picture or little; one that
+    follows it by the slope s costs (1-a) (1-s)^2.
+    """
+    wide = torch.promote_types(predicted.dtype, torch.float32)
+    change, truth = (each.to(wide).unflatten(0, (-1, 2)).diff(dim=1)[:, 0] for each in (predicted, clean))
+    wrong = change + (1 - _beside(alpha[::2], truth)).sqrt() * truth
+    wrong, size = (each.square().flatten(1).mean(dim=1) for each in (wrong, truth))
+    return (wrong / (size + TWIN_FLOOR)).repeat_interleave(2)
 
 
 def _beside(alpha: Tensor, latents: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ ADAPTER = {
     "face_tokens": 36,
     "vertex_width": 96,
     "spiral_widths": [32, 64, 96],
+    "shape_components": 24,  # as many as our heads have parameters
     "fusion_layers": 2,
     "fusion_heads": 4,
     "reducer_widths": [96, 96, 96, 192],

@@ -12,7 +12,7 @@ from .config import TrainingConfig
 from .denoiser import Seen
 from .latents import to_video
 from .models import TrainedModels
-from .objective import Draws, add_noise, draw, velocity_loss
+from .objective import Draws, add_noise, draw, twin_loss, velocity_loss
 
 
 class Task:
@@ -27,7 +27,8 @@ class Task:
     def losses(self, denoiser, batch: Batch, micro_batch: int, process: int = 0, stills: bool = False) -> Tensor:
         """v-prediction loss of every clip, float32 [B], with gradients. `denoiser` is the wrapped module.
 
-        stills: of the first latent frames alone, which are pictures.
+        stills: of the first latent frames alone, which are pictures. Of twins, with the error in how they differ,
+        wherever the vertices that tell them apart are not left out.
         """
         draws_of = torch.Generator().manual_seed(
             int(generator(self._config.seed, "noise", micro_batch, process).integers(2**62))
@@ -35,10 +36,16 @@ class Task:
         clean = self._latents(batch, draws_of)
         clean = clean[:, :1] if stills else clean
         config = self._config
-        draws = draw(tuple(clean.shape), config.identity, config.condition, draws_of, config.early_share)
+        together = 2 if config.data.twins else 1
+        draws = draw(tuple(clean.shape), config.identity, config.condition, draws_of, config.early_share, together)
         alpha, noise = self._alphas[draws.times].to(self._device), draws.noise.to(self._device)
         seen = self._seen(batch, draws, add_noise(clean, noise, alpha), draws_of)
-        return velocity_loss(denoiser(seen), clean, noise, alpha)
+        predicted = denoiser(seen)
+        loss = velocity_loss(predicted, clean, noise, alpha)
+        if not (config.data.twins and config.twin_weight):
+            return loss
+        told = (seen.keeps_identity & seen.keeps_vertices).to(loss)
+        return loss + config.twin_weight * told * twin_loss(predicted, clean, alpha)
 
     def sampling_inputs(self, batch: Batch, noisy: Tensor, texts: list[str] | None = None) -> Seen:
         """What the denoiser sees while sampling: nothing left out, a picture without noise; `times` are zeros."""

@@ -30,6 +30,7 @@ from fantasyid_core.training.heads.people import (
     held_out_seeds,
     is_held_out,
     sample_person,
+    sample_twin,
     training_seeds,
 )
 from fantasyid_core.training.heads.shape import SHAPE_NAMES
@@ -79,6 +80,20 @@ def test_everything_a_person_can_have_occurs():
     assert len({look.collar for look in looks}) == 4 and any(look.freckles > 0 for look in looks)
     skins = np.array([look.skin for look in looks]).mean(axis=1)
     assert skins.min() < 0.35 and skins.max() > 0.8
+
+
+def test_a_twin_differs_in_one_parameter_and_visibly():
+    names, values = set(), []
+    for person in map(sample_person, range(400)):
+        twin = sample_twin(person)
+        (name,) = [name for name, a, b in zip(SHAPE_NAMES, person.shape, twin.shape, strict=True) if a != b]
+        own, other = (each.shape[SHAPE_NAMES.index(name)] for each in (person, twin))
+        assert abs(own - other) >= 0.5 - 1e-3 and twin.appearance == person.appearance
+        names.add(name)
+        values.append(other)
+    assert names == set(SHAPE_NAMES)
+    assert min(values) < -0.95 and max(values) > 0.95 and abs(np.mean(values)) < 0.1
+    assert sample_twin(sample_person(3)) == sample_twin(sample_person(3)) != sample_twin(sample_person(3), 1)
 
 
 def test_training_and_held_out_people_never_meet():

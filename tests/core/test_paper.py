@@ -176,6 +176,23 @@ def test_vertices_that_never_move_are_not_blown_up():
     assert standardisation(people)[:, 7].abs().max() < 0.1
 
 
+def test_a_shape_that_nobody_has_is_led_back_to_the_nearest_that_people_have():
+    """Against least squares on the shapes themselves; people stay as they are, and so does all before the fit."""
+    plain, within = Standardisation(synthetic_head()[0]), Standardisation(synthetic_head()[0], components=40)
+    people, others = heads(60), heads(5, seed=1)
+    assert torch.equal(within(others), plain(others))
+    for each in (plain, within):
+        each.fit(people)
+    assert relative_error(within(people), plain(people)) < 1e-4
+    bent = others + 0.02 * torch.randn(others.shape, generator=torch.Generator().manual_seed(2))
+    axes = plain(people).flatten(1).double()
+    target = plain(bent).flatten(1).double().T
+    wanted = axes.T @ torch.linalg.lstsq(axes.T, target, rcond=1e-3, driver="gelsd").solution
+    assert relative_error(within(bent).flatten(1), wanted.T) < 1e-3
+    assert relative_error(within(bent), plain(bent)) > 0.3
+    assert int(within.components.any(1).sum()) < 40  # no more than how people differ
+
+
 @pytest.mark.parametrize(
     ("vertices", "message"),
     [

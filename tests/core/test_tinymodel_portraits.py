@@ -85,6 +85,20 @@ def test_training_begins_with_what_was_learned(changes, trained, tmp_path):
         build_models(load_config("tiny", [*changes, f"model.portraits={tmp_path / 'nowhere.safetensors'}"]))
 
 
+def test_twins_teach_what_little_of_the_picture_shows(changes, tmp_path):
+    """With half of the portraits of twins, their difference is learned; a batch has to hold whole pairs."""
+    changes, lines = [*changes, "data.twins=true", "data.people=2", "optimizer.batch=2"], []
+    config = load_config("tiny", changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_REPORT_EVERY", 20)
+        train_portraits(config, PortraitTraining(steps=60, batch=2, null=0.01), tmp_path / "p", lines.append)
+    assert lines[0] == "4 portraits, 60 steps of 2"
+    first, *_, last = (float(line.split("painted, ")[1].split()[0]) for line in lines[1:])
+    assert lines[1].endswith("of the difference of twins") and last < 0.8 * first
+    with pytest.raises(ValueError, match="batch: expected an even number with data.twins, got 1"):
+        train_portraits(config, PortraitTraining(steps=1, batch=1), tmp_path / "q")
+
+
 def test_equal_settings_give_equal_files(changes, tmp_path):
     config, settings = load_config("tiny", changes), PortraitTraining(steps=2, batch=4)
     first, second = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -15,6 +16,7 @@ from trainingtools import NoiseSource
 from fantasyid_core.training.batches import batches, generator, order
 from fantasyid_core.training.clipcache import ClipCache
 from fantasyid_core.training.config import DataSettings, IdentitySettings
+from fantasyid_core.training.heads.people import sample_person, sample_twin
 from fantasyid_core.training.heads_source import HeadsSource
 from fantasyid_core.training.index_source import IndexSource, fill, read_index
 from fantasyid_core.training.latents import LatentRows, to_video
@@ -26,6 +28,13 @@ def test_each_epoch_has_every_clip_once_in_an_order_of_its_own():
     assert sorted(first) == sorted(second) == list(range(7)) and first != second
     assert order(3, 8, 7, seed=1) == [*first[3:], *second[:4]]
     assert order(0, 7, 7, seed=2) != first
+
+
+def test_clips_that_stand_together_stay_together():
+    places = order(0, 8, 8, seed=1, together=2)
+    assert sorted(places) == list(range(8)) and places[1::2] == [i + 1 for i in places[::2]]
+    assert all(i % 2 == 0 for i in places[::2]) and places != sorted(places)
+    assert order(4, 8, 8, seed=1, together=2)[:4] == places[4:]
 
 
 def test_processes_share_a_micro_batch_and_together_read_what_one_would():
@@ -80,13 +89,13 @@ def test_an_interrupted_cache_goes_on_and_a_damaged_part_is_made_again(tmp_path)
     assert made[-1] == 4 and fresh.row("x", 5) == 5
 
 
-def fake_clip(seed, number, frames, size, references):
+def fake_clip(seed, number, frames, size, references, person=None):
     """Pictures that tell whose they are, in place of rendered ones, whose renderer takes long to compile."""
     from fantasyid_core.training.heads.clips import Clip
 
-    random = np.random.default_rng([seed, number])
+    random = np.random.default_rng([seed, number, person is not None])
     pictures, views = (random.integers(0, 256, (n, size, size, 3), np.uint8) for n in (frames, references))
-    vertices = random.standard_normal((2236, 3)).astype(np.float32)
+    vertices = (person or sample_person(seed)).vertices()
     rest = np.zeros(24), np.zeros((frames, 15)), np.zeros((references, 15)), "blue", seed, number
     return Clip(pictures, views, f"clip {number} of {seed} nods", vertices, *rest)
 
@@ -96,7 +105,7 @@ def fake_renderer():
     from fantasyid_core.training.heads import clips
 
     def make(seed, number, *rest, **_):
-        return fake_clip(seed, number, *rest[:3])
+        return fake_clip(seed, number, *rest[:4])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clips, "make_clip", make)
@@ -138,6 +147,26 @@ def test_without_multi_view_the_reference_is_a_frame_of_the_clip(heads):
     source.build()
     batch = source.batch([2], np.random.default_rng(3))
     assert any(np.array_equal(batch.references[0], frame) for frame in batch.pictures[0])
+
+
+def test_every_clip_is_followed_by_its_twin(tmp_path):
+    """Everything is the same but one parameter of the shape; whose face it is comes from the same pictures."""
+    data = DataSettings(kind="heads", cache=str(tmp_path), clips=8, people=3, twins=True, held_out=2, workers=1)
+    source = HeadsSource(data, IdentitySettings())
+    source.build()
+    plain = HeadsSource(replace(data, twins=False), IdentitySettings())
+    assert len(source) == 8 and source.fingerprint != plain.fingerprint
+    batch = source.batch([2, 3, 6, 7], np.random.default_rng(1))
+    assert batch.names == ["person 1 clip 0", "person 1 clip 0 (twin)", "person 0 clip 1", "person 0 clip 1 (twin)"]
+    assert batch.texts[::2] == batch.texts[1::2]
+    assert np.array_equal(batch.references[::2], batch.references[1::2])
+    assert np.array_equal(batch.vertices[0], sample_person(1).vertices())
+    assert np.array_equal(batch.vertices[1], sample_twin(sample_person(1)).vertices())
+    assert np.array_equal(batch.vertices[3], sample_twin(sample_person(0), 1).vertices())
+    clip = fake_clip(1, 0, 9, 64, 3, sample_twin(sample_person(1)))
+    assert np.array_equal(batch.pictures[1], clip.pictures) and not np.array_equal(*batch.pictures[:2])
+    held_out = HeadsSource(data, IdentitySettings(), held_out=True)
+    assert len(held_out) == 2 and held_out.together == 1
 
 
 def test_held_out_people_never_train(heads):

@@ -18,7 +18,7 @@ from fantasyid_core.training.config import (
     TrainingConfig,
 )
 from fantasyid_core.training.ema import Average
-from fantasyid_core.training.objective import add_noise, draw, velocity, velocity_loss
+from fantasyid_core.training.objective import add_noise, draw, twin_loss, velocity, velocity_loss
 from fantasyid_core.training.schedule import learning_rate
 
 SHAPE = (4, 3, 16, 6, 5)
@@ -110,6 +110,35 @@ def test_a_share_of_the_clips_is_where_sampling_begins():
     assert torch.equal(make(0.0).noise, make(0.6).noise)
     with pytest.raises(ValueError, match="early_share"):
         TrainingConfig(early_share=1.2, model=ModelSettings(kind="tiny"), data=DataSettings(kind="heads"))
+
+
+def test_clips_that_stand_together_have_the_same_draws():
+    make = lambda together: draw(  # noqa: E731
+        (400, 1, 2, 1, 1), IdentitySettings(null_text=0.5), ConditionSettings(), torch.Generator().manual_seed(0), 0.5,
+        together,
+    )  # fmt: skip
+    draws, alone = make(2), make(1)
+    for each, other in zip(draws, alone, strict=True):
+        assert each.shape == other.shape and torch.equal(each[::2], each[1::2])
+    for each in (draws.times, draws.noise, draws.keeps_text):
+        assert not torch.equal(each[::4], each[2::4])
+
+
+def test_twins_cost_by_how_much_of_their_difference_is_missing():
+    """(1-a) (1-slope)^2, and 1 - a where nothing follows; what differs too little to be seen costs less."""
+    alpha = torch.tensor([0.0, 0.0, 0.36, 0.36])
+    clean = torch.randn(4, 3, 16, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(2, *clean.shape[1:], dtype=torch.float64).repeat_interleave(2, dim=0)
+    true = velocity(clean, noise, alpha.double())
+    assert twin_loss(true, clean, alpha).max() < 1e-12
+    same = true[::2].repeat_interleave(2, dim=0)
+    assert twin_loss(same, clean, alpha).tolist() == pytest.approx([1, 1, 0.64, 0.64], rel=0.01)
+    most = twin_loss(same.lerp(true, 0.7), clean, alpha)
+    assert most.tolist() == pytest.approx([0.09, 0.09, 0.0576, 0.0576], rel=0.01)
+    near = clean.clone()
+    near[1::2] = near[::2] + 1e-3
+    assert twin_loss(velocity(near[::2].repeat_interleave(2, 0), noise, alpha), near, alpha).max() < 1e-3
+    assert twin_loss(true.bfloat16(), clean.bfloat16(), alpha).dtype == torch.float32
 
 
 def test_the_learning_rate_warms_up_falls_along_a_cosine_and_restarts():

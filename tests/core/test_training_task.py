@@ -174,6 +174,27 @@ def test_a_still_is_the_first_latent_frame_of_its_clip(tmp_path, model):
         assert torch.equal(rows, expected)
 
 
+def test_twins_are_told_apart_by_nothing_but_their_clips(tmp_path, model):
+    """Same noise, same timestep, same things left out; a model that ignores the difference pays for it."""
+    data = {"twins": True, "kind": "heads", "people": 4}
+    identity = {name: 0.5 for name in ("null_text", "null_identity", "null_face", "null_vertices")}
+    _, models, _, task = prepare(tmp_path, model, data=data, identity=identity, optimizer={"batch": 6})
+    batch = batch_of(range(6))
+    spy = Spy(batch, models.alphas)
+    assert task.losses(spy, batch, 3).max() < 1e-6
+    for each in (spy.seen.times, spy.seen.keeps_identity, spy.seen.keeps_face, spy.seen.keeps_vertices):
+        assert torch.equal(each[::2], each[1::2])
+    assert [text == "" for text in spy.seen.texts[::2]] == [text == "" for text in spy.seen.texts[1::2]]
+    deaf = lambda seen: spy(seen)[::2].repeat_interleave(2, dim=0)  # noqa: E731
+    costs, told = task.losses(deaf, batch, 3), spy.seen.keeps_vertices & spy.seen.keeps_identity
+    assert told.any() and not told.all()
+    _, _, _, plain = prepare(tmp_path, model, data=data, identity=identity, optimizer={"batch": 6}, twin_weight=0)
+    extra = costs - plain.losses(deaf, batch, 3)
+    assert extra[~told].abs().max() < 1e-6
+    alphas = models.alphas[spy.seen.times][told].float()
+    torch.testing.assert_close(extra[told], 1 - alphas, rtol=0.02, atol=1e-3)
+
+
 def test_an_untrained_adapter_changes_nothing(tmp_path, model):
     for variant in ("release", "paper"):
         groups = {"variant": variant} | ({"sizes": PAPER} if variant == "paper" else {})

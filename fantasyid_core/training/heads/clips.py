@@ -93,17 +93,21 @@ def make_clips(
     size: int = 64,
     references: int = 3,
     workers: int | None = None,
+    people: Sequence[Person] | None = None,
 ) -> Clips:
     """Clips of these people, in this order; `numbers` one for each (without: all 0). workers: threads (all cores).
+
+    people: instead of those of the seeds, as `make_clip`'s `person`.
 
     Raises ValueError as `make_clip` does, and for no seeds.
     """
     numbers = [0] * len(seeds) if numbers is None else list(numbers)
     if not len(seeds) or len(numbers) != len(seeds):
         raise ValueError(f"Expected seeds and as many numbers of clips, got {len(seeds)} and {len(numbers)}.")
-    make = lambda seed, number: make_clip(int(seed), int(number), frames, size, references)  # noqa: E731
+    people = [None] * len(seeds) if people is None else people
+    make = lambda seed, number, person: make_clip(int(seed), int(number), frames, size, references, person)  # noqa: E731
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        clips = list(pool.map(make, seeds, numbers))
+        clips = list(pool.map(make, seeds, numbers, people))
     columns = list(zip(*clips, strict=True))
     return Clips(*(list(part) if isinstance(part[0], str) else np.stack(part) for part in columns))
 

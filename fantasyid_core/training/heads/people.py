@@ -14,6 +14,7 @@ from .shape import SHAPE_NAMES, check_shape, shape_vertices
 HELD_OUT_FROM = 1_000_000_000
 """Seeds from here on are people for evaluation only: `training_seeds` never gives them."""
 _SEEDS = 2 * HELD_OUT_FROM
+TWINS_APART = 0.5  # of the parameter's range of 2
 
 _SKINS = np.array(
     [(250, 222, 202), (243, 208, 182), (233, 190, 158), (219, 168, 132), (199, 145, 106), (168, 114, 80), (136, 90, 64),
@@ -108,6 +109,16 @@ class Draw:
     def near(self, value: float, spread: float) -> float:
         """About `value`, at most 2 spreads away; a bell of three uniform numbers."""
         return value + spread * (self() + self() + self() - 1.5) * 4 / 3
+
+
+def sample_twin(person: Person, number: int = 0) -> Person:
+    """`person` with one shape parameter drawn anew, at least `TWINS_APART` away: the same on every machine."""
+    draw = Draw(person.seed, "twin", number)
+    name = draw.choice(SHAPE_NAMES)
+    old = dict(zip(SHAPE_NAMES, person.shape, strict=True))[name]
+    below, above = max(old - TWINS_APART + 1, 0), max(1 - TWINS_APART - old, 0)  # how much room there is
+    place = draw(0, below + above)
+    return person.edited(**{name: round(place - 1 if place < below else old + TWINS_APART + place - below, 4)})
 
 
 def _sample_appearance(draw: Draw) -> Appearance:

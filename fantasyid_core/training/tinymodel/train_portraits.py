@@ -6,7 +6,8 @@ Learned from videos alone, the vertices come to steer very late: much larger par
 and each part is learned only once those larger than it are. So first the identity is all there is to see: one picture
 of a person at rest before grey, no noise, no prompt, no attention between the places of the picture. The transformer's
 feed-forward layers with the adapter between them learn to paint it from the identity tokens. All that learns here is
-part of the model; `PortraitPainter.begin` makes the rest begin as if it were not there.
+part of the model; `PortraitPainter.begin` makes the rest begin as if it were not there. With `data.twins`, half of
+the portraits are of twins, and how they differ counts as in training on videos.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from ..batches import generator
 from ..config import OptimizerSettings, TrainingConfig, load_config
 from ..heads.backdrop import Backdrop
 from ..heads.motion import Motion
-from ..heads.people import sample_person, training_seeds
+from ..heads.people import sample_person, sample_twin, training_seeds
 from ..heads.render import render_frames
+from ..heads_source import HeadsSource
 from ..latents import to_video
 from ..loop import fit_vertices
 from ..models import TrainedModels, build_models
+from ..objective import twin_loss
 from ..optimizer import MuonAdamW, split
 from ..schedule import learning_rate
 from ..sources import build_sources
@@ -122,7 +125,7 @@ def train_portraits(
     source, _ = build_sources(config, models, torch.device("cpu"), lambda text: None)
     fit_vertices(models.adapter, source)
     painter = PortraitPainter(models).train()
-    portraits = _portraits(models, config)
+    portraits = _portraits(models, config, source.together)
     report(f"{len(portraits)} portraits, {settings.steps} steps of {settings.batch}")
     spread = (portraits - portraits.mean(0)).square().mean()
     rates = OptimizerSettings(kind="muon", lr=settings.lr, muon_lr=settings.muon_lr, warmup=50, beta2=0.98)
@@ -130,21 +133,18 @@ def train_portraits(
     optimizer, lost = MuonAdamW(matrices, others, rates), []
     for step in range(settings.steps):
         rng = generator(config.seed, "portraits", step)
-        rows = rng.integers(len(portraits), size=settings.batch)
-        batch = source.batch(rows.tolist(), rng)
-        keeps = torch.from_numpy(rng.random((2, settings.batch)) >= settings.null)
-        faces = torch.from_numpy(batch.references).permute(0, 3, 1, 2).float() / 255
-        painted = painter(faces, torch.from_numpy(batch.vertices), *keeps)
-        loss = (painted + portraits[rows]).square().mean() / spread
-        loss.backward()
+        wrong, unlike = _losses(painter, source, portraits, spread, settings, rng)
+        (wrong + config.twin_weight * unlike).backward()
         nn.utils.clip_grad_norm_(painter.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings.steps, rates) * group["pace"]
         optimizer.step()
         optimizer.zero_grad()
-        lost.append(loss.item())
+        lost.append((wrong.item(), unlike.item()))
         if (step + 1) % _REPORT_EVERY == 0 or step + 1 == settings.steps:
-            report(f"step {step + 1} of {settings.steps}: {np.mean(lost):.4f} of the variance is not painted")
+            wrong, unlike = np.mean(lost, axis=0)
+            twins = f", {unlike:.4f} of the difference of twins" if source.together > 1 else ""
+            report(f"step {step + 1} of {settings.steps}: {wrong:.4f} of the variance is not painted{twins}")
             lost = []
     _save(models, path)
     return path
@@ -184,18 +184,39 @@ def _save(models: TrainedModels, path: Path) -> None:
 def _check(config: TrainingConfig, settings: PortraitTraining) -> None:
     if config.model.kind != "tiny" or config.data.kind != "heads":
         raise ValueError("Portraits need model.kind: tiny and data.kind: heads. Use the config tiny.")
+    if config.data.twins and settings.batch % 2:
+        raise ValueError(f"batch: expected an even number with data.twins, got {settings.batch}.")
     if config.data.people < settings.batch:
         raise ValueError(f"Expected at least {settings.batch} people (data.people), got {config.data.people}.")
 
 
-def _portraits(models: TrainedModels, config: TrainingConfig) -> Tensor:
-    """Latents of everybody at rest, as the transformer's output has them: [N,h*w,C*p*p]."""
+def _losses(
+    painter: PortraitPainter, source: HeadsSource, portraits: Tensor, spread: Tensor, settings: PortraitTraining, rng
+) -> tuple[Tensor, Tensor]:
+    """Of one batch: the share of the variance that is not painted, and the `twin_loss` (0 without twins)."""
+    together = source.together
+    first = rng.integers(len(portraits) // together, size=settings.batch // together) * together
+    rows = (first[:, None] + np.arange(together)).flatten()
+    batch = source.batch(rows.tolist(), rng)
+    keeps = torch.from_numpy(rng.random((2, len(first))) >= settings.null).repeat_interleave(together, dim=1)
+    faces = torch.from_numpy(batch.references).permute(0, 3, 1, 2).float() / 255
+    painted, truth = painter(faces, torch.from_numpy(batch.vertices), *keeps), portraits[rows]
+    wrong = (painted + truth).square().mean() / spread
+    if together == 1:
+        return wrong, torch.zeros(())
+    return wrong, (keeps[1] * twin_loss(painted, truth, torch.zeros(len(rows)))).mean()
+
+
+def _portraits(models: TrainedModels, config: TrainingConfig, together: int) -> Tensor:
+    """Latents of everybody at rest, twins after each, as the transformer's output has them: [N,h*w,C*p*p]."""
     row, backdrop, patch = _AT_REST.frames(1), Backdrop("grey"), models.sizes.patch_size
-    draw = lambda seed: render_frames(sample_person(seed), row, backdrop, config.data.size)  # noqa: E731
-    seeds, done = training_seeds(config.data.people), []
+    people, done = [sample_person(seed) for seed in training_seeds(config.data.people)], []
+    if together > 1:
+        people = [each for person in people for each in (person, sample_twin(person))]
+    draw = lambda person: render_frames(person, row, backdrop, config.data.size)  # noqa: E731
     with ThreadPoolExecutor(config.data.workers) as pool:
-        for start in range(0, len(seeds), _TOGETHER):
-            pictures = np.stack(list(pool.map(draw, seeds[start : start + _TOGETHER])))
+        for start in range(0, len(people), _TOGETHER):
+            pictures = np.stack(list(pool.map(draw, people[start : start + _TOGETHER])))
             latents = models.codec.encode(to_video(pictures))[:, 0]  # [n,C,H,W]
             split_up = latents.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))  # [n,C,h,p,w,p]
             done.append(split_up.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2))
