@@ -15,6 +15,9 @@ HELD_OUT_FROM = 1_000_000_000
 """Seeds from here on are people for evaluation only: `training_seeds` never gives them."""
 _SEEDS = 2 * HELD_OUT_FROM
 TWINS_APART = 0.5  # of the parameter's range of 2
+_OUTLINE = ("face_width", "jaw_width", "jaw_sharpness", "chin_length", "forehead_height")
+_HIDDEN = ("chin_projection", "nose_bridge", "nose_projection", "brow_ridge", "head_depth")  # from the front
+_TWINS = [(name, 2.0 if name in _OUTLINE else 0.25 if name in _HIDDEN else 1.0) for name in SHAPE_NAMES]
 
 _SKINS = np.array(
     [(250, 222, 202), (243, 208, 182), (233, 190, 158), (219, 168, 132), (199, 145, 106), (168, 114, 80), (136, 90, 64),
@@ -112,9 +115,12 @@ class Draw:
 
 
 def sample_twin(person: Person, number: int = 0) -> Person:
-    """`person` with one shape parameter drawn anew, at least `TWINS_APART` away: the same on every machine."""
+    """`person` with one shape parameter drawn anew, at least `TWINS_APART` away: the same on every machine.
+
+    The face's outline is drawn most often, what hardly shows from the front least.
+    """
     draw = Draw(person.seed, "twin", number)
-    name = draw.choice(SHAPE_NAMES)
+    name = draw.weighted(_TWINS)
     old = dict(zip(SHAPE_NAMES, person.shape, strict=True))[name]
     below, above = max(old - TWINS_APART + 1, 0), max(1 - TWINS_APART - old, 0)  # how much room there is
     place = draw(0, below + above)

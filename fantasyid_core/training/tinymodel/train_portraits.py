@@ -51,7 +51,7 @@ class PortraitTraining:
     """steps of `batch` portraits. null: how often face and vertices are left out, each by itself. lr of AdamW, muon_lr
     of every matrix. Raises ValueError for impossible values."""
 
-    steps: int = 700
+    steps: int = 1500
     batch: int = 32
     null: float = 0.1
     lr: float = 1e-3
@@ -134,7 +134,7 @@ def train_portraits(
     for step in range(settings.steps):
         rng = generator(config.seed, "portraits", step)
         wrong, unlike = _losses(painter, source, portraits, spread, settings, rng)
-        (wrong + config.twin_weight * unlike).backward()
+        (wrong * spread + config.twin_weight * unlike).backward()  # as in training on videos
         nn.utils.clip_grad_norm_(painter.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings.steps, rates) * group["pace"]
