@@ -26,8 +26,7 @@ LOG = VENV / "install.log"
 UNFINISHED = VENV / "install-unfinished"  # present while pip works; what it leaves when cut off is unusable
 
 OLDEST_PYTHON = (3, 10)
-# A set that works on CPU and GPU; a torchaudio of another release would fail on import. Only this
-# project's own .venv is held to it.
+# A set that works on CPU and GPU; a torchaudio of another release would fail. Only .venv is held to it.
 TORCH_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 # Peers that single tests compare with. Their own requirements would bring a second OpenCV, so they come without.
 DRAWING = ["numba>=0.59"]  # what draws people: for the demo, the node Sample Person and training
@@ -238,15 +237,21 @@ def test(arguments: list[str]) -> int:
         prepare_optional(name, [str(ROOT / word) if word.endswith(".txt") else word for word in words])
     say("ruff check .")
     lint = run("-m", "ruff", "check", ".")
-    say("python -m pytest " + " ".join(arguments))
+    say("python -m pytest " + " ".join(arguments := arguments or in_parallel()))
     tests = run("-m", "pytest", *arguments)
     if lint:
         say("ruff check found problems: see above.")
     return tests or lint
 
 
-def requirement(path: str) -> list[str]:
-    """pip's arguments for one of this project's requirement files."""
+def in_parallel() -> list[str]:
+    """pytest's arguments for all tests in several processes; each has one thread, or they would wait for each other."""
+    if (count := min(os.cpu_count() or 1, 4)) > 1:  # each takes up to 5 GiB of memory
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return ["-n", str(count), "--dist", "loadgroup"] if count > 1 else []
+
+
+def requirement(path: str) -> list[str]:  # pip's arguments for one of this project's files
     return ["-r", str(ROOT / path)]
 
 

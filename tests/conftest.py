@@ -13,6 +13,20 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "xdist_group(name): tests that one process runs, where there are several")
+
+
+def pytest_collection_modifyitems(config, items):
+    """In several processes (`-n`): a file stays in one, and one runs, first, all that needs a ComfyUI."""
+    if config.getoption("dist", "no") == "no":
+        return
+    group = lambda item: "host" if item.path.parent.name in ("host", "web") else item.path.name  # noqa: E731
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: group(item) != "host")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
     """Keeps the user's cache folder out of the tests."""

@@ -222,6 +222,16 @@ def test_the_host_brings_its_own_requirements(install, runs, tmp_path, monkeypat
     assert f"ComfyUI found in {tmp_path}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("cores", "processes"), [(None, None), (1, None), (2, "2"), (64, "4")])
+def test_all_tests_run_in_several_processes_of_one_thread(install, runs, monkeypatch, cores, processes):
+    monkeypatch.setattr(install.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(install.os, "environ", environment := {})
+    assert install.main(["test"]) == 0
+    parallel = ("-n", processes, "--dist", "loadgroup") if processes else ()
+    assert runs["commands"][1] == ("-m", "pytest", *parallel)
+    assert environment == ({"OMP_NUM_THREADS": "1"} if processes else {})
+
+
 def test_without_a_host_the_skipped_tests_are_announced(install, runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
     assert install.main(["test"]) == 0
