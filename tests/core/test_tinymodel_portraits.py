@@ -21,7 +21,7 @@ from fantasyid_core.training.tinymodel.train_portraits import (
 from fantasyid_core.training.tinymodel.vae import TinyVae, VaeConfig
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
-FEW = ["data.clips=4", "data.people=4", "data.held_out=2", "data.references=1", "model.preset.num_layers=2"]
+FEW = ["data.clips=4", "data.people=2", "data.held_out=2", "data.references=1", "model.preset.num_layers=2"]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_training_begins_with_what_was_learned(changes, trained, tmp_path):
 
 def test_twins_teach_what_little_of_the_picture_shows(changes, tmp_path):
     """With half of the portraits of twins, their difference is learned; a batch has to hold whole pairs."""
-    changes, lines = [*changes, "data.twins=true", "data.people=2", "optimizer.batch=2"], []
+    changes, lines = [*changes, "optimizer.batch=2"], []
     config = load_config("tiny", changes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_REPORT_EVERY", 20)
@@ -112,7 +112,7 @@ def test_impossible_settings_are_refused(changes, tmp_path, capsys):
     assert main(["tiny", *changes, "--out", str(out), "--steps", "0"]) == 2
     assert "steps: expected more than 0" in capsys.readouterr().err
     assert main(["tiny", *changes, "--out", str(out)]) == 2
-    assert "Expected at least 32 people (data.people), got 4" in capsys.readouterr().err
+    assert "for a batch of 32, got 4" in capsys.readouterr().err
     assert not out.exists()
     with pytest.raises(ValueError, match="null: expected a share"):
         PortraitTraining(null=1.0)

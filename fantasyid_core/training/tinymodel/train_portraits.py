@@ -186,8 +186,9 @@ def _check(config: TrainingConfig, settings: PortraitTraining) -> None:
         raise ValueError("Portraits need model.kind: tiny and data.kind: heads. Use the config tiny.")
     if config.data.twins and settings.batch % 2:
         raise ValueError(f"batch: expected an even number with data.twins, got {settings.batch}.")
-    if config.data.people < settings.batch:
-        raise ValueError(f"Expected at least {settings.batch} people (data.people), got {config.data.people}.")
+    portraits = config.data.people * (2 if config.data.twins else 1)
+    if portraits < settings.batch:
+        raise ValueError(f"Expected data.people, with twins, for a batch of {settings.batch}, got {portraits}.")
 
 
 def _losses(
