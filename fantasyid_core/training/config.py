@@ -30,7 +30,7 @@ class ModelSettings:
     adapter: "new" starts one of `variant` and `sizes` (keys of `AdapterConfig`), "folder" goes on with the folder's.
     trains: "adapter"; "adapter+lora", with LoRA of `lora_rank` on the DiT's attention; "all", the encoders of text
     and face included where they have parameters. sizes of the preset "tiny" go into `preset`; `portraits` is the file
-    of `tinymodel.train_portraits` that it begins with.
+    of `tinymodel.train_portraits` that a new one begins with; "folder" is, for it, one of `tinymodel.package`.
     """
 
     kind: str = "release"
@@ -54,6 +54,8 @@ class ModelSettings:
         _one_of("model.trains", self.trains, TRAINS)
         _at_least("model.lora_rank", self.lora_rank, 1)
         _above("model.lora_alpha", self.lora_alpha, 0)
+        if self.adapter == "folder" and self.kind == "tiny" and not self.folder:
+            raise ValueError("model.folder is missing: expected a packaged folder, such as fantasyid_core/tinyweights.")
         if self.kind == "release" and not self.folder:
             raise ValueError("model.folder is missing: expected the release folder (transformer/, vae/, ... inside).")
 

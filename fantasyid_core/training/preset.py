@@ -23,7 +23,7 @@ from .models import TrainedModels, new_adapter
 from .tinymodel.face import TinyFaceEncoder
 from .tinymodel.models import TinyCodec, TinyModels, tiny_models
 from .tinymodel.text import TextEncoder
-from .tinymodel.weights import load_vae
+from .tinymodel.weights import load_strictly, load_vae
 
 # Three heads, for ComfyUI's own class wants a width that three divides. 64 pixels are 16 latents, 8 tokens a side.
 DIT = TransformerConfig(
@@ -71,11 +71,22 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
         face_encoder=small.face_encoder,
         alphas=alphas_cumprod(snr_shift_scale=SNR_SHIFT),
     )
-    if settings.portraits:
+    if settings.adapter == "folder":
+        _go_on(models, settings.folder)
+    elif settings.portraits:
         from .tinymodel.train_portraits import load_portraits
 
         load_portraits(models, settings.portraits)
     return models
+
+
+def _go_on(models: TrainedModels, folder: str) -> None:
+    """Gives transformer and adapter the weights of a packaged folder; its encoders are there already."""
+    from .tinymodel.sampler import load_networks
+
+    networks = load_networks(folder)
+    load_strictly(models.transformer, networks.transformer.state_dict(), f"{folder} (transformer)")
+    load_strictly(models.adapter, networks.adapter.state_dict(), f"{folder} (adapter)")
 
 
 def _small_networks(folder: str | None, seed: int) -> TinyModels:

@@ -10,12 +10,15 @@ import torch
 from safetensors import safe_open
 
 from fantasyid_core.evaluation.heads import held_out_people
+from fantasyid_core.training.config import load_config
 from fantasyid_core.training.loop import train
+from fantasyid_core.training.models import build_models
 from fantasyid_core.training.tinymodel import ablations, package, score, train_encoders
 from fantasyid_core.training.tinymodel.ablations import ABLATIONS, run_ablations
 from fantasyid_core.training.tinymodel.models import tiny_models
 from fantasyid_core.training.tinymodel.sampler import TinySampler, load_networks
 from fantasyid_core.training.tinymodel.train_portraits import PortraitTraining
+from fantasyid_core.weights import load_adapter
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
 PROMPT = "turns the head to the left and smiles, blue background, light from the front"
@@ -35,8 +38,6 @@ def encoders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(encoders, tmp_path_factory):
     """The output folder of a training of one step."""
-    from fantasyid_core.training.config import load_config
-
     folder = tmp_path_factory.mktemp("run")
     changes = [*FAST, f"model.folder={encoders}", f"data.cache={folder / 'cache'}", f"output={folder / 'out'}"]
     train(load_config("tiny", changes))
@@ -129,6 +130,27 @@ def test_guidance_and_strength_change_the_clip(networks):
         TinySampler(networks, steps=2, **settings)(*ask) for settings in ({}, {"cfg": 3.0}, {"strength": 0.0})
     )
     assert not np.array_equal(plain, guided) and not np.array_equal(plain, without)
+
+
+def test_training_goes_on_with_a_packaged_model(packaged, tmp_path):
+    """With all four networks; what learned before is not learned again from nothing."""
+    own = [*FAST, f"model.folder={packaged}", "model.adapter=folder", f"data.cache={tmp_path / 'cache'}"]
+    models, theirs = build_models(load_config("tiny", own)), load_networks(packaged)
+    small = theirs.small
+    for part, other in (
+        (models.transformer, theirs.transformer), (models.adapter, theirs.adapter),
+        (models.text_encoder, small.text_encoder), (models.face_encoder, small.face_encoder),
+    ):  # fmt: skip
+        mine, others = part.state_dict(), other.state_dict()
+        assert mine.keys() == others.keys() and all(torch.equal(mine[name], others[name]) for name in mine)
+    rates = [f"optimizer.{name}=1e-12" for name in ("lr", "muon_lr", "encoder_lr")]
+    path = train(load_config("tiny", [*own, *rates, f"output={tmp_path / 'out'}"]))
+    after = load_adapter(path).state_dict()
+    assert all(torch.allclose(after[name], value, atol=1e-6) for name, value in theirs.adapter.state_dict().items())
+    with pytest.raises(ValueError, match="transformer.*does not fit the network"):
+        build_models(load_config("tiny", [*own, "model.preset.num_layers=3"]))
+    with pytest.raises(ValueError, match="model.folder is missing: expected a packaged folder"):
+        load_config("tiny", ["model.adapter=folder", "model.folder=null"])
 
 
 def test_the_ablations_are_trained_packaged_and_compared(encoders, tmp_path, monkeypatch):
