@@ -16,7 +16,7 @@ from .generate import check_output
 CAST = (0, 3, 7)
 NOTICE = (
     "FantasyID-Tiny is a very small model of drawn people, 64 x 64 pixels: it shows how the method behaves, not what "
-    "FantasyID looks like with the 5B model. Blends follow the 3D face; edits by slider do so weakly."
+    "FantasyID looks like with the 5B model. Shape follows the 3D face, edits by slider roughly; pictures are soft."
 )
 
 

@@ -59,11 +59,11 @@ def test_people_are_alike_and_move_as_asked(sample, people):
     assert found["yaw_direction"] > 0.9 and found["last_minus_first"] > 0.6 and abs(found["copied_share"]) < 0.2
 
 
-@pytest.mark.parametrize("name", ["face_width", "jaw_width", "chin_length"])
+@pytest.mark.parametrize("name", ["face_width", "jaw_width", "jaw_sharpness"])
 def test_the_packs_own_sliders_steer_it_too(sample, people, name):
     """They bend a mesh as nobody's is bent; what the video shows is the nearest that people have."""
     ours, true = (moved(each, people, name) for each in (sample, TrueRenderer(people)))
-    assert ours > 0.4 * true > 0
+    assert ours > 0.3 * true > 0
 
 
 def moved(render, people, name: str) -> float:
