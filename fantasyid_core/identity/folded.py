@@ -272,9 +272,10 @@ def _linear(linear: nn.Module, x: Tensor) -> Tensor:
 
 def _add_linear(onto: Tensor | None, linear: nn.Module, x: Tensor, share: Share) -> Tensor:
     """onto + share * linear(x), without a pass over memory of its own for the sum where that is possible."""
-    simple = onto is not None and onto.dtype == x.dtype and onto.is_contiguous() and share == Share()
-    if simple and _suits_onednn(linear, x):
-        return _ONEDNN.binary(x, onto, linear.weight, linear.bias, "add")
+    # Not asked while compiling, where every other weight would be another graph.
+    if onto is not None and _suits_onednn(linear, x) and share.weight == 1 and share.region is None:
+        if onto.dtype == x.dtype and onto.is_contiguous():
+            return _ONEDNN.binary(x, onto, linear.weight, linear.bias, "add")
     return _add(onto, _linear(linear, x), share)
 
 

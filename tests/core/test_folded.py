@@ -253,6 +253,24 @@ def test_hidden_states_are_left_as_they_are(kind):
 
 
 @torch.inference_mode()
+def test_a_whole_share_is_added_within_the_matrix_product(monkeypatch):
+    """On the CPU in float32; any other share by itself. Both give the same."""
+    if not folded._ONEDNN:
+        pytest.skip("this build of torch has no oneDNN: the sum within the matrix product is NOT tested")
+    layer, tokens = make_layer(FULL), make_tokens(FULL.id_tokens, width=FULL.id_width)
+    form, hidden = load_fixed(layer, [Person(tokens)], torch.float32), make_hidden(1, 40, FULL.dit_width)
+    added = []
+    monkeypatch.setattr(folded, "_add", lambda *given, add=folded._add: added.append(given) or add(*given))
+    with torch.no_grad():
+        whole = add_people(form, hidden, [Share()])
+        assert not added
+        half = add_people(form, hidden, [Share(0.5)])
+        assert len(added) == 1
+        assert relative_error(whole - hidden, 2 * (half - hidden)) < 1e-5
+        monkeypatch.setattr(folded, "_ONEDNN", None)
+        assert relative_error(add_people(form, hidden, [Share()]), whole) < 1e-6 and len(added) == 2
+
+
 def test_folded_is_faster_than_the_formula_with_cached_keys_and_values():
     """Loosely: a busy machine must not fail it. `bench` measures the ratio properly."""
     layer, tokens = make_layer(FULL), make_tokens(FULL.id_tokens, width=FULL.id_width)
