@@ -16,6 +16,7 @@ from ...training.heads.render import render_maps
 from ...training.heads.shape import SHAPE_NAMES
 from .comparing import correlation, nearest, psnr, signed_change
 from .control import SEEDS, Progress
+from .paper_measures import paper_measures
 from .probe import COLOUR_PARTS, POSE_NAMES, Probe, Readings, load_probe, read, truth
 from .subjects import Request, Sampler, Subject, TrueRenderer, ask
 
@@ -40,18 +41,21 @@ def measure_clips(
     correlation of the changes with the true ones, all clips together; ..._clip: within every clip, averaged.
     yaw: correlation of yaw read and true, all frames. copied_pose: correlation of the reference's pose with what the
     first frame's departs from the true one's, the three angles standardised; copied_share: its slope (1: a copy).
+    RS, IFS, FM, FID: `paper_measures`.
     """
     probe = probe or load_probe()
     if len(people) < 2 or not len(seeds):
         raise ValueError(f"Expected at least 2 people and a seed, got {len(people)} and {len(seeds)}.")
     gallery = np.stack([read(probe, subject.portraits(GALLERY)[0]).vectors.mean(axis=0) for subject in people])
+    shown = np.stack([read(probe, subject.references[0]).vectors for subject in people])
     rows: list[dict[str, float]] = []
-    true, heads, facts = None, None, None
+    true, true_vectors, heads, facts = None, None, None, None
     for seed in seeds:
         requests = [Request(subject.vertices, subject.references, subject.prompt, seed) for subject in people]
         clips = ask(sample, requests, progress)
         if true is None:
             true = ask(TrueRenderer(people, clips.shape[1]), requests)
+            true_vectors = read(probe, true).vectors
             heads = np.stack([_covered(subject, clips.shape[1]) for subject in people])
             facts = np.stack([truth(subject.person, subject.motion.frames(clips.shape[1])) for subject in people])
         readings, wanted = read(probe, clips), Readings(facts, np.zeros(0))
@@ -59,6 +63,7 @@ def measure_clips(
             _likeness(readings, wanted, gallery, people)
             | _pixels(clips, true, heads)
             | _motion(readings, wanted, people)
+            | paper_measures(clips, readings.vectors, shown, true_vectors, heads)
         )
     return {name: [row[name] for row in rows] for name in rows[0]}
 

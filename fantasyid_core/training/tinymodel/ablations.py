@@ -3,7 +3,7 @@
     python -m fantasyid_core.training.tinymodel.ablations tiny --out FOLDER steps=1000 stills=300 --portrait-steps 300
 
 Each learns portraits first, with its own parts alone. Every run goes on where it was interrupted. FOLDER receives a
-folder for each, and scores.json, .md and .png.
+folder for each, scores.json, .md and .png, and table3.md: the paper's measures and which of its orderings hold.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..loop import train
 from .package import package
 from .sampler import STEPS
 from .score import score
+from .table3 import write_table3
 from .train_portraits import PortraitTraining, train_portraits
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -28,7 +29,9 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "without multi-view": ("identity.reference=own frame",),
     "one shared injection": ("model.sizes.shared_injection=true",),
 }
-"""The changes of the config that leave out one of the paper's parts, by its name."""
+"""The changes of the config that leave out one of the paper's parts, by its name in `table3.PAPER`."""
+
+FEWEST = 8  # people, for the Frechet distance needs more frames than the probe's vectors have numbers
 
 
 def run_ablations(
@@ -40,7 +43,10 @@ def run_ablations(
     portraits: how each learns them (None: not at all). Errors as `train`.
     """
     folders = {name: train_one(name, config, out, changes, report, portraits) for name in ABLATIONS}
-    return score(folders, out, people, range(seeds), COARSE, report=report, steps=steps, workers=workers)
+    found = score(folders, out, people, range(seeds), COARSE, report=report, steps=steps, workers=workers)
+    if people >= FEWEST:
+        write_table3(found, out)
+    return found
 
 
 def train_one(
@@ -84,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print((arguments.out / "scores.md").read_text(encoding="utf-8"))
+    for name in ("scores.md", "table3.md"):
+        if (arguments.out / name).is_file():
+            print((arguments.out / name).read_text(encoding="utf-8"))
     return 0
 
 
