@@ -105,9 +105,27 @@ def test_motion_counts_in_the_box_of_the_head_alone():
     assert found[0]["RS"] == pytest.approx(np.mean(cosines))
 
 
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """The names that are trained and the folders that are scored, without doing it."""
+    names, scored = [], {}
+    monkeypatch.setattr(ablations, "train_one", lambda name, *others: names.append(name) or tmp_path / name)
+    monkeypatch.setattr(ablations, "score", lambda folders, *_, **__: scored.update(folders) or report_of(PAPER))
+    return names, scored
+
+
 @pytest.mark.parametrize("count, written", [(8, True), (7, False)])
-def test_the_ablations_write_it_when_there_are_people_enough(tmp_path, monkeypatch, count, written):
-    monkeypatch.setattr(ablations, "train_one", lambda name, *others: tmp_path / name)
-    monkeypatch.setattr(ablations, "score", lambda folders, *others, **more: report_of(PAPER))
+def test_the_ablations_write_it_when_there_are_people_enough(tmp_path, trained, count, written):
     ablations.run_ablations("tiny", tmp_path, people=count, seeds=1)
+    assert trained == (list(ABLATIONS), {name: tmp_path / name for name in ABLATIONS})
     assert (tmp_path / "table3.md").is_file() == written
+
+
+def test_some_ablations_alone_are_trained_and_compared_without_the_table(tmp_path, trained, capsys):
+    (tmp_path / "scores.md").write_text("the scores")
+    wanted = ["--only", "whole", "one shared injection"]
+    assert ablations.main(["tiny", "seed=1", "--out", str(tmp_path), *wanted]) == 0
+    assert trained[0] == list(trained[1]) == wanted[1:] and not (tmp_path / "table3.md").exists()
+    assert "the scores" in capsys.readouterr().out
+    assert ablations.main(["tiny", "--out", str(tmp_path), "--only", "without hair"]) == 2
+    assert "Expected some of whole, without vertices" in capsys.readouterr().err
