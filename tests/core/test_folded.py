@@ -252,7 +252,6 @@ def test_hidden_states_are_left_as_they_are(kind):
     assert torch.equal(hidden, before)
 
 
-@torch.inference_mode()
 def test_a_whole_share_is_added_within_the_matrix_product(monkeypatch):
     """On the CPU in float32; any other share by itself. Both give the same."""
     if not folded._ONEDNN:
@@ -271,6 +270,7 @@ def test_a_whole_share_is_added_within_the_matrix_product(monkeypatch):
         assert relative_error(add_people(form, hidden, [Share()]), whole) < 1e-6 and len(added) == 2
 
 
+@torch.inference_mode()
 def test_folded_is_faster_than_the_formula_with_cached_keys_and_values():
     """Loosely: a busy machine must not fail it. `bench` measures the ratio properly."""
     layer, tokens = make_layer(FULL), make_tokens(FULL.id_tokens, width=FULL.id_width)

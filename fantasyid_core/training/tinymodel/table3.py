@@ -9,9 +9,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
+from ...evaluation.heads.paper_measures import NAMES as MEASURES
 from ...files import write_aside
 
-MEASURES = ("RS", "IFS", "FM", "FID")
 PAPER = {
     "whole": (0.57, 0.95, 0.61, 142.50),
     "without face abstractor": (0.55, 0.93, 0.49, 145.82),
