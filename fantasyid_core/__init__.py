@@ -22,7 +22,7 @@ __all__ = ["load_adapter"]
 
 def __getattr__(name: str):
     if name == "load_adapter":
-        from .weights import load_adapter
+        from .weights.adapter import load_adapter
 
         return load_adapter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

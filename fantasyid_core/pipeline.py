@@ -29,13 +29,13 @@ from .config import TransformerConfig
 from .face.align import FaceCrop
 from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
 from .host import diffusers as diffusers_host
-from .host import diffusers_models
-from .identity.combine import combine_tokens
-from .identity.injection import check_strength
-from .identity.model import IdentityAdapter
-from .person import Person, load_face, load_vertices
+from .host.diffusers import others as diffusers_models
+from .identity.injector import check_strength
+from .identity.network.adapter import IdentityAdapter
+from .identity.steering.combining import combine_tokens
+from .request import Person, load_face, load_vertices
 from .sampling import SOLVERS, OfficialNoise, Step, make_steps, sample
-from .weights import check_float, load_adapter
+from .weights.adapter import check_float, load_adapter
 
 OFFLOAD = ("none", "model", "sequential")
 

@@ -69,8 +69,8 @@ class EditShape(io.ComfyNode):
     def execute(
         cls, shape, edit: str, flame: str = folders.AUTO, adapter=None, encoder=None, face=None
     ) -> io.NodeOutput:
-        from ..fantasyid_core.shape.editor import run_editor
-        from ..fantasyid_core.shape.facemodels import load_flame_model
+        from ..fantasyid_core.shape.edit.editor import run_editor
+        from ..fantasyid_core.shape.reconstruct.facemodels import load_flame_model
 
         path = None if flame == NONE else folders.find_face_model(flame, "flame")
         model = None if path is None else load_flame_model(path)
@@ -131,8 +131,8 @@ class BlendShapes(io.ComfyNode):
         cls, shape_1, place: str, exaggeration: float, shape_2=None, shape_3=None, shape_4=None, shape_5=None,
         shape_6=None, weights: str = "",
     ) -> io.NodeOutput:  # fmt: skip
-        from ..fantasyid_core.shape.blend import mix_people
-        from ..fantasyid_core.shape.present import draw_shape
+        from ..fantasyid_core.shape.draw.present import draw_shape
+        from ..fantasyid_core.shape.edit.blend import mix_people
 
         people = (shape_1, shape_2, shape_3, shape_4, shape_5, shape_6)
         blend = mix_people(people, place, weights, exaggeration, folders.topology_folders())
@@ -164,7 +164,7 @@ class WarpFace(io.ComfyNode):
 
     @classmethod
     def execute(cls, face, before, after) -> io.NodeOutput:
-        from ..fantasyid_core.shape.editor import warp_to
+        from ..fantasyid_core.shape.edit.editor import warp_to
 
         warped = warp_to(face, before, after, folders.topology_folders())
         say(cls, [note for note in warped.notes if note not in face.notes])
@@ -204,7 +204,7 @@ class ShapePreview(io.ComfyNode):
 
         from comfy_api.latest import Types
 
-        from ..fantasyid_core.shape.present import present_shape
+        from ..fantasyid_core.shape.draw.present import present_shape
 
         made = present_shape(shape, before, frames, size, folders.topology_folders())
         say(cls, made.lines)

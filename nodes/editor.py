@@ -25,7 +25,7 @@ SUBFOLDER = "fantasyid"
 
 def put_heads(heads: Sequence[bytes]) -> list[dict]:
     """Writes packed heads into the temp folder and returns what the browser is told; equal heads share a file."""
-    from ..fantasyid_core.files import write_aside
+    from ..fantasyid_core.files.writing import write_aside
 
     folder = Path(folder_paths.get_temp_directory()) / SUBFOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,6 +57,6 @@ def add_routes() -> None:
 
 
 def _template() -> bytes:
-    from ..fantasyid_core.shape.editor import pack_template_head
+    from ..fantasyid_core.shape.edit.editor import pack_template_head
 
     return pack_template_head(folders.topology_folders())

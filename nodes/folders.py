@@ -160,7 +160,7 @@ def find_model(name: str) -> Path:
 
 def tiny_folder() -> Path:
     """Where FantasyID-Tiny lies in this pack."""
-    return Path(__file__).parents[1] / "fantasyid_core" / "tinyweights"
+    return Path(__file__).parents[1] / "fantasyid_core" / "tinymodel" / "weights"
 
 
 def find_face_encoder(name: str) -> Path:

@@ -45,7 +45,7 @@ class SamplePerson(io.ComfyNode):
 
     @classmethod
     def execute(cls, seed: int, picture: int) -> io.NodeOutput:
-        from ..fantasyid_core.training.heads.portrait import make_portrait
+        from ..fantasyid_core.people.portrait import make_portrait
 
         face, shape = make_portrait(seed, picture)
         say(cls, [shape.name])

@@ -94,9 +94,9 @@ class ReconstructFace(io.ComfyNode):
         keep_jaw: bool = True,
         keep_turn: bool = True,
     ) -> io.NodeOutput:
-        from ..fantasyid_core.shape.facemodels import load_face_models
-        from ..fantasyid_core.shape.present import describe_reconstruction, draw_reconstruction
-        from ..fantasyid_core.shape.reconstruct import reconstruct_face
+        from ..fantasyid_core.shape.draw.present import describe_reconstruction, draw_reconstruction
+        from ..fantasyid_core.shape.reconstruct.facemodels import load_face_models
+        from ..fantasyid_core.shape.reconstruct.reconstruct import reconstruct_face
 
         paths = (folders.find_face_model(name, key) for name, key in ((deca, "deca"), (flame, "flame")))
         models = load_face_models(*paths, folders=folders.models_dirs())
@@ -135,8 +135,8 @@ class LoadShape(io.ComfyNode):
 
     @classmethod
     def execute(cls, shape: str) -> io.NodeOutput:
-        from ..fantasyid_core.shape.facemodels import read_checked_shape
-        from ..fantasyid_core.shape.present import describe_shape, draw_shape
+        from ..fantasyid_core.shape.draw.present import describe_shape, draw_shape
+        from ..fantasyid_core.shape.reconstruct.facemodels import read_checked_shape
 
         face = read_checked_shape(folders.find_shape(shape), folders.topology_folders())
         say(cls, describe_shape(face))
@@ -173,7 +173,7 @@ class SaveShape(io.ComfyNode):
     @classmethod
     def execute(cls, shape, filename_prefix: str, format: str) -> io.NodeOutput:
         from ..fantasyid_core.shape import save_shape
-        from ..fantasyid_core.shape.present import describe_shape, draw_shape
+        from ..fantasyid_core.shape.draw.present import describe_shape, draw_shape
 
         path, shown = folders.next_output(filename_prefix, format)
         save_shape(shape.vertices, path, shape.faces)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..bench import run_bench
+    from ..tools.bench import run_bench
 
     plot = None if arguments.plot is None else _pyplot()
     report = run_bench(arguments.full, arguments.runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
@@ -120,7 +120,7 @@ def _pyplot():
 
 def save_plot(pyplot, report: dict, path: Path) -> None:
     """Draws how the injection scales with tokens, people and layers into a PNG file."""
-    from ..files import write_aside
+    from ..files.writing import write_aside
 
     figure, (tokens, people, layers) = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
     tokens.plot([row["tokens"] for row in report["by tokens"]], [row["median"] for row in report["by tokens"]], "o-")

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from ..convert import convert
-    from ..inspection import size_text
+    from ..tools.convert import convert
+    from ..tools.inspection import size_text
 
     with tqdm(desc="converting", unit="B", unit_scale=True, unit_divisor=1024) as bar:
 

@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.out)
     check_arguments(arguments)
     check_output(folder / "demo.mp4")
-    from ..host.diffusers_models import hush_libraries
-    from ..training.tinymodel.demo import make_cast, make_takes, score_takes
-    from ..training.tinymodel.sampler import TinySampler, load_networks
+    from ..host.diffusers.others import hush_libraries
+    from ..tinymodel.sampler import TinySampler, load_networks
+    from ..tools.demo import make_cast, make_takes, score_takes
 
     hush_libraries()
     started = time.perf_counter()
@@ -76,10 +76,10 @@ def write(folder: Path, cast, takes, rows: list[dict], arguments: argparse.Names
     """demo.mp4, sheet.png and report.json; what was there before is replaced only by whole files."""
     from PIL import Image
 
-    from ..files import write_aside
-    from ..training.tinymodel.demo import MEANING
-    from ..training.tinymodel.demosheet import contact_sheet, side_by_side
-    from ..video import save_video
+    from ..files.writing import write_aside
+    from ..tools.demo import MEANING
+    from ..tools.demosheet import contact_sheet, side_by_side
+    from ..videofile import save_video
 
     save_video(side_by_side(cast, takes), folder / "demo.mp4", 8, crf=14)
     with write_aside(folder / "sheet.png") as aside:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..diagnosis import diagnose
+    from ..tools.diagnosis import diagnose
 
     diagnosis = diagnose(arguments.models)
     print(json.dumps(diagnosis.as_json(), indent=2) if arguments.json else "\n".join(diagnosis.lines()))

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..download import download, find_row, refusal
+    from ..tools.download import download, find_row, refusal
 
     if arguments.name is None:
         print("\n".join(listing()))

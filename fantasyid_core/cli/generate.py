@@ -61,9 +61,9 @@ def make_video(inputs, arguments: argparse.Namespace, prompt: str) -> None:
     """Generates and writes the video with progress bars; the last line printed is its path."""
     import torch
 
-    from ..host.diffusers_models import hush_libraries
+    from ..host.diffusers.others import hush_libraries
     from ..pipeline import Settings, generate
-    from ..video import save_video
+    from ..videofile import save_video
 
     settings = Settings(
         prompt=prompt,

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..inspection import inspect_model
+    from ..tools.inspection import inspect_model
 
     report = inspect_model(arguments.model)
     print("\n".join(report.lines()))

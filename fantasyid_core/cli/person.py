@@ -37,7 +37,7 @@ def person_of(arguments: argparse.Namespace):
     """The Person that the options describe. Raises ValueError for points that cannot be read."""
     from ..face.align import Framing
     from ..face.photo import FaceRequest, points_or_none
-    from ..person import Person
+    from ..request import Person
 
     points = points_or_none(arguments.points)
     request = FaceRequest(

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..person import load_face, reconstruct
-    from ..shape.pointcloud import save_shape
+    from ..request import load_face, reconstruct
+    from ..shape.files.pointcloud import save_shape
 
     _check_output(Path(arguments.out))
     person = person_of(arguments)
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_output(path: Path) -> None:
     """An error before the work rather than after it."""
-    from ..shape.meshfile import WRITABLE
+    from ..shape.files.meshfile import WRITABLE
 
     if path.suffix.lower() not in WRITABLE:
         raise ValueError(f"Expected an output file that ends in {', '.join(WRITABLE)}, got {path}. Change the ending.")
@@ -39,8 +39,8 @@ def _check_output(path: Path) -> None:
 def _save_picture(result, path: Path) -> None:
     from PIL import Image
 
-    from ..files import write_aside
-    from ..shape.present import draw_reconstruction
+    from ..files.writing import write_aside
+    from ..shape.draw.present import draw_reconstruction
 
     with write_aside(path) as aside:
         Image.fromarray(draw_reconstruction(result)).save(aside, "PNG")

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(name: str, given: argparse.Namespace) -> None:
-    from ..host.diffusers_models import hush_libraries
+    from ..host.diffusers.others import hush_libraries
     from ..training.config import load_config
 
     config = load_config(name, given.changes)

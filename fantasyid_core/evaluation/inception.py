@@ -71,7 +71,7 @@ def load_inception(path: str | os.PathLike | None = None, device: torch.device |
 
 
 def _torchvision(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
-    from ..checkpoint import open_checkpoint
+    from ..files.checkpoint import open_checkpoint
 
     try:
         make = import_module("torchvision.models").inception_v3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import write_aside
+from ..files.writing import write_aside
 from .measure import Measured
 
 GAP, LABEL = 6, 16

@@ -136,7 +136,7 @@ def face_finder(
 ) -> Find:
     """A function for `score_video`: of several faces in a picture the one most like `references` [R, C], or
     without them the largest."""
-    from ..face.detect import detect_faces
+    from ..face.detectors.detect import detect_faces
 
     folders = tuple(folders)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike
 
-    from .detect import DetectedFace
+    from .detectors.detect import DetectedFace
 
 TEMPLATE_SIZE = 512
 TEMPLATE = np.array(

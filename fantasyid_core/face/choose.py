@@ -11,7 +11,7 @@ from .align import check_image
 from .likeness import SAME
 
 if TYPE_CHECKING:
-    from .detect import DetectedFace
+    from .detectors.detect import DetectedFace
 
 WAYS = ("largest", "most central", "left to right", "most alike")
 

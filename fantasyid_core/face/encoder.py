@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..files import is_tar, write_aside
+from ..files.writing import is_tar, write_aside
 from ..modelfiles import model_file
 from .eva import Eva, EvaConfig, rename_key
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .align import FaceCrop, Framing, crop_detected, parse_points
 from .choose import choice_notes, choose_face, draw_faces
-from .detect import DetectedFace, detect_faces
+from .detectors.detect import DetectedFace, detect_faces
 from .picture import picture_from_image
 from .points import check_inside, check_points
 from .references import reference_set

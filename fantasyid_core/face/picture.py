@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .filekind import not_a_picture
+from ..files.filekind import not_a_picture
 
 if TYPE_CHECKING:
     import torch

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from .regions import Region
+from .steering.regions import Region
 
 if TYPE_CHECKING:
-    from .injection import LayerInjection
+    from .injector import LayerInjection
 
 CHUNK = 256  # chunks are multiples of it: smaller ones are slow
 

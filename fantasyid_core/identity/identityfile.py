@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..files import write_aside
+from ..files.writing import write_aside
 
 FORMAT = "fantasyid_identity"
 VERSION = 1

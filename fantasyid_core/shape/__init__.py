@@ -8,19 +8,19 @@ Everything is imported on first use.
 from importlib import import_module
 
 _HOMES = {
-    "blend": ("blend_shapes",),
-    "controls": ("shape_controls",),
-    "edit": ("edit_shape",),
-    "warp": ("warp_face",),
-    "topology": ("Topology", "load_topology", "pool", "save_topology"),
-    "deca": ("Deca", "load_deca"),
-    "drawing": ("draw_head", "draw_landmarks", "draw_overlay"),
-    "flame": ("FlameModel", "load_flame"),
+    "edit.blend": ("blend_shapes",),
+    "edit.controls": ("shape_controls",),
+    "edit.edit": ("edit_shape",),
+    "edit.warp": ("warp_face",),
+    "topology.topology": ("Topology", "load_topology", "pool", "save_topology"),
+    "reconstruct.deca": ("Deca", "load_deca"),
+    "draw.drawing": ("draw_head", "draw_landmarks", "draw_overlay"),
+    "reconstruct.flame": ("FlameModel", "load_flame"),
     "head": ("synthetic_head", "synthetic_topology"),
-    "landmarks": ("LandmarkEmbedding", "load_landmarks"),
+    "reconstruct.landmarks": ("LandmarkEmbedding", "load_landmarks"),
     "order": ("check_order",),
-    "pointcloud": ("FaceShape", "load_shape", "read_shape", "save_shape"),
-    "reconstruct": ("Reconstruction", "reconstruct_face"),
+    "files.pointcloud": ("FaceShape", "load_shape", "read_shape", "save_shape"),
+    "reconstruct.reconstruct": ("Reconstruction", "reconstruct_face"),
 }
 
 __all__ = sorted(name for names in _HOMES.values() for name in names)

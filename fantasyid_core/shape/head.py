@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .spiral import spiral_indices
-from .topology import SPIRAL_LENGTH, Topology, Transform
+from .topology.spiral import spiral_indices
+from .topology.topology import SPIRAL_LENGTH, Topology, Transform
 
 _CROWDING = 0.55  # vertices in the middle of the face lie this much closer than on a sphere
 _RADII = (0.074, 0.108, 0.094)  # half width, height and depth of the cranium

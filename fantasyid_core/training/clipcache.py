@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import write_aside
+from ..files.writing import write_aside
 
 CHUNK = 256  # clips per file
 

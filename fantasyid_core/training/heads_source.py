@@ -24,8 +24,8 @@ class HeadsSource:
     """
 
     def __init__(self, data: DataSettings, identity: IdentitySettings, held_out: bool = False):
-        from .heads.compiling import sources_digest
-        from .heads.people import held_out_seeds, training_seeds
+        from ..people.compiling import sources_digest
+        from ..people.person import held_out_seeds, training_seeds
 
         self._data, self._own_frame = data, identity.reference == "own frame"
         self._count = data.held_out if held_out else data.clips
@@ -85,8 +85,8 @@ class HeadsSource:
         return views[int(place * len(views))]
 
     def _render(self, part: range) -> dict[str, np.ndarray]:
-        from .heads.clips import make_clips
-        from .heads.people import sample_person, sample_twin
+        from ..people.clips import make_clips
+        from ..people.person import sample_person, sample_twin
 
         data = self._data
         rows = self._clips[part.start // self.together : -(-part.stop // self.together)]

@@ -110,7 +110,7 @@ class IndexSource:
         return self._folder / text  # an absolute path stays as it is
 
     def _read(self, row: dict, count: int) -> np.ndarray:
-        from ..video import read_video
+        from ..videofile import read_video
 
         step = row.get("step") or 1
         with _naming(row):

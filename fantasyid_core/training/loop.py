@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ..files import write_aside
+from ..files.writing import write_aside
 from .batches import Batch, batches
 from .checkpoints import find_damage, new_checkpoint, newest_good, prune, remove_leftovers, step_of
 from .config import TrainingConfig, config_to_dict

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import TensorInfo, open_checkpoint
-from ..shape.topology import load_topology
-from ..transformer import transformer_keys
-from ..weights import adapter_shapes
+from ..files.checkpoint import TensorInfo, open_checkpoint
+from ..shape.topology.topology import load_topology
+from ..weights.adapter import adapter_shapes
+from ..weights.transformer import transformer_keys
 from .config import TrainingConfig
 from .models import adapter_sizes, release_transformer_sizes
 

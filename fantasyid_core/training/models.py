@@ -14,16 +14,16 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import open_checkpoint
 from ..config import PAPER, RELEASE, AdapterConfig, TransformerConfig
 from ..face.encoder import load_face_encoder
+from ..files.checkpoint import open_checkpoint
 from ..host import diffusers as diffusers_host
-from ..host import diffusers_models
-from ..identity.model import IdentityAdapter
+from ..host.diffusers import others as diffusers_models
+from ..identity.network.adapter import IdentityAdapter
 from ..pipeline import check_folder, find_face_encoder, prompt_ids
-from ..shape.topology import Topology, load_topology
-from ..transformer import transformer_config
-from ..weights import load_adapter
+from ..shape.topology.topology import Topology, load_topology
+from ..weights.adapter import load_adapter
+from ..weights.transformer import transformer_config
 from .config import ModelSettings, TrainingConfig
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim.adam import adam
 
 from .config import OptimizerSettings
-from .tinymodel.muon import apply_muon
+from .muon import apply_muon
 
 _BLOCKS = "transformer_blocks."
 _ENCODERS = ("text_encoder.", "face_encoder.", "adapter.encoder.")

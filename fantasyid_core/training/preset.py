@@ -14,16 +14,16 @@ import torch
 from ..config import PAPER, TransformerConfig
 from ..host import diffusers as diffusers_host
 from ..sampling import alphas_cumprod
-from ..shape.meshtopology import mesh_topology
-from ..shape.topology import Topology, load_topology
+from ..shape.ownhead.mesh import head_mesh
+from ..shape.topology.meshtopology import mesh_topology
+from ..shape.topology.topology import Topology, load_topology
+from ..tinymodel.face import TinyFaceEncoder
+from ..tinymodel.loading import load_strictly, load_vae
+from ..tinymodel.models import TinyCodec, TinyModels, tiny_models
+from ..tinymodel.text import TextEncoder
 from .activation import quicken_gelu
 from .config import ModelSettings
-from .heads.mesh import head_mesh
 from .models import TrainedModels, new_adapter
-from .tinymodel.face import TinyFaceEncoder
-from .tinymodel.models import TinyCodec, TinyModels, tiny_models
-from .tinymodel.text import TextEncoder
-from .tinymodel.weights import load_strictly, load_vae
 
 # Three heads, for ComfyUI's own class wants a width that three divides. 64 pixels are 16 latents, 8 tokens a side.
 DIT = TransformerConfig(
@@ -74,7 +74,7 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
     if settings.adapter == "folder":
         _go_on(models, settings.folder)
     elif settings.portraits:
-        from .tinymodel.train_portraits import load_portraits
+        from ..experiments.train_portraits import load_portraits
 
         load_portraits(models, settings.portraits)
     return models
@@ -82,7 +82,7 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
 
 def _go_on(models: TrainedModels, folder: str) -> None:
     """Gives transformer and adapter the weights of a packaged folder; its encoders are there already."""
-    from .tinymodel.sampler import load_networks
+    from ..tinymodel.sampler import load_networks
 
     networks = load_networks(folder)
     load_strictly(models.transformer, networks.transformer.state_dict(), f"{folder} (transformer)")

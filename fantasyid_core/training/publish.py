@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..files import write_aside
-from ..identity.model import IdentityAdapter
-from ..weights import save_adapter
+from ..files.writing import write_aside
+from ..identity.network.adapter import IdentityAdapter
+from ..weights.adapter import save_adapter
 from .lora import lora_names
 from .models import TrainedModels
 from .state import learned_weights

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..convert import NAMES
+from ..tools.convert import NAMES
 
 _ALIGNMENT = 8
 

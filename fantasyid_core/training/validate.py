@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..sampling import OfficialNoise, Step, make_steps, sample
-from ..video import save_video
+from ..videofile import save_video
 from .batches import Batch, ClipSource, generator
 from .config import ValidationSettings
 from .task import Task

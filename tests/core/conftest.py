@@ -26,7 +26,7 @@ def made_detector_files(tmp_path_factory):
 @pytest.fixture
 def files(made_detector_files):
     """`made_detector_files`, with no detector loaded before and after."""
-    from fantasyid_core.face import detect
+    from fantasyid_core.face.detectors import detect
 
     detect._load.cache_clear()
     yield made_detector_files

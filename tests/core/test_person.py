@@ -15,7 +15,7 @@ from PIL import Image
 from fantasyid_core.__main__ import main
 from fantasyid_core.face.align import TEMPLATE
 from fantasyid_core.face.photo import FaceRequest
-from fantasyid_core.person import Person, load_face, load_vertices
+from fantasyid_core.request import Person, load_face, load_vertices
 from fantasyid_core.shape import load_shape, load_topology
 
 POINTS = "60,80 120,80 90,115 65,140 115,140"

@@ -15,11 +15,11 @@ from fantasyid_core.face.align import crop_face
 from fantasyid_core.face.photo import FaceRequest
 from fantasyid_core.face.picture import load_picture
 from fantasyid_core.host import diffusers as diffusers_host
-from fantasyid_core.host import diffusers_models
-from fantasyid_core.person import Person
+from fantasyid_core.host.diffusers import others as diffusers_models
 from fantasyid_core.pipeline import Inputs, Run, Settings, generate, make_latents, prompt_ids
+from fantasyid_core.request import Person
 from fantasyid_core.shape import load_topology, save_shape, synthetic_head
-from fantasyid_core.tiny import write_tiny_model
+from fantasyid_core.tools.random_model import write_tiny_model
 
 PROMPT = "a person (smiling:1.3) walks through a forest"
 NEGATIVE = "blurred"
@@ -138,7 +138,7 @@ def test_encoding_networks_are_gone_while_sampling(inputs):
     from transformers import T5EncoderModel
 
     from fantasyid_core.face.encoder import FaceEncoder
-    from fantasyid_core.identity.model import IdentityEncoder
+    from fantasyid_core.identity.network.adapter import IdentityEncoder
 
     def encoders():
         gc.collect()

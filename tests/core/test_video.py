@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fantasyid_core.video import read_video, save_video
+from fantasyid_core.videofile import read_video, save_video
 
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [200, 120, 80]])
 

@@ -16,7 +16,7 @@ from flamefile import make_content, write_python2
 from fantasyid_core.config import AdapterConfig, TransformerConfig
 from fantasyid_core.modelfiles import DEFAULT_COMFYUI, find_comfyui
 from fantasyid_core.shape import load_topology
-from fantasyid_core.tiny import write_tiny_model
+from fantasyid_core.tools.random_model import write_tiny_model
 
 SMALL_T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 32128}
 

@@ -22,8 +22,8 @@ from test_attachment import (  # noqa: F401 (fixtures)
     tokens,
 )
 
-from fantasyid_core.identity.combine import combine_tokens
 from fantasyid_core.identity.folded import FoldedLayer, SharedLayer
+from fantasyid_core.identity.steering.combining import combine_tokens
 
 HALVES = torch.zeros(2, 64, 96)
 HALVES[0, :, :48] = 1

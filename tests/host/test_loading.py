@@ -16,7 +16,7 @@ CONFIG = {name: getattr(SIZES, name) for name in TransformerConfig.__dataclass_f
 
 def test_loading_never_holds_all_weights_twice(host, monkeypatch):
     """At any time the tensors read but not yet in the model are those of one block at most."""
-    from fantasyid_core.checkpoint import Checkpoint
+    from fantasyid_core.files.checkpoint import Checkpoint
     from fantasyid_core.host import comfy as comfy_host
 
     state = make_transformer_state(SIZES)

@@ -9,8 +9,8 @@ from small import make_transformer_state
 
 from fantasyid_core import load_adapter
 from fantasyid_core.config import TransformerConfig
+from fantasyid_core.files.keymaps import host_name
 from fantasyid_core.host import diffusers as diffusers_host
-from fantasyid_core.keymaps import host_name
 from fantasyid_core.sampling import OfficialNoise
 
 SIZES = {"sample_height": 8, "sample_width": 12, "sample_frames": 9, "max_text_seq_length": 16}

@@ -39,8 +39,8 @@ def test_the_demo_runs_with_what_comes_along(host, prompt, decoded):
 
 def test_the_host_makes_what_the_command_makes(host, prompt, decoded):
     """The same numbers whether ComfyUI's class or diffusers' runs the transformer."""
-    from fantasyid_core.training.tinymodel.demo import make_cast
-    from fantasyid_core.training.tinymodel.sampler import TinySampler
+    from fantasyid_core.tinymodel.sampler import TinySampler
+    from fantasyid_core.tools.demo import make_cast
 
     (member,) = make_cast([3])
     text = prompt["3"]["inputs"]["text"]
@@ -52,8 +52,8 @@ def test_the_host_makes_what_the_command_makes(host, prompt, decoded):
 
 
 def test_a_video_of_20_steps_takes_at_most_5_seconds(host, prompt):
-    from fantasyid_core.training.tinymodel.demo import make_cast
-    from fantasyid_core.training.tinymodel.sampler import TinySampler
+    from fantasyid_core.tinymodel.sampler import TinySampler
+    from fantasyid_core.tools.demo import make_cast
 
     (member,) = make_cast([3])
     sampler = TinySampler(steps=20)

@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 
 from fantasyid_core.face.align import TEMPLATE, FaceCrop
 from fantasyid_core.shape import FaceShape
+from fantasyid_core.shape.ownhead.mesh import head_mesh
+from fantasyid_core.tinymodel.face import TinyFaceEncoder
+from fantasyid_core.tinymodel.models import TinyModels, save_tiny_models, tiny_models
+from fantasyid_core.tinymodel.text import TextEncoder
+from fantasyid_core.tinymodel.vae import TinyVae, VaeConfig
 from fantasyid_core.training.config import load_config
-from fantasyid_core.training.heads.mesh import head_mesh
 from fantasyid_core.training.models import build_models
-from fantasyid_core.training.tinymodel.face import TinyFaceEncoder
-from fantasyid_core.training.tinymodel.models import TinyModels, save_tiny_models, tiny_models
-from fantasyid_core.training.tinymodel.text import TextEncoder
-from fantasyid_core.training.tinymodel.vae import TinyVae, VaeConfig
-from fantasyid_core.weights import save_adapter
+from fantasyid_core.weights.adapter import save_adapter
 
 PROMPT = "turns the head to the left and smiles, blue background, light from the front"
 

@@ -11,7 +11,7 @@ from comfyuipage import RENDERERS, open_page
 from PIL import Image
 
 from fantasyid_core.modelfiles import DEFAULT_COMFYUI, find_comfyui
-from fantasyid_core.shape.controlpack import pack_controls
+from fantasyid_core.shape.edit.controlpack import pack_controls
 from fantasyid_core.shape.head import synthetic_head
 
 PAGE = Path(__file__).with_name("page.html")

@@ -18,9 +18,9 @@ from chromium import chromium, page_server  # noqa: E402
 
 from fantasyid_core.face.align import TEMPLATE, FaceCrop  # noqa: E402
 from fantasyid_core.shape import FaceShape, edit_shape, load_shape, load_topology, synthetic_head  # noqa: E402
-from fantasyid_core.shape.controltable import CONTROLS  # noqa: E402
-from fantasyid_core.shape.editor import pack_heads  # noqa: E402
-from fantasyid_core.shape.warp import warp_face  # noqa: E402
+from fantasyid_core.shape.edit.controltable import CONTROLS  # noqa: E402
+from fantasyid_core.shape.edit.editor import pack_heads  # noqa: E402
+from fantasyid_core.shape.edit.warp import warp_face  # noqa: E402
 
 PAGE = Path(__file__).with_name("page.html")
 FIRST = """async () => {

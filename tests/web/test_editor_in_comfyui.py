@@ -10,7 +10,7 @@ from chromium import keep_screenshot
 from comfyuipage import forget_changes, open_page, part, queue
 
 from fantasyid_core.shape import load_shape
-from fantasyid_core.shape.edit import edit_shape
+from fantasyid_core.shape.edit.edit import edit_shape
 
 GRAPH = """async () => {
   app.graph.clear();

@@ -9,7 +9,7 @@ import pytest
 from chromium import keep_screenshot
 from editorpage import DRAWN, drag, edit, on_face, part, slider_at, values
 
-from fantasyid_core.shape.edit import edit_shape
+from fantasyid_core.shape.edit.edit import edit_shape
 
 
 def test_a_dragged_slider_shows_what_python_computes(editor, head):

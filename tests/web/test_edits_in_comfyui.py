@@ -15,9 +15,9 @@ from PIL import Image
 from fantasyid_core.face.photo import FaceRequest, find_face
 from fantasyid_core.face.picture import load_picture
 from fantasyid_core.shape import blend_shapes, edit_shape, load_shape
-from fantasyid_core.shape.blend import circle_weights
-from fantasyid_core.shape.topology import load_topology
-from fantasyid_core.shape.warp import warp_face
+from fantasyid_core.shape.edit.blend import circle_weights
+from fantasyid_core.shape.edit.warp import warp_face
+from fantasyid_core.shape.topology.topology import load_topology
 
 ADD = """window.add = (type, x, y, values = {}) => {
   const node = LiteGraph.createNode(type);

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from fantasyid_core.shape import load_shape
-from fantasyid_core.shape.blend import circle_weights
-from fantasyid_core.shape.controlpack import pack_controls
-from fantasyid_core.shape.controls import STEP, FaceControls
-from fantasyid_core.shape.controltable import Control
-from fantasyid_core.shape.edit import edit_shape
-from fantasyid_core.shape.editstate import parse_edit
+from fantasyid_core.shape.edit.blend import circle_weights
+from fantasyid_core.shape.edit.controlpack import pack_controls
+from fantasyid_core.shape.edit.controls import STEP, FaceControls
+from fantasyid_core.shape.edit.controltable import Control
+from fantasyid_core.shape.edit.edit import edit_shape
+from fantasyid_core.shape.edit.editstate import parse_edit
 from fantasyid_core.shape.head import synthetic_head
-from fantasyid_core.shape.topology import load_topology
+from fantasyid_core.shape.topology.topology import load_topology
 
 HERE = Path(__file__).parent
 GOLDEN = json.loads((HERE / "golden_edit.json").read_text(encoding="utf-8"))

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ...identity.curve import draw_curve, draw_schedule
-from ...identity.layerweights import parse_layer_weights
-from ...identity.model import IdentityAdapter
-from ...identity.schedule import parse_schedule
+from ...identity.network.adapter import IdentityAdapter
+from ...identity.steering.curves import draw_curve, draw_schedule
+from ...identity.steering.layer_weights import parse_layer_weights
+from ...identity.steering.schedule import parse_schedule
 from .attachment import attach
 from .entries import SIDE_BY_SIDE
 
@@ -92,7 +92,7 @@ def _place(control: Control, mask: Tensor | None):
 
 def _over_steps(control: Control, schedule) -> list[tuple[float, float]]:
     """The weight over the sampling as points: start, end, fades and schedule together."""
-    from ...identity.controls import Timing
+    from ...identity.steering.timing import Timing
 
     timing = Timing(control.start_percent, control.end_percent, control.fade_in, control.fade_out, schedule)
     return [(progress, control.strength * timing.weight(progress)) for progress in np.linspace(0, 1, 65).tolist()]

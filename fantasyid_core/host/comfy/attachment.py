@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from ...config import TransformerConfig
-from ...identity.controls import Schedule, Timing
 from ...identity.folded import Share, add_people
-from ...identity.model import IdentityAdapter
-from ...identity.regions import token_mask
+from ...identity.network.adapter import IdentityAdapter
+from ...identity.steering.regions import token_mask
+from ...identity.steering.timing import Schedule, Timing
 from .corrections import check_latent, check_text, check_window, correct, native_sizes
 from .entries import SIDE_BY_SIDE, Entry, make_entry, place_side_by_side
 from .guidance import check_guider, guided, plain_parts, predict_with_plain_branch

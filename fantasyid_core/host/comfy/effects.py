@@ -9,17 +9,17 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ...shape.controls import face_controls
-from ...shape.effect import NONE, Effect, control_effects, without_effect
-from ...shape.shapespace import COMPONENTS
+from ...shape.edit.controls import face_controls
+from ...shape.edit.effect import NONE, Effect, control_effects, without_effect
+from ...shape.edit.shapespace import COMPONENTS
 from .attachment import encoder_patcher
 from .run import adapter_fingerprint, check_identity_parts
 
 if TYPE_CHECKING:
     from ...face.align import FaceCrop
-    from ...identity.model import IdentityAdapter
-    from ...shape.flame import FlameModel
-    from ...shape.pointcloud import FaceShape
+    from ...identity.network.adapter import IdentityAdapter
+    from ...shape.files.pointcloud import FaceShape
+    from ...shape.reconstruct.flame import FlameModel
     from .run import HostedFaceEncoder
 
 KEPT = 8  # measurements, of a few kilobytes each

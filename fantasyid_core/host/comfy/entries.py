@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...config import TransformerConfig
-from ...identity.controls import Timing, make_person
 from ...identity.folded import Person
-from ...identity.injection import check_dit_width, check_layer_weights, check_strength, layers_by_block
-from ...identity.model import IdentityAdapter
-from ...identity.regions import Region, regions, token_mask
+from ...identity.injector import check_dit_width, check_layer_weights, check_strength, layers_by_block
+from ...identity.network.adapter import IdentityAdapter
+from ...identity.steering.regions import Region, regions, token_mask
+from ...identity.steering.timing import Timing, make_person
 
 SIDE_BY_SIDE = "side by side"
 _PIXELS = 8  # of the video per latent pixel

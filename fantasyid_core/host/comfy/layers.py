@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...identity.folded import fixed_layer
-from ...identity.model import IdentityAdapter, make_encoder
+from ...identity.network.adapter import IdentityAdapter, make_encoder
 from .corrections import native_sizes
 from .entries import Entry
 

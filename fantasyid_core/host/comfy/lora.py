@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ...lorafile import Lora, read_lora
+from ...weights.lora import Lora, read_lora
 from .corrections import check_family
 
 _MODEL = "diffusion_model."

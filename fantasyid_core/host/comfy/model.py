@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from ...checkpoint import Checkpoint, open_checkpoint
 from ...config import TransformerConfig
-from ...keymaps import diffusers_name, host_name
-from ...transformer import POSITION_TABLE, transformer_config, transformer_keys
-from ...weights import check_float, check_keys
+from ...files.checkpoint import Checkpoint, open_checkpoint
+from ...files.keymaps import diffusers_name, host_name
+from ...weights.adapter import check_float, check_keys
+from ...weights.transformer import POSITION_TABLE, transformer_config, transformer_keys
 from .corrections import add_text_rows
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ...config import TransformerConfig
-from ...identity.combine import combine_tokens
 from ...identity.fingerprint import adapter_fingerprint as adapter_fingerprint  # still imported from here
+from ...identity.steering.combining import combine_tokens
 from ...shape.order import check_order
 from .attachment import encoder_patcher
 from .corrections import check_latent, native_sizes
@@ -24,8 +24,8 @@ from .vae import encode_crop, preview_image, preview_map
 if TYPE_CHECKING:
     from ...face.align import FaceCrop
     from ...face.encoder import FaceEncoder
-    from ...identity.model import IdentityAdapter
-    from ...shape.pointcloud import FaceShape
+    from ...identity.network.adapter import IdentityAdapter
+    from ...shape.files.pointcloud import FaceShape
 
 WITHOUT_PICTURE = "fantasyid_without_picture"  # attachment of a MODEL that was trained without a first picture
 PREVIEW_KEY = "fantasyid_preview"  # of a LATENT: the VAE's map from latent channels to RGB

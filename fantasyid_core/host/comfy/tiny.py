@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from ...face.align import FaceCrop
-from ...weights import load_adapter
+from ...weights.adapter import load_adapter
 from .model import load_model
 from .run import WITHOUT_PICTURE
 
 if TYPE_CHECKING:
-    from ...identity.model import IdentityAdapter
-    from ...training.tinymodel.models import TinyModels
+    from ...identity.network.adapter import IdentityAdapter
+    from ...tinymodel.models import TinyModels
 
 TOKENS = "fantasyid_tiny"
 _BYTES_PER_VALUE = 600  # of working memory per pixel of a video, with much to spare
@@ -57,7 +57,7 @@ def load_tiny(folder: str | os.PathLike) -> HostedTiny:
 
     Raises FileNotFoundError and ValueError as the loaders of the parts do.
     """
-    from ...training.tinymodel.models import tiny_models
+    from ...tinymodel.models import tiny_models
 
     folder = Path(folder)
     networks = tiny_models(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from ...files import write_aside
+from ...files.writing import write_aside
 
 MEASURES = ("face", "score", "sharpness", "light", "motion")
 """Columns with what was measured, float; see `filters.measure`."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...face.picture import MIN_SIDE
-from ...video import FULL_RANGE
+from ...videofile import FULL_RANGE
 
 SLACK = 0.95  # a video of 7.6 frames per second and more may be read at 8
 HOLE = 1.5  # frames of the model that may be missing before it is a cut

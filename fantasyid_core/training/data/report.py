@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from ...files import write_aside
+from ...files.writing import write_aside
 from .captions import Captions
 from .finding import Video
 from .settings import OF_THE_RUN, PrepareSettings

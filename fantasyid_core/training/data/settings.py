@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-from ...face.detect import DETECTORS
+from ...face.detectors.detect import DETECTORS
 
 VERSION = 1  # of what is made of a video; states of another one are made again
 OF_THE_RUN = ("workers", "shard", "strict", "captions", "sheet_clips")

@@ -18,7 +18,7 @@ def read_sidecar(video: Video, settings: PrepareSettings) -> tuple[np.ndarray | 
     """The vertices float32 [V,3] of the file beside a video, and what is wrong with it ("" when nothing is)."""
     if video.shape is None or settings.shape == "none":
         return None, ""
-    from ...shape.pointcloud import load_shape
+    from ...shape.files.pointcloud import load_shape
 
     try:
         with warnings.catch_warnings():
@@ -37,7 +37,7 @@ def make_shape(face: FaceCrop, tools: Tools) -> tuple[np.ndarray | None, str]:
 
 
 def write_shape(vertices: np.ndarray, path: str | os.PathLike) -> Path:
-    from ...shape.pointcloud import save_shape
+    from ...shape.files.pointcloud import save_shape
 
     save_shape(vertices, path)
     return Path(path)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...face.align import opencv
-from ...files import write_aside
+from ...files.writing import write_aside
 
 TALL = 90  # pixels of a strip
 MOMENTS = 4  # frames in it

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ...files import write_aside
+from ...files.writing import write_aside
 from .finding import Video
 
 CLIPS, STATES, SHEETS = "clips", "state", "sheets"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...face.align import FaceCrop
-from ...face.detect import DetectedFace, available_detectors, detect_faces
+from ...face.detectors.detect import DetectedFace, available_detectors, detect_faces
 from ...face.likeness import Likeness, has_likeness, load_likeness
 from .settings import PrepareSettings
 from .text import TextReader, load_text_reader
@@ -88,7 +88,7 @@ def _likeness(settings: PrepareSettings) -> Likeness | None:
 def _reconstruction(settings: PrepareSettings):
     if settings.shape != "auto":
         return None, ""
-    from ...shape.facemodels import load_face_models
+    from ...shape.reconstruct.facemodels import load_face_models
 
     try:
         models = load_face_models(settings.deca, settings.flame, folders=settings.models)
@@ -98,7 +98,7 @@ def _reconstruction(settings: PrepareSettings):
         return None, f"Videos without a 3D face beside them get none: {error}"
 
     def reconstruct(face: FaceCrop) -> tuple[np.ndarray | None, str]:
-        from ...shape.reconstruct import FAILED, reconstruct_face
+        from ...shape.reconstruct.reconstruct import FAILED, reconstruct_face
 
         result = reconstruct_face(face, *models)
         if FAILED in result.notes:

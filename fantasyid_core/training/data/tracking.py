@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...face.detect import DetectedFace, head_pose
-from ...face.search import overlaps
+from ...face.detectors.detect import DetectedFace, head_pose
+from ...face.detectors.search import overlaps
 from .cuts import colour_shares, reduced
 from .reading import Frame
 from .settings import PrepareSettings

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...files import write_aside
-from ...video import save_video
+from ...files.writing import write_aside
+from ...videofile import save_video
 from .cuts import CutDetector
 from .filters import find_fault, measure
 from .finding import Video

@@ -1,0 +1,295 @@
+"""Reading checkpoints tensor by tensor: folders, single files, state dicts; never executing pickled code.
+
+A `Checkpoint` lists names, shapes and dtypes without reading a weight, and reads one tensor at a time,
+so that what is not wanted (dead weights, the other half of a model) never enters memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .writing import is_tar
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# Sizes that this project divides and counts by; other models' configs have none of them.
+_COUNTS = (
+    "num_layers",
+    "num_attention_heads",
+    "sample_height",
+    "sample_width",
+    "sample_frames",
+    "max_text_seq_length",
+    "cross_attn_interval",
+)
+# A memory-mapped pickle keeps what was read resident until it is closed: reopen after this many bytes.
+_REOPEN_AFTER = 400 * 2**20
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What is known of a tensor before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def bytes(self) -> int:
+        return torch.Size(self.shape).numel() * self.dtype.itemsize
+
+
+@dataclass
+class Checkpoint:
+    """Tensors by name from one or several files, with the config and metadata found beside them."""
+
+    name: str
+    tensors: dict[str, TensorInfo]
+    readers: dict[str, object] = field(repr=False)
+    config: dict = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    def read(self, key: str) -> Tensor:
+        """The tensor named `key`; ValueError when the file cannot be read."""
+        return self.readers[key].read(key)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+
+def open_checkpoint(source) -> Checkpoint:
+    """Opens a release folder, a transformer folder, one .safetensors/.bin/.pt file, or a state dict.
+
+    A release folder is searched for `transformer_ema/`, then `transformer/`, as the official code does.
+    Raises FileNotFoundError or ValueError saying what was expected, found, and what to do.
+    """
+    if isinstance(source, Checkpoint):
+        return source
+    if isinstance(source, Mapping):
+        return _from_state_dict(source)
+    path = Path(os.fspath(source)).expanduser()
+    if path.is_dir():
+        return _open_folder(path)
+    if path.is_file():
+        return _merge(str(path), [path], read_config(path.parent))
+    raise FileNotFoundError(
+        f"{path} does not exist. Expected a model folder or a .safetensors, .bin or .pt file."
+    )
+
+
+def transformer_folder(folder: Path) -> Path:
+    """The folder that holds the transformer's weights: transformer_ema/, transformer/ or `folder` itself."""
+    for name in ("transformer_ema", "transformer"):
+        if (folder / name).is_dir():
+            return folder / name
+    return folder
+
+
+def read_config(folder: Path) -> dict:
+    """config.json of `folder`, {} when there is none; ValueError when it is not JSON."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). Download it again.") from error
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{path}: expected a JSON object with the model's sizes, got {type(config).__name__}. Download it again."
+        )
+    wrong = {key: config[key] for key in _COUNTS if not _is_count(config.get(key))}
+    if wrong:
+        raise ValueError(f"{path}: expected whole numbers above zero, got {wrong}. Download it again.")
+    return config
+
+
+def _is_count(value) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
+
+
+def _open_folder(folder: Path) -> Checkpoint:
+    inner = transformer_folder(folder)
+    files = _indexed_files(inner) or sorted(inner.glob("*.safetensors")) or _pickles_in(inner)
+    if not files:
+        raise FileNotFoundError(
+            f"No weights in {inner}: expected *.safetensors (or .bin, .pt) there or in {folder}/transformer. "
+            "Choose the folder that holds transformer/ with config.json and the weights."
+        )
+    return _merge(str(inner), files, read_config(inner))
+
+
+def _pickles_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in _PICKLES)
+
+
+def _indexed_files(folder: Path) -> list[Path]:
+    """Files named by a shard index; ValueError when some are missing."""
+    for index in sorted(folder.glob("*.index.json")):
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"{index} is not a readable shard index ({error!r}). Download it again."
+            ) from error
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"{folder}: {len(missing)} of {len(names)} weight files are missing: {', '.join(missing[:5])}. "
+                "Download the rest of the model."
+            )
+        return [folder / name for name in names]
+    return []
+
+
+def _merge(name: str, files: list[Path], config: dict) -> Checkpoint:
+    checkpoint = Checkpoint(name, {}, {}, config, files=tuple(files))
+    for path in files:
+        reader = _SafetensorsReader(path) if path.suffix in (".safetensors", ".sft") else _PickleReader(path)
+        twice = [key for key in reader.tensors if key in checkpoint.tensors]
+        if twice:
+            raise ValueError(
+                f"{path.name} repeats tensors of another file in {path.parent}: {', '.join(twice[:5])}. "
+                "Keep one version of the weights in the folder."
+            )
+        checkpoint.tensors.update(reader.tensors)
+        checkpoint.readers.update(dict.fromkeys(reader.tensors, reader))
+        checkpoint.metadata.update(reader.metadata)
+    return checkpoint
+
+
+def _from_state_dict(state: Mapping) -> Checkpoint:
+    wrong = [key for key, value in state.items() if not isinstance(key, str) or not torch.is_tensor(value)]
+    if wrong or not state:
+        raise ValueError(
+            f"Expected a state dict of tensors, got {'none' if not state else f'other values at {wrong[:5]}'}."
+        )
+    reader = _StateDictReader(state)
+    return Checkpoint("the state dict", reader.tensors, dict.fromkeys(reader.tensors, reader))
+
+
+class _StateDictReader:
+    def __init__(self, state: Mapping):
+        self.state = state
+        self.tensors = {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in state.items()}
+
+    def read(self, key: str) -> Tensor:
+        return self.state[key]
+
+
+class _SafetensorsReader:
+    """One safetensors file. Opened anew for every tensor: a lasting map would keep all that was read resident."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with self._open() as file:
+            self.metadata = file.metadata() or {}
+            self.tensors = {key: _safetensors_info(file, key, path) for key in file.keys()}
+
+    def read(self, key: str) -> Tensor:
+        with self._open() as file:
+            # A copy: the tensor would otherwise hold on to the map of the file.
+            return file.get_tensor(key).clone()
+
+    def _open(self):
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            return safe_open(self.path, framework="pt", device="cpu")
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ValueError(
+                f"{self.path} is not a readable safetensors file ({error}). It is truncated or corrupt; "
+                "download it again."
+            ) from error
+
+
+def _safetensors_info(file, key: str, path: Path) -> TensorInfo:
+    part = file.get_slice(key)
+    dtype = _SAFETENSORS_DTYPES.get(part.get_dtype())
+    if dtype is None:
+        raise ValueError(f"{path}: {key} has the unknown dtype {part.get_dtype()}. Expected a float format.")
+    return TensorInfo(tuple(part.get_shape()), dtype)
+
+
+_SAFETENSORS_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+class _PickleReader:
+    """One .bin/.pt file, read with weights_only (no pickled code runs) and memory-mapped where it can be."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.metadata: dict[str, str] = {}
+        self._state: dict | None = None
+        self._bytes_read = 0
+        self.tensors = {
+            key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._load().items()
+        }
+
+    def read(self, key: str) -> Tensor:
+        value = self._load()[key].clone()
+        self._bytes_read += value.nbytes
+        if self._bytes_read > _REOPEN_AFTER:
+            self._state, self._bytes_read = None, 0
+        return value
+
+    def _load(self) -> dict:
+        if self._state is None:
+            self._state = _tensors_of(load_pickle(self.path), self.path)
+        return self._state
+
+
+def load_pickle(path: Path):
+    """torch.load with weights_only; ValueError for pickled code, truncated and foreign files."""
+    if is_tar(path):
+        raise ValueError(f"{path} is a tar archive, not a file of weights. Unpack it and take the file from inside.")
+    try:
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            return torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
+    except pickle.UnpicklingError as error:
+        # torch's own text advises to switch the safety off; only what was refused is worth telling.
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it wants to run {refused[1]}" if refused else "it is not a file of tensors"
+        raise ValueError(
+            f"{path} could not be read as plain weights: {reason}. Files that carry code are not loaded; "
+            "if it should be plain weights, it is corrupt: download it again."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is truncated or corrupt ({error}). Download it again.") from error
+
+
+def _tensors_of(content, path: Path) -> dict:
+    for key in ("state_dict", "module", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
+        raise ValueError(f"{path}: expected a state dict of tensors, got {type(content).__name__}.")
+    return content

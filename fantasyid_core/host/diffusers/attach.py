@@ -1,0 +1,55 @@
+"""Identity on diffusers' CogVideoX: one forward hook per injected block adds what the injector computes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ...identity.injector import Injector
+from .model import transformer_sizes
+
+
+class Attachment:
+    """Identity attached to a transformer; `remove()` leaves the transformer as it was."""
+
+    def __init__(self, hooks: list):
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        """Takes the identity off; may be called more than once."""
+        while self._hooks:
+            self._hooks.pop().remove()
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.remove()
+
+
+def attach(transformer, *injectors: Injector) -> Attachment:
+    """Adds one or several identities after the injected blocks of `transformer`.
+
+    Injectors given together read the same hidden states, so their order does not matter. Gradients reach the
+    adapters of injectors that were made with gradients on; with the transformer's gradient checkpointing, which
+    computes the blocks again, the identities must stay attached until the end of the backward pass.
+    Raises ValueError when an adapter does not belong to this transformer.
+    """
+    blocks = transformer.transformer_blocks
+    grid = transformer_sizes(transformer).frame_grid
+    parts = defaultdict(list)
+    for injector in injectors:
+        layers = injector.layer_of_block(len(blocks))
+        injector.check_width(transformer.patch_embed.proj.weight.shape[0], grid)
+        for block, layer in layers.items():
+            parts[block].append((injector, layer))
+    return Attachment([blocks[block].register_forward_hook(_hook(parts[block])) for block in parts])
+
+
+def _hook(parts: list[tuple[Injector, int]]):
+    def add_identities(_module, _inputs, output):
+        hidden, text = output  # [B, N, D], [B, text, D]
+        if len(parts) == 1:
+            return parts[0][0].add(parts[0][1], hidden), text
+        return hidden + sum(injector(layer, hidden) for injector, layer in parts), text
+
+    return add_identities

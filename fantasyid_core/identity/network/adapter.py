@@ -1,0 +1,142 @@
+"""The adapter: everything FantasyID adds to CogVideoX, in the order of the data flow.
+
+    vit_feats -> FaceAbstractor -> face tokens [36] ─────────────────┐
+    vertices  -> VertexEncoder (fused with the face tokens) -> Reducer -> vertex tokens [79]
+    id_tokens = face tokens, then vertex tokens -> K, V of every injected layer
+
+That is the release; `paper` has the other variant, behind the same interface.
+
+The identity branch (`encoder`, 62 M parameters) is needed once per person, the injection (`layers`,
+21 M per layer) in every step: two modules, so that a host can keep only one of them on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...config import AdapterConfig
+from ...shape.topology.topology import Topology
+from ..injector import Injector, LayerInjection, check_grid
+from .abstractor import FaceAbstractor
+from .depth_vertices import VertexEncoder
+from .paper import PaperEncoder
+from .paper_injection import RepeatedLayer, paper_layers
+from .reducer import VertexReducer
+
+
+class IdentityEncoder(nn.Module):
+    """Identity branch: [B, P, vit_width] features and [B, V, 3] vertices -> [B, Nid, id_width] tokens."""
+
+    def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
+        super().__init__()
+        self.face_abstractor = FaceAbstractor(config, operations)
+        self.vertex_encoder = VertexEncoder(config, topology, operations)
+        self.vertex_reducer = VertexReducer(config, operations)
+
+    @property
+    def telling_matrix(self) -> Tensor:
+        """Weights that tell one adapter from another."""
+        return self.face_abstractor.projection
+
+    def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
+        face_tokens = self.face_abstractor(vit_feats)  # [B, Nf, Cid]
+        return torch.cat([face_tokens, self.vertex_tokens(vertices, face_tokens)], dim=1)
+
+    def vertex_tokens(self, vertices: Tensor, face_tokens: Tensor) -> Tensor:  # -> [B, Nv, Cid]
+        descriptors = self.vertex_encoder(vertices, face_tokens)  # [B, V, C]
+        return self.vertex_reducer(descriptors.transpose(1, 2)).transpose(1, 2)
+
+
+def make_encoder(config: AdapterConfig, topology: Topology, operations=nn) -> IdentityEncoder | PaperEncoder:
+    """The identity branch of the configured variant. Raises ValueError for the topology of another mesh."""
+    if topology.vertex_counts != config.vertex_counts:
+        raise ValueError(
+            f"The adapter is made for a mesh of {config.vertex_counts} vertices per level, the mesh topology has "
+            f"{topology.vertex_counts}. Use the topology that belongs to the adapter."
+        )
+    return (PaperEncoder if config.is_paper else IdentityEncoder)(config, topology, operations)
+
+
+def make_layers(config: AdapterConfig, operations=nn) -> nn.ModuleList | RepeatedLayer:
+    """The injected layers of the configured variant."""
+    if config.is_paper:
+        return paper_layers(config, operations)
+    return nn.ModuleList(LayerInjection(config, operations) for _ in range(config.injected_layers))
+
+
+class IdentityAdapter(nn.Module):
+    """FantasyID's own weights; `state_dict()` is the checkpoint.
+
+    Loaded by `load_adapter`; made anew, the release variant is empty, the paper variant ready for training.
+    """
+
+    def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
+        super().__init__()
+        self.config = config
+        self.topology = topology
+        self.encoder = make_encoder(config, topology, operations)
+        self.layers = make_layers(config, operations)
+
+    def encode(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
+        """Identity tokens [B, Nid, Cid] of ViT features [B, P, vit_width] and vertices [B, V, 3] in metres.
+
+        A missing batch dimension is added. Raises ValueError for other sizes or values that are not finite.
+        """
+        vit_feats, vertices = self._check(vit_feats, vertices)
+        return self.encoder(vit_feats, vertices)
+
+    def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
+        return self.encode(vit_feats, vertices)
+
+    def injector(
+        self, tokens: Tensor, strength: float = 1.0, layer_weights: Sequence[float] | None = None
+    ) -> Injector:
+        """K and V of all layers for `tokens` [B, Nid, Cid]; see `Injector`. Raises ValueError for another width."""
+        self.check_tokens(tokens)
+        weight = self.layers[0].to_kv.weight
+        return Injector(self.layers, tokens.to(weight), strength, layer_weights, self.config.interval)
+
+    def fit_vertices(self, vertices: Tensor) -> None:
+        """Takes the mean and spread of each vertex from many heads [n, V, 3] in metres, before training.
+
+        Raises ValueError for heads that give none. Nothing to do without vertices, and in the release.
+        """
+        if self.config.is_paper and self.config.use_vertices:
+            self.encoder.vertex_encoder.standardisation.fit(vertices)
+
+    def check_tokens(self, tokens: Tensor) -> None:
+        """Raises ValueError unless `tokens` are [B, Nid, Cid] of this adapter's width."""
+        if tokens.ndim != 3 or tokens.shape[-1] != self.config.id_width:
+            raise ValueError(
+                f"Expected identity tokens [B, {self.config.id_tokens}, {self.config.id_width}], got "
+                f"{list(tokens.shape)}. Encode the identity again with this adapter."
+            )
+
+    def check_grid(self, height: int, width: int) -> None:
+        """Raises ValueError unless the adapter suits latent frames of height x width video tokens."""
+        check_grid(self.config.grid if self.config.is_paper else None, (height, width))
+
+    def _check(self, vit_feats: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
+        config, weight = self.config, self.encoder.telling_matrix
+        vit_feats = _batched(vit_feats, "Face features", (config.vit_tokens, config.vit_width))
+        vertices = _batched(vertices, "Vertices", (config.vertex_counts[0], 3))
+        if vit_feats.shape[0] != vertices.shape[0] and 1 not in (vit_feats.shape[0], vertices.shape[0]):
+            raise ValueError(
+                f"Got {vit_feats.shape[0]} face features but {vertices.shape[0]} shapes; give as many."
+            )
+        batch = max(vit_feats.shape[0], vertices.shape[0])
+        # Depth stays in float32: its sine code loses the face's relief in half precision.
+        vertices = vertices.to(weight.device, torch.promote_types(weight.dtype, torch.float32))
+        return vit_feats.to(weight).expand(batch, -1, -1), vertices.expand(batch, -1, -1)
+
+
+def _batched(x: Tensor, what: str, size: tuple[int, int]) -> Tensor:
+    x = x.unsqueeze(0) if x.ndim == 2 else x
+    if x.ndim != 3 or tuple(x.shape[1:]) != size:
+        raise ValueError(f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}.")
+    if not torch.isfinite(x).all():
+        raise ValueError(f"{what}: expected finite numbers, got NaN or infinite values.")
+    return x

@@ -1,0 +1,113 @@
+"""FantasyID-Tiny in use, without a host: vertices, a reference, a prompt and a seed -> frames.
+
+    sample = TinySampler()
+    frames = sample(vertices, references, "turns the head to the left, blue background", seed=1)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..host import diffusers as diffusers_host
+from ..sampling import OfficialNoise, Step, alphas_cumprod, make_steps, sample
+from ..weights.adapter import load_adapter
+from .loading import SHIPPED
+from .models import TinyCodec, TinyModels, tiny_models
+
+if TYPE_CHECKING:
+    from ..identity.network.adapter import IdentityAdapter
+
+ADAPTER_FILE, TRANSFORMER_FOLDER = "adapter.safetensors", "transformer"
+STEPS = 1
+"""Of DDIM. Its clips follow from prompt and person, so the first prediction is all there is to say; more steps add the
+grain of a network that learned little about slightly noisy latents."""
+
+
+@dataclass(eq=False)
+class TinyNetworks:
+    """All five networks of FantasyID-Tiny; frozen, in float32."""
+
+    small: TinyModels
+    transformer: nn.Module
+    adapter: IdentityAdapter
+
+
+def load_networks(folder: str | os.PathLike | None = None) -> TinyNetworks:
+    """Those of a folder, by default of the one that comes along. FileNotFoundError and ValueError as their loaders."""
+    folder = Path(folder or SHIPPED)
+    return TinyNetworks(
+        tiny_models(folder),
+        diffusers_host.load_transformer(folder / TRANSFORMER_FOLDER).eval(),
+        load_adapter(folder / ADAPTER_FILE),
+    )
+
+
+class TinySampler:
+    """A sampler as `evaluation.heads` takes them. steps: of DDIM. cfg: guidance by the prompt, 1: none.
+
+    One seed is the same noise for everybody. `strength` 0 leaves the identity out.
+    """
+
+    def __init__(
+        self, networks: TinyNetworks | None = None, steps: int = STEPS, cfg: float = 1.0, strength: float = 1.0
+    ):
+        self.networks = networks or load_networks()
+        self.strength, self._cfg, self._steps = strength, cfg, make_steps(steps, alphas_cumprod())
+        self._codec = TinyCodec(self.networks.small.vae)
+
+    def __call__(self, vertices: np.ndarray, references: np.ndarray, prompt: str, seed: int) -> np.ndarray:
+        """vertices [V,3] in metres, references uint8 [R,S,S,3] (the first counts) -> frames uint8 [T,H,W,3]."""
+        return self.many([(vertices, references, prompt, seed)])[0]
+
+    def many(self, requests: Sequence[tuple]) -> np.ndarray:
+        """Several at once, each (vertices, references, prompt, seed): uint8 [N,T,H,W,3]."""
+        vertices, references, prompts, seeds = zip(*requests, strict=True)
+        return self.make(self.identity(np.stack(vertices), np.stack([each[0] for each in references])), prompts, seeds)
+
+    @torch.inference_mode()
+    def identity(self, vertices: np.ndarray, faces: np.ndarray) -> Tensor:  # [N,V,3], uint8 [N,S,S,3]
+        """Identity tokens [N, tokens, C] of people."""
+        pixels = torch.from_numpy(np.ascontiguousarray(faces)).permute(0, 3, 1, 2).float() / 255
+        return self.networks.adapter.encode(
+            self.networks.small.face_encoder(pixels), torch.from_numpy(np.asarray(vertices, np.float32))
+        )
+
+    @torch.inference_mode()
+    def make(self, tokens: Tensor, prompts: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
+        """Clips uint8 [N,T,H,W,3] of people by their tokens, one prompt and one seed for each."""
+        transformer, text = self.networks.transformer, self.networks.small.text_encoder
+        sizes = diffusers_host.transformer_sizes(transformer)
+        channels, frames, height, width = sizes.latent_shape
+        draws = [
+            OfficialNoise((1, frames, channels, height, width), torch.Generator().manual_seed(seed)) for seed in seeds
+        ]
+        noise = torch.cat([each.initial() for each in draws])
+        guided = self._cfg > 1
+        texts = text(list(prompts))
+        if guided:
+            texts = torch.cat([text([""] * len(prompts)), texts])
+            tokens = torch.cat([tokens, tokens])
+        empty = torch.zeros(len(texts), frames, sizes.in_channels - channels, height, width)
+        rotary = diffusers_host.rotary_table(sizes, torch.device("cpu"))
+
+        def denoise(x: Tensor, step: Step) -> Tensor:
+            seen = torch.cat([torch.cat([x, x]) if guided else x, empty], dim=2)
+            times = torch.full((len(texts),), step.timestep)
+            v = transformer(seen, texts, times, image_rotary_emb=rotary, return_dict=False)[0]
+            if guided:
+                negative, positive = v.chunk(2)
+                v = negative + self._cfg * (positive - negative)
+            return step.clean_from_velocity(x, v)
+
+        injector = self.networks.adapter.injector(tokens, self.strength)
+        with diffusers_host.attach(transformer, injector):
+            latents = sample(denoise, noise, self._steps, "ddim", None)
+        return (self._codec.decode(latents).clamp(0, 1) * 255).round().to(torch.uint8).numpy()

@@ -1,0 +1,159 @@
+"""Frames to an .mp4 file and back, through PyAV."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .face.picture import as_uint8
+from .files.writing import write_aside
+
+if TYPE_CHECKING:
+    import av
+    import torch
+
+FPS = 8  # what CogVideoX was trained with
+CRF = 17  # indistinguishable from the frames for the eye
+MAX_SIDE = 16384  # of H.264
+BT709 = 1  # the number of this colour standard in H.264 and in FFmpeg
+LIMITED_RANGE, FULL_RANGE = 1, 2
+
+
+def save_video(
+    frames: torch.Tensor | np.ndarray,  # [T,H,W,3]
+    path: str | os.PathLike,
+    fps: float = FPS,
+    crf: int = CRF,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Writes frames ([T,H,W,3] RGB, floats in 0..1 or uint8) as an H.264 .mp4 that browsers play (yuv420p).
+
+    4:2:0 needs even sides: an odd one gets its last row or column once more. Colours are stored and marked as
+    BT.709, so that every player shows the same. `crf` is x264's quality, 0 (lossless luma) to 51 (worst).
+    `progress(done, total)` is called after every frame; what it raises stops the writing.
+    The file appears at `path` only when it is complete; until then an older one stays as it was.
+
+    Raises ValueError for another shape, range, type, fps, crf or suffix and for NaN; RuntimeError without an
+    H.264 encoder; OSError when the file cannot be written.
+    """
+    _check_video(frames, path, fps, crf)
+    total = len(frames)
+    with write_aside(path) as aside, _h264(aside, frames.shape[1:3], fps, crf) as encode:
+        for done, frame in enumerate(frames, start=1):
+            encode(as_uint8(frame, f"Frame {done} of {total}"))
+            if progress is not None:
+                progress(done, total)
+
+
+def read_video(path: str | os.PathLike) -> np.ndarray:
+    """All frames of a video file as np.uint8 [T,H,W,3] RGB (all in memory: 1 MB per frame of 480 x 720).
+
+    Raises FileNotFoundError for a missing file and ValueError for one that is damaged, cut off or no video.
+    """
+    import av
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no video at {path}. Check the path and the spelling of the name.")
+    try:
+        with av.open(_ffmpeg_name(path)) as container:
+            if not container.streams.video:
+                raise ValueError("there is no picture in it")
+            frames = [_rgb(frame) for frame in container.decode(video=0)]
+        if not frames:
+            raise ValueError("there are no frames in it")
+    except (av.FFmpegError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"{path.name} cannot be read as a video ({getattr(error, 'strerror', None) or error}): "
+            "expected a complete file such as .mp4. Play it in a video player to see whether it is "
+            "damaged, or write it again."
+        ) from error
+    return np.stack(frames)
+
+
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    # PyAV 14 decodes BT.709 as BT.601 unless all three are given.
+    return frame.reformat(
+        format="rgb24",
+        src_colorspace=frame.colorspace,
+        src_color_range=frame.color_range,
+        dst_color_range=FULL_RANGE,
+    ).to_ndarray()
+
+
+@contextmanager
+def _h264(path: Path, size: tuple[int, int], fps: float, crf: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yields encode(frame), frame np.uint8 [H,W,3] of `size` (H, W); the file is finished on leaving."""
+    import av
+
+    height, width = (side + side % 2 for side in size)
+    try:
+        with av.open(_ffmpeg_name(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            stream = container.add_stream(
+                _encoder(), rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf)}
+            )
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            codec = stream.codec_context
+            codec.colorspace = codec.color_primaries = codec.color_trc = BT709
+            codec.color_range = LIMITED_RANGE
+
+            def encode(frame: np.ndarray) -> None:
+                frame = np.pad(frame, ((0, height - size[0]), (0, width - size[1]), (0, 0)), mode="edge")
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                picture = picture.reformat(
+                    format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
+                )
+                container.mux(stream.encode(picture))
+
+            yield encode
+            container.mux(stream.encode())  # what the encoder still holds back
+    except av.FFmpegError as error:
+        if isinstance(error, OSError):  # a full disk and the like: `write_aside` explains these
+            raise
+        raise RuntimeError(
+            f"Encoding {width} x {height} pixels as H.264 failed ({error}). "
+            "Update PyAV (pip install --upgrade av) and try again."
+        ) from error
+
+
+def _ffmpeg_name(path: Path) -> str:
+    # FFmpeg takes what stands before a colon in a relative name for a protocol.
+    return str(path.absolute())
+
+
+def _encoder() -> str:
+    import av
+
+    try:
+        return av.Codec("libx264", "w").name
+    except ValueError as error:
+        raise RuntimeError(
+            "This build of PyAV has no H.264 encoder (libx264). Install the official one: "
+            "pip install --upgrade --force-reinstall av"
+        ) from error
+
+
+def _check_video(frames, path: str | os.PathLike, fps: float, crf: int) -> None:
+    if Path(path).suffix.lower() != ".mp4":
+        raise ValueError(
+            f"Expected the name of an .mp4 file, got {Path(path).name!r}. Change its ending to .mp4."
+        )
+    shape = list(getattr(frames, "shape", ()))
+    if len(shape) != 4 or shape[-1] != 3 or 0 in shape or max(shape[1:3]) > MAX_SIDE:
+        raise ValueError(
+            f"Expected frames [T,H,W,3] with T > 0 and sides of 1 to {MAX_SIDE} pixels, got {shape}. "
+            "Connect the decoded video."
+        )
+    if not (math.isfinite(fps) and 0.1 <= fps <= 1000):
+        raise ValueError(f"Expected a frame rate of 0.1 to 1000, got {fps}. CogVideoX was trained at {FPS}.")
+    if not 0 <= crf <= 51:
+        raise ValueError(
+            f"Expected a crf of 0 (best) to 51 (worst), got {crf}. {CRF} shows no loss to the eye."
+        )

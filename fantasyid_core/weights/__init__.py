@@ -1,0 +1,1 @@
+"""Weights as modules: `adapter` (FantasyID's own), `transformer` (CogVideoX), `lora`."""

@@ -1,0 +1,149 @@
+"""Reading checkpoints: layouts, laziness, and files that are broken or hostile."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fantasyid_core.files.checkpoint import open_checkpoint
+
+TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4, dtype=torch.bfloat16)}
+
+
+def read_all(checkpoint):
+    return {key: checkpoint.read(key) for key in checkpoint}
+
+
+def assert_same(got, expected=TENSORS):
+    assert got.keys() == expected.keys()
+    assert all(
+        torch.equal(got[key], expected[key]) and got[key].dtype == expected[key].dtype for key in expected
+    )
+
+
+def write_folder(folder, name="diffusion_pytorch_model.safetensors", config=None):
+    folder.mkdir(parents=True)
+    (save_file if name.endswith("safetensors") else torch.save)(TENSORS, folder / name)
+    (folder / "config.json").write_text(json.dumps(config or {"num_layers": 2}))
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.bin", "x.pt"])
+def test_single_files(tmp_path, name):
+    (save_file if name.endswith("safetensors") else torch.save)(TENSORS, tmp_path / name)
+    checkpoint = open_checkpoint(tmp_path / name)
+    assert checkpoint.tensors["a.weight"].shape == (2, 3)
+    assert checkpoint.tensors["b.bias"].dtype == torch.bfloat16
+    assert_same(read_all(checkpoint))
+
+
+def test_pickles_from_before_torch_1_6(tmp_path):
+    torch.save(TENSORS, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    assert_same(read_all(open_checkpoint(tmp_path / "old.pt")))
+
+
+def test_wrapped_state_dicts(tmp_path):
+    torch.save({"module": TENSORS, "step": 3}, tmp_path / "x.pt")
+    assert_same(read_all(open_checkpoint(tmp_path / "x.pt")))
+
+
+def test_the_averaged_transformer_comes_first(tmp_path):
+    write_folder(tmp_path / "transformer", config={"num_layers": 1})
+    assert open_checkpoint(tmp_path).config == {"num_layers": 1}
+    write_folder(tmp_path / "transformer_ema", config={"num_layers": 2})
+    assert open_checkpoint(tmp_path).config == {"num_layers": 2}
+    assert_same(read_all(open_checkpoint(tmp_path)))
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_shards(tmp_path, suffix):
+    save = save_file if suffix == "safetensors" else torch.save
+    names = [f"model-0000{i}-of-00002.{suffix}" for i in (1, 2)]
+    for name, key in zip(names, TENSORS, strict=True):
+        save({key: TENSORS[key]}, tmp_path / name)
+    index = tmp_path / f"model.{suffix}.index.json"
+    index.write_text(json.dumps({"weight_map": dict(zip(TENSORS, names, strict=True))}))
+    assert_same(read_all(open_checkpoint(tmp_path)))
+    os.remove(tmp_path / names[1])
+    with pytest.raises(FileNotFoundError, match=f"1 of 2 weight files are missing: {names[1]}"):
+        open_checkpoint(tmp_path)
+    index.write_text("{")
+    with pytest.raises(ValueError, match="not a readable shard index"):
+        open_checkpoint(tmp_path)
+
+
+def test_state_dicts():
+    assert_same(read_all(open_checkpoint(TENSORS)))
+    for wrong in ({}, {"a": 1}, {3: torch.ones(1)}):
+        with pytest.raises(ValueError, match="Expected a state dict of tensors"):
+            open_checkpoint(wrong)
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
+@pytest.mark.parametrize("keep", [0, 7, 60, -5])
+def test_truncated_files(tmp_path, name, keep):
+    (save_file if name.endswith("safetensors") else torch.save)(TENSORS, tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:keep])
+    with pytest.raises(ValueError, match=f"{name}.*(truncated or corrupt|could not be read)"):
+        open_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
+def test_text_in_place_of_weights(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\n" * 9)
+    with pytest.raises(ValueError, match=f"{name}.*ownload it again"):
+        open_checkpoint(tmp_path / name)
+
+
+def test_pickled_code_is_never_run(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (os.system, (f"touch {tmp_path}/ran",))
+
+    torch.save({"a": Hostile()}, tmp_path / "x.pt")
+    (tmp_path / "y.pt").write_bytes(pickle.dumps(Hostile()))
+    for name in ("x.pt", "y.pt"):
+        with pytest.raises(ValueError, match="could not be read as plain weights") as error:
+            open_checkpoint(tmp_path / name)
+        assert "weights_only" not in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_something_else_in_the_pickle(tmp_path):
+    torch.save([1, 2], tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="expected a state dict of tensors, got list"):
+        open_checkpoint(tmp_path / "x.pt")
+
+
+def test_missing_files_and_empty_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing does not exist. Expected a model folder or"):
+        open_checkpoint(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="No weights in .*Choose the folder that holds transformer/"):
+        open_checkpoint(tmp_path)
+
+
+def test_two_versions_of_the_weights(tmp_path):
+    write_folder(tmp_path / "m")
+    save_file(TENSORS, tmp_path / "m" / "diffusion_pytorch_model.fp16.safetensors")
+    with pytest.raises(ValueError, match="repeats tensors of another file"):
+        open_checkpoint(tmp_path / "m")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "\xff\xfe"])
+def test_broken_config(tmp_path, text):
+    write_folder(tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match="config.json"):
+        open_checkpoint(tmp_path / "m")
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_layers", "two"), ("cross_attn_interval", 0), ("sample_height", 1.5)])
+def test_impossible_sizes_in_the_config(tmp_path, key, value):
+    write_folder(tmp_path / "m", config={key: value})
+    with pytest.raises(ValueError, match=f"config.json: expected whole numbers above zero, got .*{key}"):
+        open_checkpoint(tmp_path / "m")

@@ -1,0 +1,253 @@
+"""The order of a head's vertices: real faces, poses and edits pass, every other order is told apart from them."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from fantasyid_core.shape import load_shape, load_topology
+from fantasyid_core.shape.order import MAX_MISFIT, MAX_TORN, best_fit, check_order, check_triangles, torn_edges
+
+NAMES = ["anne", "imp", "taylor"]
+V = 5023
+
+
+@pytest.fixture(scope="module")
+def topology(shared):
+    return load_topology(shared / "assets" / "transform.pkl")
+
+
+@pytest.fixture(scope="module")
+def template(topology):
+    return topology.template.numpy().astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def faces(topology):
+    return topology.faces.numpy()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def head(request, shared):
+    """A posed face, as the official release reconstructed it from a photo."""
+    return load_shape(shared / "samples" / f"{request.param}.ply").numpy().astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def anne(shared):
+    return load_shape(shared / "samples" / "anne.ply").numpy().astype(np.float64)
+
+
+def turn(axis, degrees):  # [..., 3, 3]
+    """Rodrigues' formula about one of x, y, z, for an array of angles."""
+    angles = np.radians(np.asarray(degrees, np.float64))[..., None, None]
+    x, y, z = np.eye(3)["xyz".index(axis)]
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angles) * cross + (1 - np.cos(angles)) * cross @ cross
+
+
+def smooth(values, start, end):
+    share = ((values - start) / (end - start)).clip(0, 1)
+    return share**2 * (3 - 2 * share)
+
+
+def turned_neck(head, axis, degrees):
+    """The head turned on a neck that stays, as FLAME's neck joint does."""
+    joint = head.mean(axis=0) + (0, -0.1, -0.03)
+    share = smooth(head[:, 1] - head[:, 1].mean(), -0.13, -0.06)
+    return joint + np.einsum("vij,vj->vi", turn(axis, degrees * share), head - joint)
+
+
+def open_jaw(head, degrees):
+    joint = head.mean(axis=0) + (0, 0, -0.02)
+    from_middle = head - head.mean(axis=0)
+    share = smooth(-from_middle[:, 1], 0.03, 0.06) * smooth(from_middle[:, 2], -0.02, 0.03)
+    return joint + np.einsum("vij,vj->vi", turn("x", degrees * share), head - joint)
+
+
+def exaggerated(head, template, times):
+    """A face's difference from the mean face, several times over."""
+    fit = best_fit(head, template)
+    upright = (head - head.mean(axis=0)) @ fit.turn.T / fit.size
+    mean = template - template.mean(axis=0)
+    return mean + times * (upright - mean)
+
+
+def first_seen(faces):
+    """The order in which a mesh that is rebuilt from its triangles names its vertices."""
+    _, first = np.unique(faces, return_index=True)
+    return faces.ravel()[np.sort(first)]
+
+
+def test_real_faces_pass_without_a_note(head, template, faces):
+    assert check_order(head, template, faces) == "" == check_order(head, template)
+    fit = best_fit(head, template)
+    assert fit.misfit < 0.08 and np.linalg.det(fit.turn) > 0 and 0.9 < fit.size < 1.1
+    assert torn_edges(head, template, faces) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda head, _: open_jaw(head, 30),
+        lambda head, _: turned_neck(head, "z", 20),
+        lambda head, _: turned_neck(head, "y", -30),
+        lambda head, mean: exaggerated(head, mean, 3),
+        lambda head, _: head * (1.3, 1, 1),
+        lambda head, _: head * (1, 1, 0.5),
+        lambda head, _: head + np.random.default_rng(0).normal(0, 0.001, head.shape),
+        lambda head, _: head + (3, -2, 5),
+    ],
+    ids=["jaw", "tilted", "turned", "exaggerated", "wide", "flat", "noise", "moved"],
+)
+def test_poses_expressions_and_strong_edits_pass(head, template, faces, change):
+    changed = change(head, template)
+    assert check_order(changed, template, faces) == ""
+    assert best_fit(changed, template).misfit < 0.6 * MAX_MISFIT
+    assert torn_edges(changed, template, faces) < 0.2 * MAX_TORN
+
+
+@pytest.mark.parametrize("axis, degrees", [("y", 75), ("y", -90), ("x", 60), ("z", 90)])
+def test_turned_necks_pass_with_a_note(head, template, faces, axis, degrees):
+    changed = turned_neck(open_jaw(head, 30), axis, degrees)
+    assert "the head is turned by" in check_order(changed, template, faces)
+    assert best_fit(changed, template).misfit < 0.6 * MAX_MISFIT
+    assert torn_edges(changed, template, faces) < 0.2 * MAX_TORN
+
+
+@pytest.mark.parametrize(
+    "reorder, looks",
+    [
+        (lambda head, _: np.random.default_rng(1).permutation(head), "shuffled: .* (9.|100)% of its radius off"),
+        (lambda head, _: head[::-1], "reversed"),
+        (lambda head, _: head[np.argsort(head[:, 0])], "sorted along x"),
+        (lambda head, _: head[np.argsort(-head[:, 1])], "sorted along y"),
+        (lambda head, _: head[np.lexsort(head.T)], "sorted along z"),
+        (lambda head, faces: head[first_seen(faces)], "shuffled"),
+        (lambda head, _: np.concatenate([head[3931:], head[:3931]]), "shuffled"),  # the eyes first
+        (lambda head, _: np.roll(head, 1, axis=0), "shuffled"),
+        (lambda head, _: np.repeat(head[::2], 2, axis=0)[:V], "decimated and padded: 2511"),
+        (lambda head, _: np.resize(np.random.default_rng(2).permutation(head)[:2500], (V, 3)), "decimated and padded"),
+    ],
+    ids="shuffled reversed x y z first_seen eyes rolled halved decimated".split(),
+)
+def test_other_orders_are_refused(head, template, faces, reorder, looks):
+    message = f"Head: its {V} vertices are not in FLAME's order. They look {looks}.*merge, clean.*vertex order kept"
+    with pytest.raises(ValueError, match=message):
+        check_order(reorder(head, faces), template, faces, "Head")
+
+
+def test_a_mesh_that_a_program_welded_is_refused(head, template, faces):
+    """trimesh's own cleaning of triangles that share no vertices, as an .stl file holds them."""
+    loose = trimesh.Trimesh(head[faces].reshape(-1, 3), np.arange(faces.size).reshape(-1, 3), process=False)
+    loose.merge_vertices()
+    assert len(loose.vertices) == V
+    with pytest.raises(ValueError, match="not in FLAME's order"):
+        check_order(loose.vertices, template, faces)
+    kept = trimesh.Trimesh(head, faces, process=True)  # a cleaning that leaves the order alone
+    assert check_order(kept.vertices, template, faces) == ""
+
+
+@pytest.mark.parametrize("count", [50, 200, 1000])
+def test_a_few_exchanged_vertices_are_found_with_the_faces(head, template, faces, count):
+    generator = np.random.default_rng(count)
+    some = generator.permutation(V)[:count]
+    damaged = head.copy()
+    damaged[some] = head[generator.permutation(some)]
+    with pytest.raises(ValueError, match="partly shuffled: .*% of the edges|look shuffled"):
+        check_order(damaged, template, faces)
+    if count == 50:
+        assert check_order(damaged, template) == ""  # that is what the faces are for
+
+
+def test_shuffled_heads_are_found_without_the_faces(head, template, faces):
+    shuffled = np.random.default_rng(3).permutation(V)
+    for order in (shuffled, np.arange(V)[::-1], np.argsort(head[:, 1]), first_seen(faces)):
+        assert best_fit(head[order], template).misfit > 1.7 * MAX_MISFIT
+        with pytest.raises(ValueError, match="not in FLAME's order"):
+            check_order(head[order], template)
+
+
+@pytest.mark.parametrize(
+    "mirror, reading",
+    [
+        (lambda x, y, z: (-x, y, z), r"x flipped\).* \(-x, y, z\)"),
+        (lambda x, y, z: (x, y, -z), r"z flipped\).* \(x, y, -z\)"),
+        (lambda x, y, z: (x, z, y), r"y and z swapped\).* \(x, z, y\)"),
+        (lambda x, y, z: (z, -y, -x), r"x and z swapped, x flipped, y flipped\).* \(-z, -y, x\)"),
+    ],
+)
+def test_mirrored_heads_are_refused(head, template, faces, mirror, reading):
+    mirrored = np.stack(mirror(*head.T), axis=1)
+    with pytest.raises(ValueError, match=f"Head: the head is mirrored .{reading}, its coordinates would fit"):
+        check_order(mirrored, template, faces, "Head")
+
+
+@pytest.mark.parametrize("degrees", [60, 90, 120])
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_turned_heads_are_a_note_with_the_angle(template, faces, axis, degrees):
+    note = check_order(template @ turn(axis, degrees).T, template, faces, "Head")
+    assert f"Head: the head is turned by {degrees} degrees" in note
+    up = {"x": "z", "z": "-x"}.get(axis)
+    assert f"axes swapped: {up} up instead of y up" in note if up else "(sideways)" in note
+    assert "along +z" in note
+
+
+def test_a_blender_export_with_z_up_is_a_note(head, template, faces):
+    x, y, z = head.T
+    note = check_order(np.stack([x, -z, y], axis=1), template, faces)
+    assert "axes swapped: z up instead of y up" in note and "Blender: Forward -Z, Up Y" in note
+
+
+def test_turns_in_between_are_told_by_their_axis(template):
+    for axis, way in (("x", "up or down"), ("y", "sideways"), ("z", "towards a shoulder")):
+        assert f"turned by 50 degrees from FLAME's ({way})" in check_order(template @ turn(axis, 50).T, template)
+    assert "turned by 180 degrees from FLAME's (sideways)" in check_order(template @ turn("y", 180).T, template)
+    assert check_order(template @ turn("x", 40).T, template) == ""
+
+
+@pytest.mark.parametrize("scale", [1000, 100, 2, 0.5])
+def test_other_units_pass_with_a_note(head, template, faces, scale):
+    note = check_order(head * scale, template, faces)
+    assert "times as large as FLAME's" in note and "turned" not in note
+
+
+def test_the_fit_recovers_a_known_similarity(template):
+    generator = np.random.default_rng(4)
+    rotation = np.linalg.qr(generator.standard_normal((3, 3)))[0]
+    for expected in (rotation, rotation * (-1, 1, 1)):
+        fit = best_fit((template * 2.5) @ expected + (1, 2, 3), template)
+        np.testing.assert_allclose(fit.turn, expected, atol=1e-12)
+        assert fit.misfit < 1e-6 and fit.size == pytest.approx(2.5)
+    noise = generator.standard_normal(template.shape)
+    assert best_fit(noise, template).misfit > 0.98
+
+
+def test_bad_input_is_refused(anne, template, faces):
+    broken = anne.copy()
+    broken[7, 2] = np.nan
+    for vertices, message in [
+        (broken, "Head: expected finite coordinates, got NaN .* in 1 of 5023 vertices, the first at index 7"),
+        (anne[:100], r"as many vertices as FLAME's template has, \[5023, 3\], got \[100, 3\]. Use a FLAME head"),
+        (anne[None], r"got \[1, 5023, 3\]"),
+        (np.ones_like(anne), "Head: all vertices lie in one place"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_order(vertices, template, faces, "Head")
+    with pytest.raises(ValueError, match="FLAME's mesh: expected faces that name vertices 0 to 5022"):
+        check_order(anne, template, [[0, 1, V]])
+
+
+def test_triangles_are_compared_whatever_their_order_and_first_corner(faces):
+    assert check_triangles(faces, faces) == ""
+    same = np.roll(np.random.default_rng(5).permutation(faces), 1, axis=1)
+    assert check_triangles(same, faces) == ""
+    assert check_triangles(faces[:0], faces) == ""
+    assert "inside out" in check_triangles(faces[:, ::-1], faces)
+    assert "100% of its 9000 triangles are FLAME's (which has 9976)" in check_triangles(faces[:9000], faces)
+
+
+def test_foreign_triangles_are_an_error_or_a_note(faces):
+    renamed = np.random.default_rng(6).permutation(V)[faces]
+    with pytest.raises(ValueError, match="Head: 0% of its 9976 triangles join .* not in FLAME's order"):
+        check_triangles(renamed, faces, "Head")
+    assert "0% of its 9976 triangles are FLAME's" in check_triangles(renamed, faces, "Head", ordered=True)
