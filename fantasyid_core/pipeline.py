@@ -30,9 +30,9 @@ from .face.align import FaceCrop
 from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
 from .host import diffusers as diffusers_host
 from .host.diffusers import others as diffusers_models
-from .identity.injector import check_strength
-from .identity.network.adapter import IdentityAdapter
+from .identity.adapter import IdentityAdapter
 from .identity.steering.combining import combine_tokens
+from .identity.steering.layer_weights import check_strength
 from .request import Person, load_face, load_vertices
 from .sampling import SOLVERS, OfficialNoise, Step, make_steps, sample
 from .weights.adapter import check_float, load_adapter

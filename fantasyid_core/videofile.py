@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .face.picture import as_uint8
+from .files.pixels import as_uint8
 from .files.writing import write_aside
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..training.data.finding import SUFFIXES as VIDEOS
+from ..files.filekind import VIDEO_SUFFIXES as VIDEOS
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif")
 APART = "__"

@@ -17,13 +17,14 @@ from pathlib import Path
 import torch
 
 from ..files.checkpoint import open_checkpoint
+from ..files.network import load_strictly
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..tinymodel.face import TinyFaceEncoder
-from ..tinymodel.loading import load_strictly, load_vae
+from ..tinymodel.loading import load_vae
 from ..tinymodel.models import TinyModels, save_tiny_models
 from ..tinymodel.sampler import ADAPTER_FILE, TRANSFORMER_FOLDER
 from ..tinymodel.text import TextEncoder
-from ..training.tensorfile import write_tensors
 from ..weights.adapter import load_adapter, save_adapter
 
 LARGEST = 20e6  # bytes of all files together that come along with the project

@@ -23,27 +23,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..files.pixels import to_video
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..people.backdrop import Backdrop
 from ..people.motion import Motion
 from ..people.person import sample_person, sample_twin, training_seeds
 from ..people.render import render_frames
 from ..training.batches import generator
+from ..training.build import build_models
 from ..training.config import OptimizerSettings, TrainingConfig, load_config
 from ..training.heads_source import HeadsSource
-from ..training.latents import to_video
 from ..training.loop import fit_vertices
-from ..training.models import TrainedModels, build_models
+from ..training.models import TrainedModels
 from ..training.objective import twin_loss
 from ..training.optimizer import MuonAdamW, split
+from ..training.portraits import taught
 from ..training.schedule import learning_rate
 from ..training.sources import build_sources
-from ..training.tensorfile import write_tensors
 
 _AT_REST = Motion(zoom=1.01)
 _TOGETHER = 200
 _REPORT_EVERY = 100
-_MAKE_IT = "Make it with python -m fantasyid_core.experiments.train_portraits"
 
 
 @dataclass(frozen=True)
@@ -150,31 +151,10 @@ def train_portraits(
     return path
 
 
-def load_portraits(models: TrainedModels, path: str | Path) -> None:
-    """Gives networks what `train_portraits` taught. Raises ValueError for a file of others, FileNotFoundError."""
-    from ..files.checkpoint import open_checkpoint
-    from ..tinymodel.loading import load_strictly
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path} (model.portraits). {_MAKE_IT}, or set it to null.")
-    checkpoint = open_checkpoint(path)
-    for part, network in _taught(models).items():
-        own = (name for name in checkpoint if name.startswith(f"{part}."))
-        tensors = {name.removeprefix(f"{part}."): checkpoint.read(name) for name in own}
-        try:
-            load_strictly(network, tensors, f"{path} ({part})")
-        except ValueError as error:
-            raise ValueError(f"{error} {_MAKE_IT} and the sizes of this config.") from error
-
-
-def _taught(models: TrainedModels) -> dict[str, nn.Module]:
-    return {name: part for name, part in models.parts.items() if name != "text_encoder"}
-
-
 def _save(models: TrainedModels, path: Path) -> None:
     tensors = {
         f"{part}.{name}": value.detach().clone().contiguous()
-        for part, network in _taught(models).items()
+        for part, network in taught(models).items()
         for name, value in network.state_dict().items()
     }
     with write_aside(path) as aside:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files.filekind import not_a_picture
+from ..files.pixels import as_tensor, checked, rounded
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +31,6 @@ MAX_PIXELS = 100_000_000
 FILL = (132, 133, 135)
 """RGB of what lies outside the picture in an aligned crop of the official release. What is transparent gets
 the same colour: the network was trained with it, whereas white or black would be new to it."""
-
-OVERSHOOT = 0.5
-"""How far floats may leave 0..1 (sharp resampling does that); more means another range, such as 0..255."""
 
 COLOUR_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
 ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
@@ -96,62 +94,12 @@ def picture_from_image(image: torch.Tensor | np.ndarray, index: int = 0) -> np.n
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < image.shape[0]:
         raise ValueError(f"Expected an image batch holding picture {index!r}, got {image.shape[0]} pictures.")
     check_size(image.shape[2], image.shape[1], "The image")
-    picture = _as_tensor(image[index], "The image")
-    picture = picture.float() / 255 if picture.dtype == torch.uint8 else _checked(picture, "The image")
+    picture = as_tensor(image[index], "The image")
+    picture = picture.float() / 255 if picture.dtype == torch.uint8 else checked(picture, "The image")
     if picture.shape[-1] == 4:
         colour, alpha = picture[..., :3], picture[..., 3:].clamp(0, 1)
         picture = alpha * colour + (1 - alpha) * torch.tensor(FILL) / 255
-    return _rounded(picture.expand(*picture.shape[:2], 3))
-
-
-def as_uint8(values: torch.Tensor | np.ndarray, name: str) -> np.ndarray:
-    """Floats in 0..1 of any shape as np.uint8, (x * 255).round(); uint8 comes back as it is.
-
-    Raises ValueError, beginning with `name`, for NaN or infinite values and for another range or type.
-    """
-    import torch
-
-    values = _as_tensor(values, name)
-    if values.dtype == torch.uint8:
-        return values.numpy().copy()
-    return _rounded(_checked(values, name))
-
-
-def _as_tensor(values: torch.Tensor | np.ndarray, name: str) -> torch.Tensor:
-    """Floats or uint8 in main memory; ValueError for every other type."""
-    import torch
-
-    kind = values.dtype
-    if not (kind in (np.uint8, torch.uint8) or getattr(kind, "is_floating_point", getattr(kind, "kind", "") == "f")):
-        raise ValueError(f"{name} has type {kind}: expected floats in 0..1 or uint8 in 0..255.")
-    if isinstance(values, torch.Tensor):
-        return values.detach().cpu()
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused later
-        return torch.tensor(values.astype(kind if kind == np.uint8 else np.float32))
-
-
-def _checked(values: torch.Tensor, name: str) -> torch.Tensor:
-    """Floats as float32; ValueError when one is NaN, infinite or far from 0..1."""
-    values = values.float()
-    bad = int((~values.isfinite()).sum())
-    if bad:
-        raise ValueError(
-            f"{name} holds {bad} NaN or infinite values of {values.numel()}: expected floats in 0..1. "
-            "The step that made it failed; a VAE or a model in half precision is the usual cause."
-        )
-    low, high = values.aminmax() if values.numel() else (0.0, 0.0)
-    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
-        raise ValueError(
-            f"{name} holds values from {float(low):.4g} to {float(high):.4g}: expected floats in 0..1. "
-            "Scale it first (divide 0..255 by 255, map -1..1 with x / 2 + 0.5)."
-        )
-    return values
-
-
-def _rounded(values: torch.Tensor) -> np.ndarray:
-    import torch
-
-    return (values.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return rounded(picture.expand(*picture.shape[:2], 3))
 
 
 def check_size(width: int, height: int, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from .network.adapter import IdentityAdapter
+    from .adapter import IdentityAdapter
 
 # Not in the release's fingerprint, so that identities which were saved before there was the other variant stay valid.
 _OF_PAPER = ("spiral_widths", "shape_components", "grid", "use_face", "use_vertices", "shared_injection")

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..files.network import load_network, save_network
 from .face import FaceConfig, TinyFaceEncoder
-from .loading import SHIPPED, load_network, load_vae, save_network, save_vae
+from .loading import SHIPPED, load_vae, save_vae
 from .text import TextConfig, TextEncoder
 from .vae import TinyVae
 

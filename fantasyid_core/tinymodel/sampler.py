@@ -23,7 +23,7 @@ from .loading import SHIPPED
 from .models import TinyCodec, TinyModels, tiny_models
 
 if TYPE_CHECKING:
-    from ..identity.network.adapter import IdentityAdapter
+    from ..identity.adapter import IdentityAdapter
 
 ADAPTER_FILE, TRANSFORMER_FOLDER = "adapter.safetensors", "transformer"
 STEPS = 1

@@ -16,10 +16,13 @@ import torch
 from torch import Tensor
 
 from ..config import AdapterConfig, TransformerConfig
-from ..identity.folded import FoldedLayer, Person, Share, add_people, fixed_layer, load_fixed
-from ..identity.injector import LayerInjection
-from ..identity.network.adapter import IdentityEncoder
+from ..identity.fixed import add_people, fixed_layer, load_fixed
+from ..identity.folded import FoldedLayer
+from ..identity.network.attention import LayerAttention
+from ..identity.network.release import ReleaseEncoder
+from ..identity.projections import Share
 from ..identity.steering.regions import Region, regions, token_mask
+from ..identity.steering.token_weights import WeightedTokens
 from ..shape.topology.topology import Topology, Transform
 from .bench_transformer import measure_transformer, release_attention
 from .timing import paired, ratio
@@ -89,8 +92,8 @@ class Bench:
             "runs": self.runs, "layers measured": layers, "layers": self.config.injected_layers,
         }  # fmt: skip
 
-    def make_layer(self) -> LayerInjection:
-        return LayerInjection(self.config).requires_grad_(False).to(self.device, self.dtype)
+    def make_layer(self) -> LayerAttention:
+        return LayerAttention(self.config).requires_grad_(False).to(self.device, self.dtype)
 
     def make_person(self) -> Tensor:
         return torch.randn(1, self.config.id_tokens, self.config.id_width, device=self.device)
@@ -104,7 +107,7 @@ class Bench:
 
     def identity(self) -> dict[str, Report]:
         """What is computed once per person, or once per run."""
-        encoder = IdentityEncoder(self.config, stand_in_topology(self.config)).requires_grad_(False).eval()
+        encoder = ReleaseEncoder(self.config, stand_in_topology(self.config)).requires_grad_(False).eval()
         encoder.to(self.device)
         for value in encoder.parameters():
             value.normal_(0, 0.02)
@@ -115,7 +118,7 @@ class Bench:
             {
                 "identity tokens": lambda: encoder(feats, vertices),
                 "K and V of a layer": lambda: layer.project(person.to(self.dtype)),
-                "folding of a layer": lambda: load_fixed(layer, [Person(person)], self.dtype),
+                "folding of a layer": lambda: load_fixed(layer, [WeightedTokens(person)], self.dtype),
             }
         )
 
@@ -126,7 +129,7 @@ class Bench:
         formula with K and V kept.
         """
         person, hidden, layer = self.make_person(), self.make_hidden(), self.layer
-        form = load_fixed(layer, [Person(person)], self.dtype)
+        form = load_fixed(layer, [WeightedTokens(person)], self.dtype)
         person = person.to(self.dtype)
         kv = layer.project(person)
         times = self.time(
@@ -147,7 +150,7 @@ class Bench:
         count, size = self.config.injected_layers, self.dtype.itemsize
         whole = sum(value.numel() for value in self.layer.parameters())
         with torch.device("meta"):
-            person = Person(torch.empty(1, self.config.id_tokens, self.config.id_width))
+            person = WeightedTokens(torch.empty(1, self.config.id_tokens, self.config.id_width))
             forms = {people: fixed_layer(self.layer, [person] * people) for people in (1, 2, 3, 4)}
         per_token = forms[1].floats_per_token + self.config.dit_width
         return {
@@ -160,7 +163,7 @@ class Bench:
     def by_tokens(self) -> list[Report]:
         """Folded against K and V kept, for fewer and more video tokens."""
         person, rows = self.make_person(), []
-        form, kv = load_fixed(self.layer, [Person(person)], self.dtype), self.layer.project(person.to(self.dtype))
+        form, kv = load_fixed(self.layer, [WeightedTokens(person)], self.dtype), self.layer.project(person.to(self.dtype))
         for tokens in sorted({max(1, self.tokens // 4), max(1, self.tokens // 2), self.tokens}):
             hidden = self.make_hidden(tokens)
             times = self.time(
@@ -176,14 +179,14 @@ class Bench:
     def by_people(self) -> list[Report]:
         """Several people against one: each on the whole picture, and two in a half each."""
         hidden = self.make_hidden()
-        one = load_fixed(self.layer, [Person(self.make_person())], self.dtype)
+        one = load_fixed(self.layer, [WeightedTokens(self.make_person())], self.dtype)
         halves = [self.region(mask) for mask in regions(2)]
         cases = [(f"{count} on the whole picture", [Share()] * count) for count in (2, 3, 4)]
         cases.append(("2 in a half each", [Share(1.0, region) for region in halves]))
         cases.append(("1 in a half", [Share(1.0, halves[0])]))
         rows = [{"people": "1 on the whole picture", "form": "folded", "cost": 1.0}]
         for name, shares in cases:
-            form = load_fixed(self.layer, [Person(self.make_person()) for _ in shares], self.dtype)
+            form = load_fixed(self.layer, [WeightedTokens(self.make_person()) for _ in shares], self.dtype)
             times = self.time(
                 {
                     "one": lambda: add_people(one, hidden, [Share()]),
@@ -206,7 +209,7 @@ class Bench:
         hidden, person = self.make_hidden(), self.make_person()
         forms, rows = [], []
         for number in range(1, count + 1):
-            forms.append(load_fixed(self.make_layer(), [Person(person)], self.dtype))
+            forms.append(load_fixed(self.make_layer(), [WeightedTokens(person)], self.dtype))
             if number & (number - 1) == 0 or number == count:
 
                 def call(forms=tuple(forms)):

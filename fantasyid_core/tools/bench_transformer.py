@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ..config import AdapterConfig, TransformerConfig
-from ..identity.injector import Injector, LayerInjection
+from ..identity.injector import Injector
+from ..identity.network.attention import LayerAttention
 from .timing import Times, paired
 
 
-def release_attention(layer: LayerInjection, hidden: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
+def release_attention(layer: LayerAttention, hidden: Tensor, kv: tuple[Tensor, Tensor]) -> Tensor:
     """The release's formula, step by step: [B, N, D] -> what is added, [B, N, D]."""
     key, value = kv
     query = layer.to_q(layer.hidden_norm(hidden))
@@ -38,7 +39,7 @@ def measure_transformer(
     if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < needed:
         return {"skipped": {"reason": f"needs about {needed / 2**30:.0f} GiB free"}}
     transformer = _random_transformer(host, sizes, device, dtype)
-    layers = [LayerInjection(config).requires_grad_(False).to(device, dtype) for _ in range(config.injected_layers)]
+    layers = [LayerAttention(config).requires_grad_(False).to(device, dtype) for _ in range(config.injected_layers)]
     tokens = torch.randn(1, config.id_tokens, config.id_width, device=device, dtype=dtype)
     inputs = _transformer_inputs(host, sizes, device, dtype)
     injector = Injector(layers, tokens, interval=config.interval)
@@ -67,7 +68,7 @@ def measure_transformer(
 class _Recomputing:
     """The release's way under the interface of an Injector: K and V in every call."""
 
-    def __init__(self, layers: Sequence[LayerInjection], tokens: Tensor, injector: Injector):
+    def __init__(self, layers: Sequence[LayerAttention], tokens: Tensor, injector: Injector):
         self.layers, self.tokens = layers, tokens
         self.layer_of_block, self.check_width = injector.layer_of_block, injector.check_width
 
@@ -88,7 +89,7 @@ def _random_transformer(host, sizes: TransformerConfig, device, dtype):
 def _transformer_bytes(host, sizes: TransformerConfig, config: AdapterConfig, dtype) -> int:
     with torch.device("meta"):
         weights = sum(value.numel() for value in host.build_transformer(sizes).parameters())
-        layers = config.injected_layers * sum(value.numel() for value in LayerInjection(config).parameters())
+        layers = config.injected_layers * sum(value.numel() for value in LayerAttention(config).parameters())
     activations = 2 * (sizes.video_tokens + sizes.max_text_seq_length) * sizes.width * 14
     return dtype.itemsize * (weights + 2 * layers + activations)
 

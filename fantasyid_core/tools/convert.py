@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -23,6 +22,7 @@ from torch import Tensor
 from ..config import AdapterConfig
 from ..files.checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..files.keymaps import host_name, is_dead
+from ..files.tensorfile import DTYPE_NAMES, Announced, write_announced
 from ..files.writing import write_aside
 from ..shape.topology.topology import SPIRAL_LENGTH, Topology, load_topology
 from ..weights.adapter import (
@@ -37,15 +37,6 @@ from ..weights.adapter import (
 from ..weights.transformer import transformer_config, transformer_keys
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8_e4m3fn": torch.float8_e4m3fn}
-NAMES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-    torch.int64: "I64",
-}
 _LABELS = {torch.float64: "fp64", torch.float32: "fp32"} | {dtype: label for label, dtype in DTYPES.items()}
 
 Progress = Callable[[int, int], None]
@@ -224,8 +215,7 @@ def _write_both(
     with write_aside(paths["transformer"]) as first, write_aside(paths["adapter"]) as second:
         for aside, (kind, entries) in zip((first, second), parts.items(), strict=True):
             described = {METADATA_KEY: json.dumps({"kind": kind, **metadata}), "format": "pt"}
-            with aside.open("wb") as stream:
-                _write_safetensors(stream, checkpoint, entries, described, advance)
+            _write_safetensors(aside, checkpoint, entries, described, advance)
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -239,27 +229,14 @@ def _check_space(folder: Path, needed: int) -> None:
 
 
 def _write_safetensors(
-    stream: BinaryIO, checkpoint: Checkpoint, entries: list[_Entry], metadata: dict, advance: Callable[[int], None]
+    path: Path, checkpoint: Checkpoint, entries: list[_Entry], metadata: dict, advance: Callable[[int], None]
 ) -> None:
-    """The safetensors format: length and JSON of the header, then the tensors without gaps.
-
-    Wide numbers come first, so that all are aligned; within a width the source's files follow each other.
-    """
+    """Writes the entries, wide numbers first; within a width the source's files follow each other."""
     files = {path: index for index, path in enumerate(checkpoint.files)}
     order = sorted(entries, key=lambda entry: (-entry.info.dtype.itemsize, _file_index(checkpoint, entry, files)))
-    header = {"__metadata__": metadata}
-    offset = 0
-    for entry in order:
-        end = offset + entry.info.bytes
-        dtype = NAMES[entry.info.dtype]
-        header[entry.name] = {"dtype": dtype, "shape": entry.info.shape, "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    stream.write(len(text).to_bytes(8, "little") + text)
-    for entry, tensor in _contents(checkpoint, order):
-        stream.write(_cast(tensor, entry).reshape(-1).view(torch.uint8).numpy())
-        advance(entry.info.bytes)
+    announced = [Announced(entry.name, entry.info.dtype, entry.info.shape, entry.info.bytes) for entry in order]
+    contents = (_cast(tensor, entry) for entry, tensor in _contents(checkpoint, order))
+    write_announced(path, announced, contents, metadata, advance)
 
 
 def _file_index(checkpoint: Checkpoint, entry: _Entry, files: dict[Path, int]) -> int:
@@ -283,6 +260,6 @@ def _cast(tensor: Tensor, entry: _Entry) -> Tensor:
             found = "NaN" if math.isnan(low) else f"values from {low:.4g} to {high:.4g}"
             raise ValueError(
                 f"{entry.source} holds {found}: expected finite values within {limit:.6g}, the range of "
-                f"{NAMES[dtype]}. Choose a dtype with a wider range (bf16), or download the model again."
+                f"{DTYPE_NAMES[dtype]}. Choose a dtype with a wider range (bf16), or download the model again."
             )
     return tensor.to(dtype).contiguous()

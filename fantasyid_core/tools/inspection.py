@@ -14,7 +14,7 @@ from pathlib import Path
 from ..config import AdapterConfig
 from ..files.checkpoint import Checkpoint, open_checkpoint, read_config
 from ..files.keymaps import is_dead
-from ..identity.injector import layers_by_block
+from ..identity.network.fit import layers_by_block
 from ..modelfiles import MODEL_FILES
 from ..pipeline import find_face_encoder
 from ..shape.topology.topology import Topology, load_topology

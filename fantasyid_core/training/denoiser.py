@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..host import diffusers as diffusers_host
-from ..identity.injector import check_dit_width, check_grid, layers_by_block
-from ..identity.network.adapter import IdentityAdapter
+from ..identity.adapter import IdentityAdapter
+from ..identity.network.fit import check_dit_width, check_grid, layers_by_block
 
 
 class Seen(NamedTuple):

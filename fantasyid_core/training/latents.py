@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ..files.pixels import to_video
 from .clipcache import ClipCache, Progress
 
 if TYPE_CHECKING:
@@ -53,8 +54,3 @@ class LatentRows:
             done.append(latents.numpy())
             rest = rest[len(clips) :]
         return np.concatenate(done)
-
-
-def to_video(pictures: np.ndarray) -> torch.Tensor:
-    """uint8 [B,F,H,W,3] -> pixels float32 [B,3,F,H,W] in -1..1, as the codec takes them."""
-    return torch.from_numpy(np.array(pictures)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1

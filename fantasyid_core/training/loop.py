@@ -13,12 +13,13 @@ import torch
 
 from ..files.writing import write_aside
 from .batches import Batch, batches
+from .build import build_models
 from .checkpoints import find_damage, new_checkpoint, newest_good, prune, remove_leftovers, step_of
 from .config import TrainingConfig, config_to_dict
 from .denoiser import Denoiser
 from .ema import Average
 from .memory import check_memory, free_memory, gib, peak_memory, release_need
-from .models import TrainedModels, build_models
+from .models import TrainedModels
 from .optimizer import make_optimizer
 from .publish import publish
 from .runlog import Clock, RunLog, duration

@@ -18,7 +18,8 @@ from ..shape.topology.topology import load_topology
 from ..weights.adapter import adapter_shapes
 from ..weights.transformer import transformer_keys
 from .config import TrainingConfig
-from .models import adapter_sizes, release_transformer_sizes
+from .models import adapter_sizes
+from .release import release_transformer_sizes
 
 _LORA_WEIGHTS = 4  # per block: query, key, value and output of the attention
 

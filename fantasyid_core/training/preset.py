@@ -12,18 +12,20 @@ from dataclasses import replace
 import torch
 
 from ..config import PAPER, TransformerConfig
+from ..files.network import load_strictly
 from ..host import diffusers as diffusers_host
 from ..sampling import alphas_cumprod
 from ..shape.ownhead.mesh import head_mesh
 from ..shape.topology.meshtopology import mesh_topology
 from ..shape.topology.topology import Topology, load_topology
 from ..tinymodel.face import TinyFaceEncoder
-from ..tinymodel.loading import load_strictly, load_vae
+from ..tinymodel.loading import load_vae
 from ..tinymodel.models import TinyCodec, TinyModels, tiny_models
 from ..tinymodel.text import TextEncoder
 from .activation import quicken_gelu
 from .config import ModelSettings
 from .models import TrainedModels, new_adapter
+from .portraits import load_portraits
 
 # Three heads, for ComfyUI's own class wants a width that three divides. 64 pixels are 16 latents, 8 tokens a side.
 DIT = TransformerConfig(
@@ -74,8 +76,6 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
     if settings.adapter == "folder":
         _go_on(models, settings.folder)
     elif settings.portraits:
-        from ..experiments.train_portraits import load_portraits
-
         load_portraits(models, settings.portraits)
     return models
 

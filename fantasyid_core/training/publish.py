@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
-from ..identity.network.adapter import IdentityAdapter
+from ..identity.adapter import IdentityAdapter
 from ..weights.adapter import save_adapter
 from .lora import lora_names
 from .models import TrainedModels
 from .state import learned_weights
-from .tensorfile import write_tensors
 
 ADAPTER = "adapter.safetensors"
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict as distributed
 
+from ..files.tensorfile import write_tensors
 from .config import TrainingConfig, config_to_dict, differences
 from .ema import Average
-from .tensorfile import write_tensors
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

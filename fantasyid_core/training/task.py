@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.pixels import to_video
 from ..pipeline import stretch
 from .batches import Batch, generator
 from .config import TrainingConfig
 from .denoiser import Seen
-from .latents import to_video
 from .models import TrainedModels
 from .objective import Draws, add_noise, draw, twin_loss, velocity_loss
 

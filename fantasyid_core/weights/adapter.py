@@ -21,7 +21,7 @@ from ..config import PAPER, RELEASE, AdapterConfig, config_from_mapping
 from ..files.checkpoint import Checkpoint, open_checkpoint
 from ..files.keymaps import PAPER_PREFIX, adapter_name, diffusers_name, host_name, is_dead, paper_name, release_name
 from ..files.writing import write_aside
-from ..identity.network.adapter import IdentityAdapter
+from ..identity.adapter import IdentityAdapter
 from ..shape.topology.topology import Topology, load_topology
 
 METADATA_KEY = "fantasyid"  # JSON under this key of a safetensors file's metadata

@@ -138,11 +138,11 @@ def test_encoding_networks_are_gone_while_sampling(inputs):
     from transformers import T5EncoderModel
 
     from fantasyid_core.face.encoder import FaceEncoder
-    from fantasyid_core.identity.network.adapter import IdentityEncoder
+    from fantasyid_core.identity.network.release import ReleaseEncoder
 
     def encoders():
         gc.collect()
-        kinds = (T5EncoderModel, FaceEncoder, IdentityEncoder)
+        kinds = (T5EncoderModel, FaceEncoder, ReleaseEncoder)
         return {id(x): type(x).__name__ for x in gc.get_objects() if type(x) in kinds}
 
     def look(stage, done, total):

@@ -6,7 +6,7 @@ import torch
 
 from fantasyid_core.config import AdapterConfig
 from fantasyid_core.files.keymaps import release_name
-from fantasyid_core.identity.network.adapter import IdentityAdapter
+from fantasyid_core.identity.adapter import IdentityAdapter
 from fantasyid_core.shape.head import synthetic_head, synthetic_topology
 
 

@@ -9,8 +9,8 @@ from fantasyid_core.config import TransformerConfig
 from fantasyid_core.shape.head import synthetic_head
 from fantasyid_core.tools.random_model import write_tiny_model
 from fantasyid_core.training.batches import Batch
+from fantasyid_core.training.build import build_models
 from fantasyid_core.training.config import config_from_dict
-from fantasyid_core.training.models import build_models
 
 TINY = dict(
     vit_width=32, vit_tokens=17, abstractor_width=16, abstractor_depth=1, face_tokens=4, vertex_width=16,

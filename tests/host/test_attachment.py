@@ -89,7 +89,7 @@ def test_strength_zero_is_the_plain_model_to_the_bit(comfy_host, model, adapter,
 def test_both_hosts_add_the_same(comfy_host, model, adapter, tokens):
     # The host's layers are rebuilt from its own operations; what they add is what the core's layers add.
     from fantasyid_core.host.comfy.layers import layers_of, prepare_layers, release_layers
-    from fantasyid_core.identity.folded import Share
+    from fantasyid_core.identity.projections import Share
 
     patched = comfy_host.attach(model, adapter, tokens)
     hidden = torch.randn(2, 7, 192, generator=torch.Generator().manual_seed(3))

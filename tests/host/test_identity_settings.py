@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from golden import relative_error
+from linearlayers import watch_linear_layers
 from test_attachment import (  # noqa: F401 (fixtures)
     CONDITIONING,
     NOISE,
@@ -22,7 +23,8 @@ from test_attachment import (  # noqa: F401 (fixtures)
     tokens,
 )
 
-from fantasyid_core.identity.folded import FoldedLayer, SharedLayer
+from fantasyid_core.identity.folded import FoldedLayer
+from fantasyid_core.identity.kept import SharedLayer
 from fantasyid_core.identity.steering.combining import combine_tokens
 
 HALVES = torch.zeros(2, 64, 96)
@@ -247,12 +249,11 @@ def test_face_and_shape_are_weighted_apart(comfy_host, model, adapter, tokens, r
 
 
 def test_a_memory_budget_changes_nothing_but_rounding(comfy_host, model, adapter, tokens, run, monkeypatch):
-    from fantasyid_core.identity import folded
+    from fantasyid_core.identity.folded import FoldedLayer
 
-    monkeypatch.setattr(folded.FoldedLayer, "unit", 16)  # of 72 video tokens
+    monkeypatch.setattr(FoldedLayer, "unit", 16)  # of 72 video tokens
     plain, seen = run(comfy_host.attach(model, adapter, tokens)), []
-    linear = folded._linear
-    monkeypatch.setattr(folded, "_linear", lambda module, x: (seen.append(x.shape[1]), linear(module, x))[1])
+    watch_linear_layers(monkeypatch, seen)
     chunked = run(comfy_host.attach(model, adapter, tokens, memory_budget=1))
     assert set(seen) == {16, 8} and relative_error(chunked, plain) < 1e-5
 

@@ -22,7 +22,7 @@ from test_parity import velocity
 
 from fantasyid_core.config import AdapterConfig
 from fantasyid_core.host import diffusers as diffusers_host
-from fantasyid_core.identity.network.adapter import IdentityAdapter
+from fantasyid_core.identity.adapter import IdentityAdapter
 from fantasyid_core.shape import load_topology, synthetic_topology
 from fantasyid_core.weights.adapter import save_adapter
 

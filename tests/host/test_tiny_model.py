@@ -17,8 +17,8 @@ from fantasyid_core.tinymodel.face import TinyFaceEncoder
 from fantasyid_core.tinymodel.models import TinyModels, save_tiny_models, tiny_models
 from fantasyid_core.tinymodel.text import TextEncoder
 from fantasyid_core.tinymodel.vae import TinyVae, VaeConfig
+from fantasyid_core.training.build import build_models
 from fantasyid_core.training.config import load_config
-from fantasyid_core.training.models import build_models
 from fantasyid_core.weights.adapter import save_adapter
 
 PROMPT = "turns the head to the left and smiles, blue background, light from the front"

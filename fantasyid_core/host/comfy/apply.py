@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ...identity.network.adapter import IdentityAdapter
+from ...identity.adapter import IdentityAdapter
 from ...identity.steering.curves import draw_curve, draw_schedule
 from ...identity.steering.layer_weights import parse_layer_weights
 from ...identity.steering.schedule import parse_schedule

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ...config import TransformerConfig
-from ...identity.folded import Share, add_people
-from ...identity.network.adapter import IdentityAdapter
+from ...identity.adapter import IdentityAdapter
+from ...identity.fixed import add_people
+from ...identity.projections import Share
 from ...identity.steering.regions import token_mask
 from ...identity.steering.timing import Schedule, Timing
 from .corrections import check_latent, check_text, check_window, correct, native_sizes

@@ -17,7 +17,7 @@ from .run import adapter_fingerprint, check_identity_parts
 
 if TYPE_CHECKING:
     from ...face.align import FaceCrop
-    from ...identity.network.adapter import IdentityAdapter
+    from ...identity.adapter import IdentityAdapter
     from ...shape.files.pointcloud import FaceShape
     from ...shape.reconstruct.flame import FlameModel
     from .run import HostedFaceEncoder

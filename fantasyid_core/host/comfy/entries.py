@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from ...config import TransformerConfig
-from ...identity.folded import Person
-from ...identity.injector import check_dit_width, check_layer_weights, check_strength, layers_by_block
-from ...identity.network.adapter import IdentityAdapter
+from ...identity.adapter import IdentityAdapter
+from ...identity.network.fit import check_dit_width, layers_by_block
+from ...identity.steering.layer_weights import check_layer_weights, check_strength
 from ...identity.steering.regions import Region, regions, token_mask
-from ...identity.steering.timing import Timing, make_person
+from ...identity.steering.timing import Timing
+from ...identity.steering.token_weights import WeightedTokens, weight_tokens
 
 SIDE_BY_SIDE = "side by side"
 _PIXELS = 8  # of the video per latent pixel
@@ -25,7 +26,7 @@ class Entry:
     """One attached identity."""
 
     adapter: IdentityAdapter
-    person: Person | None  # None: both token groups have weight 0
+    person: WeightedTokens | None  # None: both token groups have weight 0
     blocks: dict[int, int]  # block -> injected layer
     weights: tuple[float, ...]  # strength times weight, per injected layer
     timing: Timing = Timing()
@@ -75,7 +76,7 @@ def make_entry(
         raise ValueError(f"Expected a mask, none, or {SIDE_BY_SIDE!r}, got {mask!r}.")
     return Entry(
         adapter,
-        make_person(config, tokens.detach(), face_weight, vertex_weight),
+        weight_tokens(config, tokens.detach(), face_weight, vertex_weight),
         layers_by_block(config.injected_layers, config.interval, sizes.num_layers),
         tuple(strength * weight for weight in weights),
         timing,

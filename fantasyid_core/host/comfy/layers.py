@@ -14,8 +14,8 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from ...identity.folded import fixed_layer
-from ...identity.network.adapter import IdentityAdapter, make_encoder
+from ...identity.adapter import IdentityAdapter, make_encoder
+from ...identity.fixed import fixed_layer
 from .corrections import native_sizes
 from .entries import Entry
 

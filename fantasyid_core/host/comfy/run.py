@@ -24,7 +24,7 @@ from .vae import encode_crop, preview_image, preview_map
 if TYPE_CHECKING:
     from ...face.align import FaceCrop
     from ...face.encoder import FaceEncoder
-    from ...identity.network.adapter import IdentityAdapter
+    from ...identity.adapter import IdentityAdapter
     from ...shape.files.pointcloud import FaceShape
 
 WITHOUT_PICTURE = "fantasyid_without_picture"  # attachment of a MODEL that was trained without a first picture

@@ -21,7 +21,7 @@ from .model import load_model
 from .run import WITHOUT_PICTURE
 
 if TYPE_CHECKING:
-    from ...identity.network.adapter import IdentityAdapter
+    from ...identity.adapter import IdentityAdapter
     from ...tinymodel.models import TinyModels
 
 TOKENS = "fantasyid_tiny"

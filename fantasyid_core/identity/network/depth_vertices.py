@@ -2,7 +2,7 @@
 
 As the *release* computes it, which is less than the paper describes (section 3.2): the vertices are
 pooled to the coarsest mesh level and only their depth z is read, as a sine code added to learned
-queries. x and y have no effect at all; the paper's own encoder is in `paper_vertices`.
+queries. x and y have no effect at all; the paper's own encoder is in `spiral_vertices`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .fusion import FusionTransformer
 _DEPTH_TEMPERATURE = 10000.0
 
 
-class VertexEncoder(nn.Module):
+class DepthEncoder(nn.Module):
     """[B, V, 3] vertices and [B, Nf, id_width] face tokens -> [B, V, vertex_width] descriptors."""
 
     def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):

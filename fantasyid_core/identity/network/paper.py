@@ -16,6 +16,7 @@ from ...config import AdapterConfig
 from ...shape.topology.topology import Topology
 from .abstractor import FaceAbstractor
 from .depth_vertices import NarrowingMLP
+from .frame_filter import FilteredAttention, RepeatedLayer
 from .fusion import FusionTransformer
 from .reducer import VertexReducer
 from .spiral_vertices import SpiralEncoder
@@ -77,3 +78,10 @@ def _abstractor(config: AdapterConfig, operations) -> FaceAbstractor:
     nn.init.normal_(abstractor.position, std=_TABLE_SCALE)
     nn.init.normal_(abstractor.projection, std=config.vit_width**-0.5)
     return abstractor
+
+
+def paper_layers(config: AdapterConfig, operations=nn) -> nn.ModuleList | RepeatedLayer:
+    """The injection of every layer, or the one that all share."""
+    if config.shared_injection:
+        return RepeatedLayer(FilteredAttention(config, operations), config.injected_layers)
+    return nn.ModuleList(FilteredAttention(config, operations) for _ in range(config.injected_layers))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..injector import check_layer_weights
+from .layer_weights import check_layer_weights
 from .schedule import check_schedule, schedule_weight
 from .typed_text import number_text
 

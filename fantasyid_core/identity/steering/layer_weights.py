@@ -13,9 +13,9 @@ model's depth.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from ..injector import check_layer_weights
 from .schedule import between, schedule_weight
 from .typed_text import Scanner, number_text
 
@@ -155,3 +155,23 @@ def _entry_text(weights: list[float], first: int, last: int) -> str:
 def _check_count(count: int) -> None:
     if not isinstance(count, int) or count < 1:
         raise ValueError(f"Expected the number of injected layers, at least 1, got {count!r}.")
+
+
+def check_strength(strength: float) -> None:
+    """Raises ValueError unless `strength` is a finite number."""
+    if not math.isfinite(strength):
+        raise ValueError(
+            f"Identity strength must be a finite number (1 is the trained strength), got {strength}."
+        )
+
+
+def check_layer_weights(weights: Sequence[float] | None, count: int) -> list[float]:
+    """`weights` as a list of `count` floats (ones for None); ValueError for another length or a NaN."""
+    if weights is None:
+        return [1.0] * count
+    weights = [float(weight) for weight in weights]
+    if len(weights) != count:
+        raise ValueError(f"Expected {count} layer weights, one per injected layer, got {len(weights)}.")
+    if not all(map(math.isfinite, weights)):
+        raise ValueError(f"Layer weights must be finite numbers, got {weights}.")
+    return weights

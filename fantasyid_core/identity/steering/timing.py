@@ -1,4 +1,4 @@
-"""What an artist sets beside the strength: when a person acts, and how much its face and its shape count."""
+"""When a person acts: a part of the sampling, ramps inside it, and a schedule."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from ...config import AdapterConfig
-from ..folded import Person
 from .schedule import check_schedule, schedule_weight
 
 Schedule = Callable[[float], float] | Sequence[tuple[float, float]]
@@ -69,36 +64,3 @@ class Timing:
 
 def _ramp(way: float, width: float) -> float:
     return 1.0 if width == 0 else way / width
-
-
-def make_person(
-    config: AdapterConfig, tokens: Tensor, face_weight: float = 1.0, vertex_weight: float = 1.0
-) -> Person | None:
-    """The person of identity tokens [B, K*Nid, Cid], with how much the tokens of face and shape count.
-
-    A weight w multiplies the group's share in the softmax, as if each of its tokens were there w times: 1 changes
-    nothing, 0 takes the group out as if it had never been there, 2 doubles its say against the other group.
-    Tokens of K concatenated references are weighted reference by reference. None when both weights are 0.
-    Raises ValueError for negative or infinite weights, and for no tokens.
-    """
-    weights = (face_weight, vertex_weight)
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
-        raise ValueError(
-            f"Expected weights of face and shape of 0 or more, got {face_weight} and {vertex_weight}. 0 takes a "
-            "group out, 1 is as trained."
-        )
-    if tokens.shape[1] == 0:
-        raise ValueError("Expected at least one identity token, got none. Encode the identity again.")
-    if face_weight == vertex_weight:  # what both groups share is lost on the softmax
-        return Person(tokens) if face_weight else None
-    if tokens.shape[1] % config.id_tokens:
-        raise ValueError(
-            f"Expected {config.id_tokens} identity tokens per reference, got {tokens.shape[1]} in all. Encode the "
-            "identity again with this adapter to weight its face and shape."
-        )
-    is_face = torch.arange(tokens.shape[1], device=tokens.device) % config.id_tokens < config.face_tokens
-    kept = is_face if vertex_weight == 0 else ~is_face
-    if 0 in weights:
-        return Person(tokens[:, kept]) if kept.any() else None  # an adapter may have one group only
-    ratio = torch.full(is_face.shape, math.log(vertex_weight / face_weight), device=tokens.device)
-    return Person(tokens, ratio.masked_fill(is_face, 0.0))

@@ -146,7 +146,7 @@ def as_pixels(pictures: np.ndarray) -> Tensor:  # uint8 [N,H,W,3] -> [N,3,H,W] i
 
 def save_probe(probe: Probe, path: str | os.PathLike) -> None:
     """A .safetensors in half precision. Raises OSError; an older file is then unchanged."""
-    from ...tinymodel.loading import save_network
+    from ...files.network import save_network
 
     save_network(probe, path, _KIND, torch.float16)
 
@@ -166,6 +166,6 @@ def load_probe(path: str | os.PathLike | None = None) -> Probe:
 
 @lru_cache(maxsize=2)
 def _load(path: Path, changed: int) -> Probe:
-    from ...tinymodel.loading import load_network
+    from ...files.network import load_network
 
     return load_network(Probe, ProbeConfig, path, _KIND, torch.float32)

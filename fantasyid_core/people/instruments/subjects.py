@@ -126,7 +126,7 @@ def through_codec(sample: Sampler, codec) -> Sampler:
     """What `codec` (`pipeline.VideoCodec`: pixels in -1..1) keeps of the answers of `sample`."""
     import torch
 
-    from ...training.latents import to_video
+    from ...files.pixels import to_video
 
     @torch.no_grad()
     def coded(vertices, references, prompt, seed):

@@ -40,8 +40,8 @@ def present_shape(
 ) -> Presented:
     """Everything that shows a 3D face, and how it differs from `before`. folders: one may hold the topology file, whose
     triangles a cloud of points gets. Raises ValueError as `draw_head`."""
-    from ..edit.editor import with_faces
     from ..files.meshfile import encode
+    from ..topology.known import with_faces
 
     shape, earlier = with_faces(shape, folders), None if before is None else with_faces(before, folders)
     turn = draw_turntable(shape, frames, size)

@@ -96,7 +96,7 @@ def mix_people(
 
     people: None is nobody. folders: one may hold the topology file, whose mean head is the average face.
     """
-    from .editor import mean_head
+    from ..topology.known import mean_head
 
     people = [each for each in people if each is not None]
     given = read_weights(weights, len(people))

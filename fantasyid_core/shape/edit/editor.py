@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..draw.present import describe_change
-from ..files.pointcloud import VERTEX_COUNT, FaceShape
+from ..files.pointcloud import FaceShape
+from ..topology.known import with_faces
 from ..topology.topology import find_topology, load_topology
 from .controlpack import pack_controls
 from .edit import edit_face
@@ -18,7 +18,6 @@ from .editstate import parse_edit
 from .warp import warp_face
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from ...face.align import FaceCrop
     from ..reconstruct.flame import FlameModel
@@ -88,23 +87,6 @@ def pack_template_head(folders: Iterable[str | os.PathLike] = ()) -> bytes:
     """
     path = find_topology(tuple(folders))
     return _packed_template(path, path.stat().st_mtime_ns if path else 0)
-
-
-def mesh_faces(count: int, folders: Iterable[str | os.PathLike] = ()) -> np.ndarray | None:  # [F,3]
-    """The triangles of a head with `count` vertices, for shapes that are points only; None when they are not known."""
-    path = find_topology(tuple(folders)) if count == VERTEX_COUNT else None
-    return None if path is None else load_topology(path).faces.numpy()
-
-
-def with_faces(shape: FaceShape, folders: Iterable[str | os.PathLike] = ()) -> FaceShape:
-    """The shape with its triangles, those of the topology file when it has none of its own and they fit."""
-    return shape if shape.faces is not None else replace(shape, faces=mesh_faces(len(shape.vertices), folders))
-
-
-def mean_head(count: int, folders: Iterable[str | os.PathLike] = ()) -> np.ndarray | None:  # [V,3]
-    """FLAME's mean head from the topology file, for heads with `count` vertices; None when it is not there."""
-    path = find_topology(tuple(folders)) if count == VERTEX_COUNT else None
-    return None if path is None else load_topology(path).template.numpy()
 
 
 @lru_cache(maxsize=2)

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi")
+from ...files.filekind import VIDEO_SUFFIXES
+
 SHAPES = (".ply", ".npy", ".obj", ".glb")
 
 
@@ -33,10 +34,10 @@ def find_videos(folder: Path, apart: Path | None = None) -> list[Video]:
         raise FileNotFoundError(f"There is no folder {folder}. Expected a folder with videos; correct the path.")
     paths = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
     top = folder.parent if folder.is_file() else folder
-    found = [path for path in paths if path.suffix.lower() in SUFFIXES and not _left_out(path, top, apart)]
+    found = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and not _left_out(path, top, apart)]
     if not found:
         raise ValueError(
-            f"{folder} holds no videos: expected files that end in {', '.join(SUFFIXES)}, got {len(paths)} others. "
+            f"{folder} holds no videos: expected files that end in {', '.join(VIDEO_SUFFIXES)}, got {len(paths)} others. "
             "Give the folder that holds the videos."
         )
     return sorted((_video(path, top) for path in found), key=lambda video: video.relative)

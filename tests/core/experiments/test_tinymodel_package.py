@@ -16,9 +16,9 @@ from fantasyid_core.experiments.train_portraits import PortraitTraining
 from fantasyid_core.people.instruments import held_out_people
 from fantasyid_core.tinymodel.models import tiny_models
 from fantasyid_core.tinymodel.sampler import TinySampler, load_networks
+from fantasyid_core.training.build import build_models
 from fantasyid_core.training.config import load_config
 from fantasyid_core.training.loop import train
-from fantasyid_core.training.models import build_models
 from fantasyid_core.weights.adapter import load_adapter
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 import weakref
 
 import pytest
 import torch
 from golden import relative_error
+from linearlayers import watch_linear_layers
 from small import seed_module
 
 from fantasyid_core.config import AdapterConfig
-from fantasyid_core.identity import folded
-from fantasyid_core.identity.folded import (
-    FoldedLayer,
-    Person,
-    Share,
-    SharedLayer,
-    add_people,
-    fixed_layer,
-    load_fixed,
-    tokens_within,
-)
-from fantasyid_core.identity.injector import Injector, LayerInjection
+from fantasyid_core.identity import projections
+from fantasyid_core.identity.fixed import add_people, fixed_layer, load_fixed, tokens_within
+from fantasyid_core.identity.folded import FoldedLayer
+from fantasyid_core.identity.injector import Injector
+from fantasyid_core.identity.kept import SharedLayer
+from fantasyid_core.identity.network.attention import LayerAttention
+from fantasyid_core.identity.projections import Share
 from fantasyid_core.identity.steering.regions import Region
+from fantasyid_core.identity.steering.token_weights import WeightedTokens
 
 CONFIG = AdapterConfig(dit_width=48, attention_heads=4, attention_head_dim=24, id_width=32)
 FULL = AdapterConfig()
@@ -33,7 +29,7 @@ COUNT = 9  # tokens of one person: folded is the cheaper form up to 12 of them
 
 
 def make_layer(config=CONFIG, seed=0):
-    return seed_module(LayerInjection(config), seed).requires_grad_(False)
+    return seed_module(LayerAttention(config), seed).requires_grad_(False)
 
 
 def make_tokens(count=COUNT, seed=1, batch=1, width=CONFIG.id_width):
@@ -70,7 +66,7 @@ def kind(request):
 
 def test_both_forms_are_the_formula(kind):
     layer, tokens, hidden = make_layer(), make_tokens(), make_hidden()
-    form = make_form(kind, layer, [Person(tokens)])
+    form = make_form(kind, layer, [WeightedTokens(tokens)])
     expected = formula(layer, tokens, hidden)
     assert relative_error(form.add(None, hidden, [Share()]), expected) < 1e-6
     assert relative_error(form.add(hidden, hidden, [Share()]), hidden + expected) < 1e-6
@@ -79,7 +75,7 @@ def test_both_forms_are_the_formula(kind):
 def test_at_the_real_sizes_folded_is_the_formula_to_five_digits():
     layer, tokens = make_layer(FULL), make_tokens(FULL.id_tokens, width=FULL.id_width)
     hidden = make_hidden(1, 64, FULL.dit_width)
-    form = load_fixed(layer, [Person(tokens)], torch.float32)
+    form = load_fixed(layer, [WeightedTokens(tokens)], torch.float32)
     assert isinstance(form, FoldedLayer)
     with torch.no_grad():
         delta = form.add(None, hidden, [Share()])
@@ -97,7 +93,7 @@ def test_half_precision_is_as_exact_as_the_layer_in_half_precision(kind, dtype):
     hidden = make_hidden(1, 200, 256).to(dtype)
     hidden[..., 7] += 60
     expected = formula(layer, tokens, hidden)
-    form = make_form(kind, layer, [Person(tokens)], dtype)
+    form = make_form(kind, layer, [WeightedTokens(tokens)], dtype)
     error = relative_error(form.add(None, hidden, [Share()]), expected)
     unfolded = relative_error(layer(tokens.to(dtype), hidden), expected)
     assert error <= 1.1 * unfolded
@@ -106,7 +102,7 @@ def test_half_precision_is_as_exact_as_the_layer_in_half_precision(kind, dtype):
 
 def test_several_people_add_up(kind):
     layer, hidden = make_layer(), make_hidden()
-    people = [Person(make_tokens(seed=seed)) for seed in (1, 2, 3)]
+    people = [WeightedTokens(make_tokens(seed=seed)) for seed in (1, 2, 3)]
     shares = [Share(0.5), None, Share(-2.0)]
     expected = 0.5 * formula(layer, people[0].tokens, hidden) - 2 * formula(layer, people[2].tokens, hidden)
     form = make_form(kind, layer, people)
@@ -118,11 +114,11 @@ def test_several_people_add_up(kind):
 def test_a_batch_of_people_is_spread_over_both_halves_of_guidance():
     layer, hidden = make_layer(), make_hidden(4)
     tokens = make_tokens(batch=2)
-    form = load_fixed(layer, [Person(tokens)], torch.float32)
+    form = load_fixed(layer, [WeightedTokens(tokens)], torch.float32)
     delta = form.add(None, hidden, [Share()])
     assert relative_error(delta, formula(layer, tokens.repeat(2, 1, 1), hidden)) < 1e-6
     with pytest.raises(ValueError, match="One identity is folded at a time"):
-        FoldedLayer(layer, [Person(tokens)])
+        FoldedLayer(layer, [WeightedTokens(tokens)])
 
 
 @pytest.mark.parametrize(
@@ -139,8 +135,8 @@ def test_a_batch_of_people_is_spread_over_both_halves_of_guidance():
 )
 def test_the_cheaper_form_is_taken(batches, counts, kind):
     with torch.device("meta"):
-        layer = LayerInjection(FULL)
-        people = [Person(torch.empty(b, n, FULL.id_width)) for b, n in zip(batches, counts, strict=True)]
+        layer = LayerAttention(FULL)
+        people = [WeightedTokens(torch.empty(b, n, FULL.id_width)) for b, n in zip(batches, counts, strict=True)]
         form = fixed_layer(layer, people)
     assert type(form) is kind
 
@@ -148,10 +144,10 @@ def test_the_cheaper_form_is_taken(batches, counts, kind):
 def test_the_forms_need_little_memory():
     """Of 42 layers in one dtype: the release's one person 54 %, and people of the shared form hardly more each."""
     with torch.device("meta"):
-        layer = LayerInjection(FULL)
+        layer = LayerAttention(FULL)
 
         def share(people):
-            people = [Person(torch.empty(1, FULL.id_tokens, FULL.id_width))] * people
+            people = [WeightedTokens(torch.empty(1, FULL.id_tokens, FULL.id_width))] * people
             form = fixed_layer(layer, people)
             assert form.weight_count == sum(p.numel() for p in form.parameters())
             return form.weight_count / whole
@@ -165,7 +161,7 @@ def test_weights_of_tokens_are_how_often_they_are_there(kind):
     layer, tokens, hidden = make_layer(), make_tokens(), make_hidden()
     weights = torch.zeros(COUNT)
     weights[2] = math.log(2)
-    form = make_form(kind, layer, [Person(tokens, weights), Person(tokens)])
+    form = make_form(kind, layer, [WeightedTokens(tokens, weights), WeightedTokens(tokens)])
     twice = torch.cat([tokens, tokens[:, 2:3]], dim=1)
     assert relative_error(form.add(None, hidden, [Share(), None]), formula(layer, twice, hidden)) < 1e-6
     assert relative_error(form.add(None, hidden, [None, Share()]), formula(layer, tokens, hidden)) < 1e-6
@@ -178,7 +174,7 @@ def test_a_region_confines_to_the_bit(kind, covered):
     weights[:, :covered] = torch.linspace(0.2, 1, max(covered, 1))[:covered, None]
     region = Region.of(weights)
     assert (region.rows is None) == (covered >= 20)
-    form = make_form(kind, layer, [Person(tokens)])
+    form = make_form(kind, layer, [WeightedTokens(tokens)])
     got = form.add(hidden, hidden, [Share(0.7, region)])
     assert torch.equal(got[:, covered:], hidden[:, covered:])
     assert relative_error(got, hidden + 0.7 * weights * formula(layer, tokens, hidden)) < 1e-6
@@ -188,24 +184,23 @@ def test_a_region_confines_to_the_bit(kind, covered):
 
 def test_only_the_tokens_of_a_region_are_computed(monkeypatch):
     seen = []
-    linear = folded._linear
-    monkeypatch.setattr(folded, "_linear", lambda module, x: (seen.append(x.shape[1]), linear(module, x))[1])
     layer, hidden = make_layer(), make_hidden()
     weights = torch.zeros(1, 21, 1)
     weights[:, 3:7] = 1
-    make_form(FoldedLayer, layer, [Person(make_tokens())]).add(hidden, hidden, [Share(1.0, Region.of(weights))])
+    form = make_form(FoldedLayer, layer, [WeightedTokens(make_tokens())])
+    watch_linear_layers(monkeypatch, seen)
+    form.add(hidden, hidden, [Share(1.0, Region.of(weights))])
     assert seen == [4, 4]
 
 
 def test_chunks_give_the_same_and_stay_within_the_budget(kind, monkeypatch):
     layer, hidden = make_layer(), make_hidden(2, 700)
-    form = make_form(kind, layer, [Person(make_tokens()), Person(make_tokens(seed=4))])
+    form = make_form(kind, layer, [WeightedTokens(make_tokens()), WeightedTokens(make_tokens(seed=4))])
     weights = torch.rand(1, 700, 1, generator=torch.Generator().manual_seed(0)).round()
     shares = [Share(0.5), Share(1.0, Region.of(weights))]
     whole = add_people(form, hidden, shares)
     seen = []
-    linear = folded._linear
-    monkeypatch.setattr(folded, "_linear", lambda module, x: (seen.append(x.shape[1]), linear(module, x))[1])
+    watch_linear_layers(monkeypatch, seen)
     per_token = 2 * 4 * (form.floats_per_token + 48)
     for budget, chunk in ((1, 256), (300 * per_token, 256), (512 * per_token, 512)):
         seen.clear()
@@ -230,7 +225,7 @@ def test_gradients_reach_the_tokens_the_layer_and_the_video():
 def test_gradients_reach_the_video_through_the_forms(kind):
     layer, tokens, hidden = make_layer(), make_tokens(), make_hidden().requires_grad_()
     (expected,) = torch.autograd.grad((hidden + layer(tokens, hidden)).square().sum(), hidden)
-    form = make_form(kind, layer, [Person(tokens)])
+    form = make_form(kind, layer, [WeightedTokens(tokens)])
     (got,) = torch.autograd.grad(add_people(form, hidden, [Share()]).square().sum(), hidden)
     assert relative_error(got, expected) < 1e-5
 
@@ -246,43 +241,21 @@ def test_the_injector_keeps_no_layer():
 def test_hidden_states_are_left_as_they_are(kind):
     layer, hidden = make_layer(), make_hidden()
     before = hidden.clone()
-    form = make_form(kind, layer, [Person(make_tokens()), Person(make_tokens(seed=3))])
+    form = make_form(kind, layer, [WeightedTokens(make_tokens()), WeightedTokens(make_tokens(seed=3))])
     with torch.no_grad():
         form.add(hidden, hidden, [Share(), Share(0.5, Region.of(torch.ones(1, 21, 1)))])
     assert torch.equal(hidden, before)
 
 
 def test_a_whole_share_is_added_within_the_matrix_product(monkeypatch):
-    """On the CPU in float32; any other share by itself. Both give the same."""
-    if not folded._ONEDNN:
-        pytest.skip("this build of torch has no oneDNN: the sum within the matrix product is NOT tested")
+    """In float32; any other share by itself. Both give the same."""
     layer, tokens = make_layer(FULL), make_tokens(FULL.id_tokens, width=FULL.id_width)
-    form, hidden = load_fixed(layer, [Person(tokens)], torch.float32), make_hidden(1, 40, FULL.dit_width)
+    form, hidden = load_fixed(layer, [WeightedTokens(tokens)], torch.float32), make_hidden(1, 40, FULL.dit_width)
     added = []
-    monkeypatch.setattr(folded, "_add", lambda *given, add=folded._add: added.append(given) or add(*given))
+    monkeypatch.setattr(projections, "add", lambda *given, add=projections.add: added.append(given) or add(*given))
     with torch.no_grad():
         whole = add_people(form, hidden, [Share()])
         assert not added
         half = add_people(form, hidden, [Share(0.5)])
         assert len(added) == 1
         assert relative_error(whole - hidden, 2 * (half - hidden)) < 1e-5
-        monkeypatch.setattr(folded, "_ONEDNN", None)
-        assert relative_error(add_people(form, hidden, [Share()]), whole) < 1e-6 and len(added) == 2
-
-
-@torch.inference_mode()
-def test_folded_is_faster_than_the_formula_with_cached_keys_and_values():
-    """Loosely: a busy machine must not fail it. `bench` measures the ratio properly."""
-    layer, tokens = make_layer(FULL), make_tokens(FULL.id_tokens, width=FULL.id_width)
-    form, hidden = load_fixed(layer, [Person(tokens)], torch.float32), make_hidden(1, 1170, FULL.dit_width)
-    kv = layer.project(tokens)
-    times = {"folded": [], "unfolded": []}
-    for _ in range(6):
-        for name, call in (
-            ("folded", lambda: form.add(None, hidden, [Share()])),
-            ("unfolded", lambda: layer.attend(kv, hidden)),
-        ):
-            start = time.process_time()
-            call()
-            times[name].append(time.process_time() - start)
-    assert min(times["unfolded"]) > 1.08 * min(times["folded"])

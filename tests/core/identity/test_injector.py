@@ -9,7 +9,7 @@ import torch
 from golden import network_input, relative_error
 from small import inputs_of, make_adapter
 
-from fantasyid_core.identity.injector import layers_by_block
+from fantasyid_core.identity.network.fit import layers_by_block
 
 
 @pytest.fixture

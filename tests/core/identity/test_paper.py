@@ -15,8 +15,8 @@ from small import inputs_of, make_adapter
 
 import fantasyid_core.identity
 from fantasyid_core.config import AdapterConfig, TransformerConfig, config_from_mapping, config_to_json
+from fantasyid_core.identity.adapter import IdentityAdapter, make_encoder, make_layers
 from fantasyid_core.identity.fingerprint import adapter_fingerprint
-from fantasyid_core.identity.network.adapter import IdentityAdapter, make_encoder, make_layers
 from fantasyid_core.identity.network.spiral_vertices import Standardisation, kept_vertices
 from fantasyid_core.shape import synthetic_head, synthetic_topology
 from fantasyid_core.shape.topology.topology import Transform, pool

@@ -9,8 +9,10 @@ import torch
 from golden import relative_error
 
 from fantasyid_core.config import AdapterConfig, TransformerConfig
-from fantasyid_core.identity.folded import Person, Share, load_fixed
-from fantasyid_core.identity.network.adapter import IdentityAdapter
+from fantasyid_core.identity.adapter import IdentityAdapter
+from fantasyid_core.identity.fixed import load_fixed
+from fantasyid_core.identity.projections import Share
+from fantasyid_core.identity.steering.token_weights import WeightedTokens
 from fantasyid_core.tools.bench import stand_in_topology
 
 TOKENS = TransformerConfig().video_tokens
@@ -51,7 +53,7 @@ def test_one_layer_at_the_real_number_of_tokens(adapter, inputs):
     layer = adapter.layers[0]
     with torch.no_grad():
         tokens = adapter.encode(*inputs)
-        delta = load_fixed(layer, [Person(tokens)], torch.float32).add(None, hidden, [Share()])
+        delta = load_fixed(layer, [WeightedTokens(tokens)], torch.float32).add(None, hidden, [Share()])
         assert delta.shape == hidden.shape and torch.isfinite(delta).all()
         last = hidden[:, -1350:]  # frames do not see each other
         assert relative_error(delta[:, -1350:], layer(tokens, last)) < 1e-5

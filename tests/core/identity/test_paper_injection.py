@@ -13,11 +13,13 @@ from small import inputs_of, seed_module
 from torch.nn import functional as F
 
 from fantasyid_core.config import AdapterConfig, TransformerConfig
-from fantasyid_core.identity.folded import Person, Share, add_people, fixed_layer, load_fixed, tokens_within
+from fantasyid_core.identity.fixed import add_people, fixed_layer, load_fixed, tokens_within
 from fantasyid_core.identity.injector import Injector
-from fantasyid_core.identity.network.paper_injection import ConvolvedLayer, PaperInjection
+from fantasyid_core.identity.kept import ConvolvedLayer
+from fantasyid_core.identity.network.frame_filter import FilteredAttention
+from fantasyid_core.identity.projections import Share
 from fantasyid_core.identity.steering.regions import Region
-from fantasyid_core.identity.steering.timing import make_person
+from fantasyid_core.identity.steering.token_weights import WeightedTokens, weight_tokens
 
 GRID = (4, 6)
 FRAME = 24
@@ -28,7 +30,7 @@ SIZES = TransformerConfig.tiny()
 
 
 def make_layer(config=CONFIG, seed=0):
-    return seed_module(PaperInjection(config), seed).requires_grad_(False)
+    return seed_module(FilteredAttention(config), seed).requires_grad_(False)
 
 
 def make_tokens(count=9, seed=1, batch=1, width=48):
@@ -72,7 +74,7 @@ def load(layer, people, dtype=torch.float32):
 def test_the_layer_and_its_fixed_form_are_the_formula():
     layer, tokens, hidden = make_layer(), make_tokens(), make_hidden()
     expected = formula(layer, tokens, hidden)
-    form = load(layer, [Person(tokens)])
+    form = load(layer, [WeightedTokens(tokens)])
     assert relative_error(layer(tokens, hidden), expected) < 1e-5
     assert relative_error(form.add(None, hidden, [Share()]), expected) < 1e-5
     assert relative_error(form.add(hidden, hidden, [Share()]), hidden + expected) < 1e-5
@@ -122,7 +124,7 @@ def test_half_precision_is_as_exact_as_the_layer_in_half_precision(dtype):
     layer = layer.to(dtype)
     tokens, hidden = make_tokens(40, width=256), make_hidden(1, 4, 256).to(dtype)
     expected = formula(layer, tokens, hidden)
-    error = relative_error(load(layer, [Person(tokens)], dtype).add(None, hidden, [Share()]), expected)
+    error = relative_error(load(layer, [WeightedTokens(tokens)], dtype).add(None, hidden, [Share()]), expected)
     assert error <= 1.2 * relative_error(layer(tokens.to(dtype), hidden), expected)
     assert error <= {torch.float16: 5e-3, torch.bfloat16: 4e-2}[dtype]
 
@@ -132,13 +134,13 @@ def test_eight_bit_weights_work_as_the_releases_do():
     small = copy.deepcopy(layer).to(torch.float8_e4m3fn)
     wide = copy.deepcopy(small).to(torch.float32)
     assert {value.dtype for value in small.parameters()} == {torch.float8_e4m3fn}
-    form = load_fixed(small, [Person(tokens)], torch.float32)
+    form = load_fixed(small, [WeightedTokens(tokens)], torch.float32)
     assert relative_error(form.add(None, hidden, [Share()]), formula(wide, tokens, hidden)) < 1e-5
 
 
 def test_several_people_each_have_their_own_filter_and_add_up():
     layer, hidden = make_layer(), make_hidden()
-    people = [Person(make_tokens(seed=seed)) for seed in (1, 2, 3)]
+    people = [WeightedTokens(make_tokens(seed=seed)) for seed in (1, 2, 3)]
     form = load(layer, people)
     expected = 0.5 * formula(layer, people[0].tokens, hidden) - 2 * formula(layer, people[2].tokens, hidden)
     shares = [Share(0.5), None, Share(-2.0)]
@@ -151,16 +153,16 @@ def test_regions_cut_after_the_filter():
     layer, tokens, hidden = make_layer(), make_tokens(), make_hidden()
     for weights in (torch.linspace(0, 1, 72), (torch.arange(72) < 5).float()):
         region = Region.of(weights[None, :, None])
-        got = load(layer, [Person(tokens)]).add(None, hidden, [Share(2.0, region)])
+        got = load(layer, [WeightedTokens(tokens)]).add(None, hidden, [Share(2.0, region)])
         assert relative_error(got, 2 * weights[:, None] * formula(layer, tokens, hidden)) < 1e-5
 
 
 @pytest.mark.parametrize(("face", "shape"), [(1, 0), (0, 1), (2, 1), (0.5, 3)])
 def test_token_weights_work_as_the_releases_do(face, shape):
     config = AdapterConfig.paper_tiny()
-    layer = seed_module(PaperInjection(config)).requires_grad_(False)
+    layer = seed_module(FilteredAttention(config)).requires_grad_(False)
     tokens, hidden = make_tokens(config.id_tokens, width=192), make_hidden(width=192)
-    person = make_person(config, tokens, face, shape)
+    person = weight_tokens(config, tokens, face, shape)
     groups = torch.tensor([face] * 4 + [shape] * 42).double().log()
     expected = formula(layer, tokens, hidden, groups)
     assert relative_error(load(layer, [person]).add(None, hidden, [Share()]), expected) < 1e-5
@@ -168,10 +170,10 @@ def test_token_weights_work_as_the_releases_do(face, shape):
 
 def test_a_group_that_the_adapter_does_not_make_leaves_nothing_to_add():
     config = AdapterConfig.paper_tiny(use_face=False)
-    layer = seed_module(PaperInjection(config)).requires_grad_(False)
+    layer = seed_module(FilteredAttention(config)).requires_grad_(False)
     hidden = make_hidden(width=192)
-    nobody = make_person(config, make_tokens(config.id_tokens, width=192), 1.0, 0.0)
-    someone = Person(make_tokens(5, width=192))
+    nobody = weight_tokens(config, make_tokens(config.id_tokens, width=192), 1.0, 0.0)
+    someone = WeightedTokens(make_tokens(5, width=192))
     if nobody is not None:
         form = load(layer, [nobody, someone])
         expected = formula(layer, someone.tokens, hidden)
@@ -182,7 +184,7 @@ def test_a_group_that_the_adapter_does_not_make_leaves_nothing_to_add():
 @pytest.mark.parametrize("frames", [1, 2, 4])
 def test_chunks_are_whole_frames_and_change_nothing(frames):
     layer, tokens, hidden = make_layer(), make_tokens(), make_hidden(frames=7)
-    form, shares = load(layer, [Person(tokens)]), [Share(1.0, Region.of(torch.linspace(0, 1, 168)[None, :, None]))]
+    form, shares = load(layer, [WeightedTokens(tokens)]), [Share(1.0, Region.of(torch.linspace(0, 1, 168)[None, :, None]))]
     budget = frames * FRAME * 2 * (form.floats_per_token + 48) * 4
     assert tokens_within(form, budget, hidden) == frames * FRAME
     assert tokens_within(form, 1, hidden) == FRAME
@@ -210,7 +212,7 @@ def test_broken_frames_are_refused(count):
     with pytest.raises(ValueError, match=message):
         layer(tokens, hidden)
     with pytest.raises(ValueError, match=message):
-        load(layer, [Person(tokens)]).add(None, hidden, [Share()])
+        load(layer, [WeightedTokens(tokens)]).add(None, hidden, [Share()])
 
 
 def test_other_numbers_of_frames_work():
@@ -224,14 +226,14 @@ def test_other_numbers_of_frames_work():
 def test_identities_repeat_for_both_halves_of_guidance():
     layer, hidden = make_layer(), make_hidden(4)
     tokens = make_tokens(batch=2)
-    got = load(layer, [Person(tokens)]).add(None, hidden, [Share()])
+    got = load(layer, [WeightedTokens(tokens)]).add(None, hidden, [Share()])
     assert relative_error(got, formula(layer, tokens.repeat(2, 1, 1), hidden)) < 1e-5
     with pytest.raises(ValueError, match="2 identities cannot be spread over a batch of 3"):
         layer(tokens, hidden[:3])
 
 
 def test_what_is_kept_is_what_is_counted():
-    layer, people = make_layer(), [Person(make_tokens(seed=1)), Person(make_tokens(seed=2), torch.zeros(9))]
+    layer, people = make_layer(), [WeightedTokens(make_tokens(seed=1)), WeightedTokens(make_tokens(seed=2), torch.zeros(9))]
     form = fixed_layer(layer, people)
     assert form.weight_count == sum(value.numel() for value in form.parameters())
     assert form.weight_count == sum(value.numel() for value in form.weights(layer, people).values())

@@ -10,9 +10,11 @@ from golden import relative_error
 from small import inputs_of
 
 from fantasyid_core.config import AdapterConfig
-from fantasyid_core.identity.folded import Person, Share, load_fixed
+from fantasyid_core.identity.fixed import load_fixed
+from fantasyid_core.identity.projections import Share
 from fantasyid_core.identity.steering.combining import combine_tokens
-from fantasyid_core.identity.steering.timing import Timing, make_person
+from fantasyid_core.identity.steering.timing import Timing
+from fantasyid_core.identity.steering.token_weights import WeightedTokens, weight_tokens
 
 
 def weights(timing, count=11):
@@ -83,34 +85,34 @@ def delta(case, person):
 def test_a_group_of_weight_zero_is_as_if_it_were_not_there(case):
     adapter, tokens, _ = case
     count = adapter.config.face_tokens
-    face = make_person(adapter.config, tokens, vertex_weight=0)
-    shape = make_person(adapter.config, tokens, face_weight=0)
+    face = weight_tokens(adapter.config, tokens, vertex_weight=0)
+    shape = weight_tokens(adapter.config, tokens, face_weight=0)
     assert torch.equal(face.tokens, tokens[:, :count]) and torch.equal(shape.tokens, tokens[:, count:])
     assert face.log_weights is None and shape.log_weights is None
-    almost = make_person(adapter.config, tokens, vertex_weight=1e-9)
+    almost = weight_tokens(adapter.config, tokens, vertex_weight=1e-9)
     assert relative_error(delta(case, almost), delta(case, face)) < 1e-5
-    assert make_person(adapter.config, tokens, 0, 0) is None
+    assert weight_tokens(adapter.config, tokens, 0, 0) is None
 
 
 def test_an_adapter_with_one_group_alone_can_lose_it():
     config = AdapterConfig.paper_tiny(use_face=False)
     tokens = torch.randn(1, config.id_tokens, config.id_width)
-    assert make_person(config, tokens, vertex_weight=0) is None
-    assert make_person(config, tokens, face_weight=0).tokens.shape == tokens.shape
+    assert weight_tokens(config, tokens, vertex_weight=0) is None
+    assert weight_tokens(config, tokens, face_weight=0).tokens.shape == tokens.shape
 
 
 def test_a_weight_is_how_often_a_group_is_there(case):
     adapter, tokens, _ = case
     count = adapter.config.face_tokens
     twice = torch.cat([tokens, tokens[:, :count]], dim=1)
-    got = delta(case, make_person(adapter.config, tokens, face_weight=2))
-    assert relative_error(got, delta(case, Person(twice))) < 1e-5
+    got = delta(case, weight_tokens(adapter.config, tokens, face_weight=2))
+    assert relative_error(got, delta(case, WeightedTokens(twice))) < 1e-5
 
 
 def test_equal_weights_change_nothing(case):
     adapter, tokens, _ = case
     for weight in (1.0, 2.5):
-        person = make_person(adapter.config, tokens, weight, weight)
+        person = weight_tokens(adapter.config, tokens, weight, weight)
         assert person.tokens is tokens and person.log_weights is None
 
 
@@ -118,23 +120,23 @@ def test_concatenated_references_are_weighted_one_by_one(case):
     adapter, tokens, _ = case
     two = combine_tokens([tokens, 2 * tokens], "concatenate")
     count, all_ = adapter.config.face_tokens, adapter.config.id_tokens
-    kept = make_person(adapter.config, two, vertex_weight=0).tokens
+    kept = weight_tokens(adapter.config, two, vertex_weight=0).tokens
     assert torch.equal(kept, torch.cat([two[:, :count], two[:, all_ : all_ + count]], dim=1))
-    ratio = make_person(adapter.config, two, vertex_weight=3).log_weights
+    ratio = weight_tokens(adapter.config, two, vertex_weight=3).log_weights
     assert ratio.exp().round(decimals=4).tolist() == ([1.0] * count + [3.0] * (all_ - count)) * 2
 
 
 @pytest.mark.parametrize(("face", "shape"), [(-1, 1), (1, -0.1), (math.nan, 1), (1, math.inf)])
 def test_negative_weights_are_refused(case, face, shape):
     with pytest.raises(ValueError, match="weights of face and shape of 0 or more"):
-        make_person(case[0].config, case[1], face, shape)
+        weight_tokens(case[0].config, case[1], face, shape)
 
 
 def test_no_tokens_are_refused(case):
     with pytest.raises(ValueError, match="at least one identity token"):
-        make_person(case[0].config, case[1][:, :0])
+        weight_tokens(case[0].config, case[1][:, :0])
 
 
 def test_tokens_of_no_whole_reference_cannot_be_weighted(case):
     with pytest.raises(ValueError, match="identity tokens per reference, got"):
-        make_person(case[0].config, case[1][:, :-1], 1, 2)
+        weight_tokens(case[0].config, case[1][:, :-1], 1, 2)

@@ -13,7 +13,7 @@ from small import seed_module
 
 from fantasyid_core.cli import bench as command
 from fantasyid_core.config import AdapterConfig, TransformerConfig
-from fantasyid_core.identity.injector import LayerInjection
+from fantasyid_core.identity.network.attention import LayerAttention
 from fantasyid_core.tools import bench, timing
 from fantasyid_core.tools.bench_transformer import measure_transformer, release_attention
 
@@ -27,7 +27,7 @@ def report():
 
 
 def test_the_rival_is_the_releases_formula():
-    layer = seed_module(LayerInjection(AdapterConfig.tiny()))
+    layer = seed_module(LayerAttention(AdapterConfig.tiny()))
     hidden, tokens = torch.randn(2, 7, 192), torch.randn(1, 6, 32)
     with torch.no_grad():
         expected = layer(tokens, hidden)

@@ -11,9 +11,9 @@ from fantasyid_core.tinymodel.face import TinyFaceEncoder
 from fantasyid_core.tinymodel.models import TinyModels, save_tiny_models
 from fantasyid_core.tinymodel.text import TextEncoder
 from fantasyid_core.tinymodel.vae import TinyVae, VaeConfig
+from fantasyid_core.training.build import build_models
 from fantasyid_core.training.config import load_config
 from fantasyid_core.training.denoiser import Denoiser, Seen
-from fantasyid_core.training.models import build_models
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
 FEW = ["data.clips=4", "data.people=2", "data.held_out=2", "data.references=1", "model.preset.num_layers=2"]

@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 from trainingtools import NoiseSource
 
+from fantasyid_core.files.pixels import to_video
 from fantasyid_core.people.person import sample_person, sample_twin
 from fantasyid_core.training.batches import batches, generator, order
 from fantasyid_core.training.clipcache import ClipCache
 from fantasyid_core.training.config import DataSettings, IdentitySettings
 from fantasyid_core.training.heads_source import HeadsSource
 from fantasyid_core.training.index_source import IndexSource, fill, read_index
-from fantasyid_core.training.latents import LatentRows, to_video
+from fantasyid_core.training.latents import LatentRows
 from fantasyid_core.videofile import save_video
 
 

@@ -12,9 +12,9 @@ from fantasyid_core.tinymodel.models import TinyModels, save_tiny_models
 from fantasyid_core.tinymodel.text import TextEncoder
 from fantasyid_core.tinymodel.vae import TinyVae, VaeConfig
 from fantasyid_core.training.batches import Batch
+from fantasyid_core.training.build import build_models
 from fantasyid_core.training.config import load_config
 from fantasyid_core.training.denoiser import Denoiser
-from fantasyid_core.training.models import build_models
 from fantasyid_core.training.task import Task
 
 

@@ -13,7 +13,7 @@ from trainingtools import NoiseSource, make_config, make_models, write_model
 
 from fantasyid_core import load_adapter
 from fantasyid_core.config import AdapterConfig
-from fantasyid_core.identity.network.adapter import IdentityAdapter
+from fantasyid_core.identity.adapter import IdentityAdapter
 from fantasyid_core.training.checkpoints import list_checkpoints
 from fantasyid_core.training.loop import Run, train
 from fantasyid_core.training.task import Task

@@ -12,9 +12,9 @@ from trainingtools import NoiseSource, make_config, make_models, write_model
 from fantasyid_core.host import diffusers as diffusers_host
 from fantasyid_core.pipeline import stretch
 from fantasyid_core.training import memory
+from fantasyid_core.training.build import build_models
 from fantasyid_core.training.denoiser import Denoiser
 from fantasyid_core.training.lora import lora_names
-from fantasyid_core.training.models import build_models
 from fantasyid_core.training.objective import velocity
 from fantasyid_core.training.task import Task
 

@@ -1,10 +1,4 @@
-"""The adapter: everything FantasyID adds to CogVideoX, in the order of the data flow.
-
-    vit_feats -> FaceAbstractor -> face tokens [36] ─────────────────┐
-    vertices  -> VertexEncoder (fused with the face tokens) -> Reducer -> vertex tokens [79]
-    id_tokens = face tokens, then vertex tokens -> K, V of every injected layer
-
-That is the release; `paper` has the other variant, behind the same interface.
+"""The adapter: everything FantasyID adds to CogVideoX, of either variant, behind one interface.
 
 The identity branch (`encoder`, 62 M parameters) is needed once per person, the injection (`layers`,
 21 M per layer) in every step: two modules, so that a host can keep only one of them on the device.
@@ -17,54 +11,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ...config import AdapterConfig
-from ...shape.topology.topology import Topology
-from ..injector import Injector, LayerInjection, check_grid
-from .abstractor import FaceAbstractor
-from .depth_vertices import VertexEncoder
-from .paper import PaperEncoder
-from .paper_injection import RepeatedLayer, paper_layers
-from .reducer import VertexReducer
+from ..config import AdapterConfig
+from ..shape.topology.topology import Topology
+from .injector import Injector
+from .network.fit import check_grid
+from .network.frame_filter import RepeatedLayer
+from .network.paper import PaperEncoder, paper_layers
+from .network.release import ReleaseEncoder, release_layers
 
 
-class IdentityEncoder(nn.Module):
-    """Identity branch: [B, P, vit_width] features and [B, V, 3] vertices -> [B, Nid, id_width] tokens."""
-
-    def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
-        super().__init__()
-        self.face_abstractor = FaceAbstractor(config, operations)
-        self.vertex_encoder = VertexEncoder(config, topology, operations)
-        self.vertex_reducer = VertexReducer(config, operations)
-
-    @property
-    def telling_matrix(self) -> Tensor:
-        """Weights that tell one adapter from another."""
-        return self.face_abstractor.projection
-
-    def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
-        face_tokens = self.face_abstractor(vit_feats)  # [B, Nf, Cid]
-        return torch.cat([face_tokens, self.vertex_tokens(vertices, face_tokens)], dim=1)
-
-    def vertex_tokens(self, vertices: Tensor, face_tokens: Tensor) -> Tensor:  # -> [B, Nv, Cid]
-        descriptors = self.vertex_encoder(vertices, face_tokens)  # [B, V, C]
-        return self.vertex_reducer(descriptors.transpose(1, 2)).transpose(1, 2)
-
-
-def make_encoder(config: AdapterConfig, topology: Topology, operations=nn) -> IdentityEncoder | PaperEncoder:
+def make_encoder(config: AdapterConfig, topology: Topology, operations=nn) -> ReleaseEncoder | PaperEncoder:
     """The identity branch of the configured variant. Raises ValueError for the topology of another mesh."""
     if topology.vertex_counts != config.vertex_counts:
         raise ValueError(
             f"The adapter is made for a mesh of {config.vertex_counts} vertices per level, the mesh topology has "
             f"{topology.vertex_counts}. Use the topology that belongs to the adapter."
         )
-    return (PaperEncoder if config.is_paper else IdentityEncoder)(config, topology, operations)
+    return (PaperEncoder if config.is_paper else ReleaseEncoder)(config, topology, operations)
 
 
 def make_layers(config: AdapterConfig, operations=nn) -> nn.ModuleList | RepeatedLayer:
     """The injected layers of the configured variant."""
-    if config.is_paper:
-        return paper_layers(config, operations)
-    return nn.ModuleList(LayerInjection(config, operations) for _ in range(config.injected_layers))
+    return (paper_layers if config.is_paper else release_layers)(config, operations)
 
 
 class IdentityAdapter(nn.Module):
