@@ -27,7 +27,7 @@ from fantasyid_core.training.checkpoints import (
     remove_leftovers,
 )
 from fantasyid_core.training.loop import FAILED_BATCH, train
-from fantasyid_core.training.tensorfile import write_tensors
+from fantasyid_core.files.tensorfile import write_tensors
 
 KILLS = 16
 forked = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -176,7 +176,7 @@ def test_the_topology_is_looked_for_and_asked_for(folder, tmp_path, monkeypatch)
 
 def test_only_the_adapter_is_read_from_a_whole_model(folder, monkeypatch):
     rewrite(folder, lambda s: s.update({"transformer_blocks.0.ff.net.2.weight": torch.ones(4, 4)}))
-    from fantasyid_core.files.writing import checkpoint
+    from fantasyid_core.files import checkpoint
 
     read = []
     original = checkpoint._SafetensorsReader.read
