@@ -33,11 +33,10 @@ from .host.diffusers import others as diffusers_models
 from .identity.adapter import IdentityAdapter
 from .identity.steering.combining import combine_tokens
 from .identity.steering.layer_weights import check_strength
-from .request import Person, load_face, load_vertices
-from .sampling import SOLVERS, OfficialNoise, Step, make_steps, sample
+from .options import DPM, OFFLOADS, SOLVERS
+from .request import PersonRequest, load_face, load_vertices
+from .sampling import OfficialNoise, Step, make_steps, sample
 from .weights.adapter import check_float, load_adapter
-
-OFFLOAD = ("none", "model", "sequential")
 
 Progress = Callable[[str, int, int], None]
 
@@ -58,7 +57,7 @@ class Settings:
     steps: int = 50
     cfg: float = 6.0
     strength: float = 1.0
-    solver: str = "dpm"
+    solver: str = DPM
     device: str | None = None
     dtype: torch.dtype | None = None
     offload: str = "none"
@@ -70,7 +69,7 @@ class Settings:
         check_float(self.dtype)
         if not math.isfinite(self.cfg) or self.cfg < 1:
             raise ValueError(f"Guidance must be a finite number of at least 1 (official: 6), got {self.cfg}.")
-        for what, value, known in (("solver", self.solver, SOLVERS), ("offload mode", self.offload, OFFLOAD)):
+        for what, value, known in (("solver", self.solver, SOLVERS), ("offload mode", self.offload, OFFLOADS)):
             if value not in known:
                 raise ValueError(f"Expected a {what} among {', '.join(known)}, got {value!r}.")
         if not 0 <= self.seed < 2**63:
@@ -84,7 +83,7 @@ class Inputs(NamedTuple):
     """
 
     model: str | os.PathLike
-    person: Person
+    person: PersonRequest
     topology: str | os.PathLike | None = None
     face_encoder: str | os.PathLike | None = None
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fantasyid_core.options import AVERAGE, EVERYWHERE, JOINS, PLACES
 from .pictures import as_image, preview, say
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, Identity, IdentityType, ShapeType
-
-AVERAGE, CONCATENATE = "average", "concatenate"
-EVERYWHERE, SIDE_BY_SIDE = "everywhere", "side by side"
 
 
 class EncodeIdentity(io.ComfyNode):
@@ -26,7 +24,7 @@ class EncodeIdentity(io.ComfyNode):
                 ShapeType.Input("shape", tooltip="The person's 3D face: from Reconstruct Face or Load Shape."),
                 io.Combo.Input(
                     "references",
-                    options=[AVERAGE, CONCATENATE],
+                    options=list(JOINS),
                     optional=True,
                     advanced=True,
                     tooltip="Only for several photos of the person. average: their common features, at the cost of one "
@@ -103,7 +101,7 @@ class ApplyIdentity(io.ComfyNode):
                 _weight("shape_weight", "How much the 3D face counts beside the photo's features. 0 leaves it out."),
                 io.Combo.Input(
                     "region",
-                    options=[EVERYWHERE, SIDE_BY_SIDE],
+                    options=list(PLACES),
                     optional=True,
                     advanced=True,
                     tooltip="side by side: the people that are applied one after the other stand from left to right.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fantasyid_core.options import SOLVERS
 from .types import CATEGORY, FaceType
 
 
@@ -91,7 +92,7 @@ def sampling_inputs() -> list:
         ),
         io.Combo.Input(
             "solver",
-            options=["dpm", "ddim"],
+            options=list(SOLVERS),
             tooltip="dpm is the official sampler of this model and adds fresh noise in every step; ddim adds "
             "none.",
         ),

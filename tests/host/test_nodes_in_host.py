@@ -251,7 +251,7 @@ def test_a_shape_or_encoder_of_another_model_is_refused(execute, loaded, pack):
         identity_of(execute, loaded, shape=broken)
     encoder = sys.modules[f"{pack.__name__}.fantasyid_core.face.encoder"]
     run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.run"]
-    wider = run.host_face_encoder(encoder.tiny_face_encoder(width=128))
+    wider = run.host_face_encoder(encoder.random_face_encoder(width=128))
     with pytest.raises(ValueError, match=r"gives features \[17, 128\], the adapter expects \[17, 32\]"):
         identity_of(execute, loaded, encoder=wider)
 

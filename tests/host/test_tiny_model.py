@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiny(host, folder):
-    from fantasyid_core.host.comfy.tiny import load_tiny
+    from fantasyid_core.host.comfy.tinymodel import load_tiny
 
     return load_tiny(folder)
 
@@ -107,7 +107,7 @@ def test_a_video_shows_the_person_and_follows_the_prompt(tiny, person):
 
 
 def test_missing_files_are_named(host, tmp_path):
-    from fantasyid_core.host.comfy.tiny import load_tiny
+    from fantasyid_core.host.comfy.tinymodel import load_tiny
 
     with pytest.raises(FileNotFoundError, match="vae.safetensors"):
         load_tiny(tmp_path)

@@ -12,17 +12,14 @@ from ...identity.adapter import IdentityAdapter
 from ...identity.steering.curves import draw_curve, draw_schedule
 from ...identity.steering.layer_weights import parse_layer_weights
 from ...identity.steering.schedule import parse_schedule
+from ...options import EVERYWHERE, PLACES, SIDE_BY_SIDE
 from .attachment import attach
-from .entries import SIDE_BY_SIDE
-
-EVERYWHERE = "everywhere"
-REGIONS = (EVERYWHERE, SIDE_BY_SIDE)
 
 
 @dataclass(frozen=True)
 class Control:
     """The settings of one person; `attach` says what each means. layers: as `parse_layer_weights` reads it, ""
-    for all; schedule: as `parse_schedule` reads it, "" for none. region: one of `REGIONS`, without a mask only."""
+    for all; schedule: as `parse_schedule` reads it, "" for none. region: one of `PLACES`, without a mask only."""
 
     strength: float = 1.0
     start_percent: float = 0.0
@@ -79,8 +76,8 @@ def apply_identity(
 
 
 def _place(control: Control, mask: Tensor | None):
-    if control.region not in REGIONS:
-        raise ValueError(f"Expected a region among {', '.join(REGIONS)}, got {control.region!r}.")
+    if control.region not in PLACES:
+        raise ValueError(f"Expected a region among {', '.join(PLACES)}, got {control.region!r}.")
     if mask is None:
         return SIDE_BY_SIDE if control.region == SIDE_BY_SIDE else None
     if control.region == SIDE_BY_SIDE:

@@ -16,8 +16,8 @@ from ...identity.steering.layer_weights import check_layer_weights, check_streng
 from ...identity.steering.regions import Region, regions, token_mask
 from ...identity.steering.timing import Timing
 from ...identity.steering.token_weights import WeightedTokens, weight_tokens
+from ...options import SIDE_BY_SIDE
 
-SIDE_BY_SIDE = "side by side"
 _PIXELS = 8  # of the video per latent pixel
 
 

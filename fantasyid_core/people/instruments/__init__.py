@@ -19,7 +19,7 @@ _HOMES = {
     "load_probe": "probe",
     "read": "probe",
     "readable": "readability",
-    "Request": "subjects",
+    "SceneRequest": "subjects",
     "Subject": "subjects",
     "TrueRenderer": "subjects",
     "held_out_people": "subjects",

@@ -29,7 +29,7 @@ import numpy as np
 from ..mesh import check_faces
 from .controls import LEFT_STEPS, STEP, FaceControls, face_controls
 from .controltable import CONTROLS, Control
-from .regions import checked_vertices
+from .faceframe import checked_vertices
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from .controltable import CONTROLS, MIXTURES, Control, measurable, measure
+from .faceframe import FaceFrame, checked_vertices, face_frame
 from .fields import EAR, FIELDS, around_ear, around_eye, ramp
 from .places import EYE
-from .regions import FaceFrame, checked_vertices, face_frame
 
 if TYPE_CHECKING:
     from ..reconstruct.flame import FlameModel

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .controltable import Control
-from .regions import FaceFrame, face_frame
+from .faceframe import FaceFrame, face_frame
 
 if TYPE_CHECKING:
     from ..reconstruct.flame import FlameModel

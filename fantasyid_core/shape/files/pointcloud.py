@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...files.writing import write_aside
+from ...options import SHAPE_FILES
 from ..mesh import check_faces, check_finite
 from ..order import check_order, check_triangles
-from .meshfile import FOREIGN, READABLE, WRITABLE, decode, encode, welded
+from .meshfile import FOREIGN, READABLE, decode, encode, welded
 
 if TYPE_CHECKING:
     import torch
@@ -108,9 +109,9 @@ def save_shape(vertices: torch.Tensor | ArrayLike, path: str | os.PathLike, face
     import torch
 
     path = Path(path)
-    if path.suffix.lower() not in WRITABLE:
+    if path.suffix.lower() not in SHAPE_FILES:
         raise ValueError(
-            f"Cannot save a shape as {path.name!r}: expected one of {', '.join(WRITABLE)}. Change the ending."
+            f"Cannot save a shape as {path.name!r}: expected one of {', '.join(SHAPE_FILES)}. Change the ending."
         )
     vertices = torch.as_tensor(vertices).detach().cpu().to(torch.float32).numpy()
     _check_vertices(vertices, "The shape to save")

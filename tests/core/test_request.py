@@ -15,7 +15,7 @@ from PIL import Image
 from fantasyid_core.__main__ import main
 from fantasyid_core.face.align import TEMPLATE
 from fantasyid_core.face.photo import FaceRequest
-from fantasyid_core.request import Person, load_face, load_vertices
+from fantasyid_core.request import PersonRequest, load_face, load_vertices
 from fantasyid_core.shape import load_shape, load_topology
 
 POINTS = "60,80 120,80 90,115 65,140 115,140"
@@ -50,36 +50,36 @@ def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, shared):
     topology = load_topology(shared / "assets" / "transform.pkl")
     given = torch.randn(5023, 3)
     request = FaceRequest("none", TEMPLATE / 512 * 170, folders=(models,))
-    face = load_face(Person(photo, given, request))
-    assert load_vertices(Person(photo, given, request), face, topology)[0] is given
+    face = load_face(PersonRequest(photo, given, request))
+    assert load_vertices(PersonRequest(photo, given, request), face, topology)[0] is given
     path = shared / "samples" / "anne.ply"
-    assert torch.equal(load_vertices(Person(photo, path, request), face, topology)[0], load_shape(path))
-    made = Person(photo, None, request, flame=models / "fantasyid" / "flame.npz")
+    assert torch.equal(load_vertices(PersonRequest(photo, path, request), face, topology)[0], load_shape(path))
+    made = PersonRequest(photo, None, request, flame=models / "fantasyid" / "flame.npz")
     vertices, again = load_vertices(made, face, topology)
     assert vertices.shape == (5023, 3) and again is not None
-    turned = Person(photo, None, request, flame=models / "fantasyid" / "flame.npz", pose="as photographed")
+    turned = PersonRequest(photo, None, request, flame=models / "fantasyid" / "flame.npz", pose="as photographed")
     assert not torch.equal(vertices, load_vertices(turned, face, topology)[0])
 
 
 def test_notes_about_the_face_are_warnings(photo):
     edge = np.array([[2, 80], [60, 80], [30, 110], [5, 140], [55, 140]], np.float32)
     with pytest.warns(UserWarning, match="lies outside the picture"):
-        load_face(Person(photo, None, FaceRequest("none", edge)))
+        load_face(PersonRequest(photo, None, FaceRequest("none", edge)))
 
 
 def test_several_photos_may_be_files_and_arrays(photo):
     other = np.random.default_rng(1).integers(0, 255, (200, 180, 3), np.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        face = load_face(Person([photo, other], None, FaceRequest("none")))
+        face = load_face(PersonRequest([photo, other], None, FaceRequest("none")))
     assert len(face.others) == 1
 
 
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="pose among neutral, as photographed, got 'sideways'"):
-        Person("a.jpg", pose="sideways")
+        PersonRequest("a.jpg", pose="sideways")
     with pytest.raises(ValueError, match="joining among average, concatenate, got 'sum'"):
-        Person("a.jpg", references="sum")
+        PersonRequest("a.jpg", references="sum")
 
 
 def reconstruct(photo, models, out, **changes) -> int:
