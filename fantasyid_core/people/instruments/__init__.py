@@ -24,8 +24,8 @@ _HOMES = {
     "TrueRenderer": "subjects",
     "held_out_people": "subjects",
     "through_codec": "subjects",
-    "measure_control": "control",
-    "measure_leak": "control",
+    "measure_control": "vertex_control",
+    "measure_leak": "vertex_control",
     "measure_clips": "resemblance",
 }
 
