@@ -1,0 +1,1 @@
+"""Faces and their 478 points."""
