@@ -37,5 +37,7 @@ RIGHT_EYE = Part((
 LIDS = LEFT_EYE.points[:16], RIGHT_EYE.points[:16]  # the rims of the left and of the right eye
 IRISES = tuple(range(468, 473)), tuple(range(473, 478))  # of each eye the centre, then four points of the rim
 
-FIVE = (468, 473, 1, 61, 291)  # the eyes' middles, the tip of the nose, the mouth's corners
+MESH_POINTS = 468  # those of the skin come first
+IRIS_CENTRES = 468, 473
+FIVE = (*IRIS_CENTRES, 1, 61, 291)  # the eyes' middles, the tip of the nose, the mouth's corners
 EYE_CORNERS = 33, 263  # the outer ones, which tell how far the face is turned in the picture
