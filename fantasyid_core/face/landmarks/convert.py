@@ -19,7 +19,6 @@ import re
 import sys
 import zipfile
 from collections import defaultdict
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +80,9 @@ def main(wheel: str) -> None:
         if found != digest:
             raise ValueError(f"{path} in {wheel} has the SHA-256 {found}, expected {digest}: take mediapipe==0.10.21.")
         state = {key: value.half() for key, value in convert(module(), data).items()}
-        save_file(state, FOLDER / f"{name}.safetensors", {"source": "mediapipe 0.10.21", "file": path, "sha256": digest})
+        save_file(
+            state, FOLDER / f"{name}.safetensors", {"source": "mediapipe 0.10.21", "file": path, "sha256": digest}
+        )
         print(f"{name}: {sum(value.numel() for value in state.values()):,} values")
 
 
@@ -153,8 +154,9 @@ def densify(values: np.ndarray, shape: np.ndarray, sparsity) -> np.ndarray:
             parents = np.repeat(np.arange(len(places)), size)
             segments = segments[parents] * size + indices
         else:
-            starts, listed = _vector(level.ArraySegmentsType(), level.ArraySegments()), _vector(
-                level.ArrayIndicesType(), level.ArrayIndices()
+            starts, listed = (
+                _vector(level.ArraySegmentsType(), level.ArraySegments()),
+                _vector(level.ArrayIndicesType(), level.ArrayIndices()),
             )
             counts = starts[segments + 1] - starts[segments]
             parents = np.repeat(np.arange(len(places)), counts)
