@@ -72,10 +72,8 @@ class Run:
         if models is None:
             self._check_memory()
         self.models = models or build_models(config)
-        adapter, mesh = self.models.adapter, self.models.adapter.topology
-        self.about = describe_run(
-            config, adapter.config.variant, mesh.faces, mesh.template, self.accelerator.num_processes
-        )
+        adapter = self.models.adapter
+        self.about = describe_run(config, adapter.config.variant, adapter.topology, self.accelerator.num_processes)
         if start is not None:
             check_resumable(start, self.about)
         with self.accelerator.local_main_process_first():
