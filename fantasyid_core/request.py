@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .face.align import FaceCrop
+    from .shape.faceshape import FaceShape
     from .shape.reconstruct.reconstruct import Reconstruction
     from .shape.topology.topology import Topology
 
@@ -60,21 +61,22 @@ def load_face(person: PersonRequest) -> FaceCrop:
     return face
 
 
-def load_vertices(person: PersonRequest, face: FaceCrop, topology: Topology) -> tuple[Tensor, FaceCrop]:
-    """Vertices float32 [V,3] of the person, and the face, cut out anew when the 3D face told its points better.
+def load_shape_of(person: PersonRequest, face: FaceCrop, topology: Topology) -> tuple[FaceShape, FaceCrop]:
+    """The person's 3D face, and the face, cut out anew when the 3D face told its points better.
 
     Raises what `read_shape`, `load_face_models` and `reconstruct_face` raise.
     """
     import torch
 
+    from .shape.faceshape import FaceShape
     from .shape.reconstruct.facemodels import read_shape_of
 
     if torch.is_tensor(person.shape):
-        return person.shape, face
+        return FaceShape(person.shape), face
     if person.shape is not None:
-        return read_shape_of(topology, person.shape).vertices, face
+        return read_shape_of(topology, person.shape), face
     result = reconstruct(person, face)
-    return result.shape.vertices, result.face
+    return result.shape, result.face
 
 
 def reconstruct(person: PersonRequest, face: FaceCrop) -> Reconstruction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..fantasyid_core.options import AVERAGE, EVERYWHERE, JOINS, PLACES
+from ..fantasyid_core.options import AVERAGE, JOINS, PLACES
 from .pictures import as_image, preview, say
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, Identity, IdentityType, ShapeType
 
@@ -36,7 +36,8 @@ class EncodeIdentity(io.ComfyNode):
 
     @classmethod
     def execute(cls, adapter, encoder, face, shape, references: str = AVERAGE) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy.run import adapter_fingerprint, encode_identity
+        from ..fantasyid_core.host.comfy.encode import encode_identity
+        from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
 
         tokens = encode_identity(adapter, encoder, face, shape, references)
         thumbnail = face.crop[::4, ::4].copy()
@@ -157,12 +158,15 @@ class ApplyIdentity(io.ComfyNode):
         feather: float = 0.0,
         identity_guidance: float = 1.0,
     ) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy.apply import Control, apply_identity
-        from ..fantasyid_core.host.comfy.run import adapter_fingerprint
+        from ..fantasyid_core.host.comfy import attach_controlled
+        from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
+        from ..fantasyid_core.identity.steering.control import Control
 
         identity.check_adapter(adapter_fingerprint(adapter))
+        mask = mask[0] if mask is not None and len(mask) == 1 else mask
         control = Control(strength, start_percent, end_percent, fade_in, fade_out, layers, schedule, face_weight,
-                          shape_weight, region, feather, identity_guidance)  # fmt: skip
-        applied = apply_identity(model, adapter, identity.tokens, control, mask)
-        say(cls, applied.notes)
-        return io.NodeOutput(applied.model, ui=preview(cls, as_image([applied.curves])))
+                          shape_weight, region, mask, feather, identity_guidance)  # fmt: skip
+        patched = attach_controlled(model, adapter, identity.tokens, control)
+        say(cls, control.notes())
+        curves = control.draw(adapter.config.injected_layers)
+        return io.NodeOutput(patched, ui=preview(cls, as_image([curves])))

@@ -157,7 +157,7 @@ class LoadFaceEncoder(io.ComfyNode):
     @classmethod
     def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core.face.encoder import load_face_encoder
-        from ..fantasyid_core.host.comfy.run import host_face_encoder
+        from ..fantasyid_core.host.comfy.encode import host_face_encoder
 
         return io.NodeOutput(
             host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..config import AdapterConfig
+from ..shape.faceshape import FaceShape
+from ..shape.order import check_shape_order
 from ..shape.topology.topology import Topology
 from .injector import Injector
 from .network.fit import check_grid
@@ -48,13 +50,33 @@ class IdentityAdapter(nn.Module):
         self.encoder = make_encoder(config, topology, operations)
         self.layers = make_layers(config, operations)
 
-    def encode(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
+    def encode(self, vit_feats: Tensor, vertices: Tensor | FaceShape, branch: nn.Module | None = None) -> Tensor:
         """Identity tokens [B, Nid, Cid] of ViT features [B, P, vit_width] and vertices [B, V, 3] in metres.
 
-        A missing batch dimension is added. Raises ValueError for other sizes or values that are not finite.
+        The one door for both hosts. A missing batch dimension is added; a `FaceShape` is trusted for what was proven
+        when it was made. branch: a copy of `encoder` to compute with, where a host manages the memory of one.
+        Raises ValueError for other sizes, values that are not finite, and a shape in another order; and, without
+        gradients, for tokens that are not finite.
         """
-        vit_feats, vertices = self._check(vit_feats, vertices)
-        return self.encoder(vit_feats, vertices)
+        branch = branch or self.encoder
+        vit_feats, vertices = self._check(vit_feats, vertices, branch.telling_matrix)
+        tokens = branch(vit_feats, vertices)
+        if not torch.is_grad_enabled() and not tokens.isfinite().all():
+            raise ValueError(
+                "Expected finite identity tokens, got NaN or infinite values: the weights of the adapter or of the face "
+                "encoder are damaged, or they overflow in their precision. Load both with dtype fp32, or get them again."
+            )
+        return tokens
+
+    def check_shape(self, shape: FaceShape) -> None:
+        """Raises ValueError unless the 3D face has this adapter's mesh, its vertices in the same order."""
+        expected = self.config.vertex_counts[0]
+        if len(shape.vertices) != expected:
+            raise ValueError(
+                f"Expected a 3D face of {expected} vertices, got {len(shape.vertices)}. Use a head of the mesh that the "
+                "adapter was trained with (FLAME for the released one)."
+            )
+        check_shape_order(shape, self.topology.template.numpy())
 
     def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
         return self.encode(vit_feats, vertices)
@@ -87,10 +109,13 @@ class IdentityAdapter(nn.Module):
         """Raises ValueError unless the adapter suits latent frames of height x width video tokens."""
         check_grid(self.config.grid if self.config.is_paper else None, (height, width))
 
-    def _check(self, vit_feats: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
-        config, weight = self.config, self.encoder.telling_matrix
-        vit_feats = _batched(vit_feats, "Face features", (config.vit_tokens, config.vit_width))
-        vertices = _batched(vertices, "Vertices", (config.vertex_counts[0], 3))
+    def _check(self, vit_feats: Tensor, vertices: Tensor | FaceShape, weight: Tensor) -> tuple[Tensor, Tensor]:
+        vit_feats = _batched(vit_feats, "Face features", (self.config.vit_tokens, self.config.vit_width))
+        if isinstance(vertices, FaceShape):
+            self.check_shape(vertices)
+            vertices = vertices.vertices[None]
+        else:
+            vertices = _batched(vertices, "Vertices", (self.config.vertex_counts[0], 3))
         if vit_feats.shape[0] != vertices.shape[0] and 1 not in (vit_feats.shape[0], vertices.shape[0]):
             raise ValueError(
                 f"Got {vit_feats.shape[0]} face features but {vertices.shape[0]} shapes; give as many."
@@ -104,7 +129,10 @@ class IdentityAdapter(nn.Module):
 def _batched(x: Tensor, what: str, size: tuple[int, int]) -> Tensor:
     x = x.unsqueeze(0) if x.ndim == 2 else x
     if x.ndim != 3 or tuple(x.shape[1:]) != size:
-        raise ValueError(f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}.")
+        raise ValueError(
+            f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}. Use the face encoder and the 3D face that "
+            "belong to this adapter."
+        )
     if not torch.isfinite(x).all():
         raise ValueError(f"{what}: expected finite numbers, got NaN or infinite values.")
     return x

@@ -15,7 +15,7 @@ from PIL import Image
 from fantasyid_core.__main__ import main
 from fantasyid_core.face.align import TEMPLATE
 from fantasyid_core.face.photo import FaceRequest
-from fantasyid_core.request import PersonRequest, load_face, load_vertices
+from fantasyid_core.request import PersonRequest, load_face, load_shape_of
 from fantasyid_core.shape import load_shape, load_topology
 
 POINTS = "60,80 120,80 90,115 65,140 115,140"
@@ -51,14 +51,16 @@ def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, shared):
     given = torch.randn(5023, 3)
     request = FaceRequest("none", TEMPLATE / 512 * 170, folders=(models,))
     face = load_face(PersonRequest(photo, given, request))
-    assert load_vertices(PersonRequest(photo, given, request), face, topology)[0] is given
+    assert load_shape_of(PersonRequest(photo, given, request), face, topology)[0].vertices is given
     path = shared / "samples" / "anne.ply"
-    assert torch.equal(load_vertices(PersonRequest(photo, path, request), face, topology)[0], load_shape(path))
+    read = load_shape_of(PersonRequest(photo, path, request), face, topology)[0]
+    assert torch.equal(read.vertices, load_shape(path))
     made = PersonRequest(photo, None, request, flame=models / "fantasyid" / "flame.npz")
-    vertices, again = load_vertices(made, face, topology)
-    assert vertices.shape == (5023, 3) and again is not None
+    shape, again = load_shape_of(made, face, topology)
+    assert shape.vertices.shape == (5023, 3) and again is not None
     turned = PersonRequest(photo, None, request, flame=models / "fantasyid" / "flame.npz", pose="as photographed")
-    assert not torch.equal(vertices, load_vertices(turned, face, topology)[0])
+    other = load_shape_of(turned, face, topology)[0]
+    assert not torch.equal(shape.vertices, other.vertices)
 
 
 def test_notes_about_the_face_are_warnings(photo):

@@ -114,7 +114,7 @@ def test_strength_is_linear_at_the_injection_and_may_be_negative(comfy_host, mod
     [
         {"strength": 0.0},
         {"layer_weights": [0, 0]},
-        {"face_weight": 0, "vertex_weight": 0},
+        {"face_weight": 0, "shape_weight": 0},
         {"mask": torch.zeros(64, 96)},
         {"start_percent": 1.0},
         {"start_percent": 0.99},
@@ -234,13 +234,13 @@ def test_concatenated_references_take_the_shared_form(comfy_host, model, adapter
 
 def test_face_and_shape_are_weighted_apart(comfy_host, model, adapter, tokens, run):
     count = adapter.config.face_tokens
-    face_only = run(comfy_host.attach(model, adapter, tokens, vertex_weight=0))
+    face_only = run(comfy_host.attach(model, adapter, tokens, shape_weight=0))
     assert torch.equal(face_only, run(comfy_host.attach(model, adapter, tokens[:, :count])))
     shape_only = run(comfy_host.attach(model, adapter, tokens, face_weight=0))
     assert torch.equal(shape_only, run(comfy_host.attach(model, adapter, tokens[:, count:])))
     assert relative_error(face_only, shape_only) > 1e-3
     assert torch.equal(
-        run(comfy_host.attach(model, adapter, tokens, face_weight=1, vertex_weight=1)),
+        run(comfy_host.attach(model, adapter, tokens, face_weight=1, shape_weight=1)),
         run(comfy_host.attach(model, adapter, tokens)),
     )
     twice = torch.cat([tokens, tokens[:, :count]], dim=1)

@@ -17,7 +17,7 @@ from .faceframe import checked_vertices, face_frame
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ..files.pointcloud import FaceShape
+    from ..faceshape import FaceShape
 
     Vertices = TypeVar("Vertices")
 
