@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..fantasyid_core.options import AVERAGE, JOINS, PLACES
+from ..fantasyid_core.options import AVERAGE, EVERYWHERE, JOINS, PLACES
 from .pictures import as_image, preview, say
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, Identity, IdentityType, ShapeType
 
