@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...identity.steering.combining import combine_tokens
 from ...options import AVERAGE
+from .casting import with_host_layers
 from .layers import encoder_patcher
 
 if TYPE_CHECKING:
@@ -41,10 +42,8 @@ def host_face_encoder(encoder: FaceEncoder) -> HostedFaceEncoder:
     """`encoder` rebuilt from the host's layers, which the host can move and offload."""
     import comfy.model_management
     import comfy.model_patcher
-    import comfy.ops
 
-    with torch.device("meta"):
-        twin = type(encoder)(encoder.config, comfy.ops.manual_cast)
+    twin = with_host_layers(type(encoder)(encoder.config))
     patcher = comfy.model_patcher.CoreModelPatcher(
         twin,
         load_device=comfy.model_management.text_encoder_device(),
