@@ -30,29 +30,29 @@ def photo(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(shared, tmp_path_factory):
+def models(licensed, tmp_path_factory):
     """A models folder with seeded DECA and FLAME files of the real sizes, in their usual places."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "fantasyid").mkdir()
-    topology = load_topology(shared / "assets" / "transform.pkl")
+    topology = load_topology(licensed("transform.pkl"))
     template = topology.template.double().numpy()
     template -= (template.min(axis=0) + template.max(axis=0)) / 2
     content = make_content(vertices=template, faces=topology.faces.numpy())
     write_npz(folder / "fantasyid" / "flame.npz", content)
     write_deca(folder / "fantasyid" / "deca_model.tar", make_state(influence=0.01))
     (folder / "fantasyid" / "landmark_embedding.npy").write_bytes(
-        (shared / "assets" / "landmark_embedding.npy").read_bytes()
+        (licensed("landmark_embedding.npy")).read_bytes()
     )
     return folder
 
 
-def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, shared):
-    topology = load_topology(shared / "assets" / "transform.pkl")
+def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, licensed):
+    topology = load_topology(licensed("transform.pkl"))
     given = torch.randn(5023, 3)
     request = FaceRequest("none", TEMPLATE / 512 * 170, folders=(models,))
     face = load_face(Person(photo, given, request))
     assert load_vertices(Person(photo, given, request), face, topology)[0] is given
-    path = shared / "samples" / "anne.ply"
+    path = licensed("anne.ply")
     assert torch.equal(load_vertices(Person(photo, path, request), face, topology)[0], load_shape(path))
     made = Person(photo, None, request, flame=models / "fantasyid" / "flame.npz")
     vertices, again = load_vertices(made, face, topology)

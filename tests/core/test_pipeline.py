@@ -185,12 +185,12 @@ def test_a_long_prompt_is_cut_with_a_warning(inputs):
     assert ids[1, -1] == tokenizer.eos_token_id and ids[0, 4:].tolist() == [0] * 4
 
 
-def test_official_sample_with_the_real_identity_networks(shared, tmp_path):
-    topology = load_topology(shared / "assets" / "transform.pkl")
+def test_official_sample_with_the_real_identity_networks(licensed, tmp_path):
+    topology = load_topology(licensed("transform.pkl"))
     folder = write_tiny_model(
         tmp_path / "model", 0, None, AdapterConfig(injected_layers=2, dit_width=192), topology
     )
-    samples = Inputs(folder, Person(shared / "samples" / "anne.jpg", shared / "samples" / "anne.ply"))
+    samples = Inputs(folder, Person(licensed("anne.jpg"), licensed("anne.ply")))
     frames = generate(samples, settings(steps=1))
     assert frames.shape == (9, 64, 96, 3) and frames.std() > 5
 

@@ -59,10 +59,10 @@ def test_injection_after_every_block_is_the_official_one(
 
 
 def test_injection_after_every_second_block_is_the_official_one(
-    shared, comfy_host, reference, model, reference_tokens, golden
+    licensed, comfy_host, reference, model, reference_tokens, golden
 ):
     half = {key: value for key, value in reference.items() if not key.startswith("layer_attention.1.")}
-    patched = comfy_host.attach(model, load_adapter(half, shared / "assets" / "transform.pkl"), reference_tokens)
+    patched = comfy_host.attach(model, load_adapter(half, licensed("transform.pkl")), reference_tokens)
     assert relative_error(reference_velocity(patched), golden["transformer.interval2"]) <= 1e-5
 
 

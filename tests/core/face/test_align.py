@@ -105,8 +105,8 @@ def test_points_beyond_the_edge_are_aligned_as_a_detector_gives_them():
     assert align_face(smooth_picture(), TEMPLATE - (210, 0))[0].shape == (512, 512, 3)
 
 
-def test_sample_portrait(shared):
-    picture = load_picture(shared / "samples" / "anne.jpg")
+def test_sample_portrait(licensed):
+    picture = load_picture(licensed("anne.jpg"))
     face = crop_face(picture)
     assert face.crop.shape == (512, 512, 3) and face.points is None
     back = inverse(face.matrix)

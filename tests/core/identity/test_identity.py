@@ -20,9 +20,9 @@ def test_vertex_tokens_are_the_official_ones(reference_tokens, golden):
     assert relative_error(reference_tokens[:, 36:], golden["vertex_tokens"]) <= 1e-5
 
 
-def test_vertex_descriptors_are_the_official_ones(shared, reference_adapter, golden):
+def test_vertex_descriptors_are_the_official_ones(licensed, reference_adapter, golden):
     with torch.no_grad():
-        vertices = load_shape(shared / "samples" / "anne.ply").unsqueeze(0)
+        vertices = load_shape(licensed("anne.ply")).unsqueeze(0)
         descriptors = reference_adapter.encoder.vertex_encoder(vertices, golden["face_tokens"])
     assert relative_error(descriptors[:, :64], golden["vertex_descriptor_head64"]) <= 1e-5
 

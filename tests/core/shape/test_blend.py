@@ -39,8 +39,8 @@ def test_the_blend_is_the_weighted_mean():
     torch.testing.assert_close(blend_shapes(heads), blend_shapes(heads, [1, 1, 1]))
 
 
-def test_poses_are_undone_before_blending(shared):
-    heads = [sample(shared, name).astype(float) for name in SAMPLES]
+def test_poses_are_undone_before_blending(licensed):
+    heads = [sample(licensed, name).astype(float) for name in SAMPLES]
     plain = blend_shapes(heads, [0.5, 0.3, 0.2])
     posed = [heads[0], heads[1] @ turn(10, 30, -20).T + (0.2, 0.1, 0), heads[2] @ turn(-5, 0, 40).T]
     np.testing.assert_allclose(blend_shapes(posed, [0.5, 0.3, 0.2]), plain, atol=2e-6)

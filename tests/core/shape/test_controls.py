@@ -27,11 +27,6 @@ ASKED = """
 MAIN = [name for name in CONTROLS if name not in MIXTURES]
 
 
-@pytest.fixture(params=SAMPLES)
-def head(request, shared):
-    return sample(shared, request.param)
-
-
 def test_all_that_an_artist_asks_for_is_there(head):
     controls = shape_controls(head)
     assert set(ASKED) <= set(controls) and list(controls) == list(CONTROLS) and len(controls) == 36
@@ -58,10 +53,10 @@ def test_displacements_are_whole_micrometres_and_stay_those_of_this_head(head):
         made.steps[0] = 0
 
 
-def test_a_wider_face_is_ten_percent_wider_and_no_longer(shared, head):
+def test_a_wider_face_is_ten_percent_wider_and_no_longer(licensed, head):
     after = head + shape_controls(head)["face_width"]
     frame = face_frame(head)
-    before, after = (frame.upright(landmarks_of(shared, each)) for each in (head, after))
+    before, after = (frame.upright(landmarks_of(licensed, each)) for each in (head, after))
     for left, right in ((1, 15), (2, 14)):  # the contour beside the cheeks
         wider = (after[right, 0] - after[left, 0]) / (before[right, 0] - before[left, 0]) - 1
         assert 0.08 <= wider <= 0.12
@@ -77,9 +72,9 @@ def test_the_quantity_of_face_width_is_the_width_from_cheek_to_cheek(head):
 
 
 @pytest.mark.parametrize("name", MAIN)
-def test_a_control_moves_its_own_quantity_and_hardly_any_other(shared, name):
+def test_a_control_moves_its_own_quantity_and_hardly_any_other(licensed, name):
     for person in SAMPLES:
-        head = sample(shared, person)
+        head = sample(licensed, person)
         frame, controls = face_frame(head), shape_controls(head)
         at = {value: measure_face(head + value * controls[name], frame) for value in (-1, -0.5, 0, 0.5, 1)}
         own = [at[value][name] for value in at]
@@ -113,12 +108,12 @@ SEEN = {
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_the_official_landmarks_see_the_change(shared, head, name):
+def test_the_official_landmarks_see_the_change(licensed, head, name):
     first, second, axis, least, most = SEEN[name]
     frame = face_frame(head)
 
     def length(vertices):
-        marks = frame.upright(landmarks_of(shared, vertices))
+        marks = frame.upright(landmarks_of(licensed, vertices))
         return marks[second, axis] - marks[first, axis]
 
     controls = shape_controls(head)
@@ -165,8 +160,8 @@ def test_controls_turn_with_the_head(head):
         np.testing.assert_allclose(posed[name], field @ rotation.T, atol=3e-6, err_msg=name)
 
 
-def test_a_symmetric_head_stays_symmetric(shared):
-    head = sample(shared, "template").astype(float)
+def test_a_symmetric_head_stays_symmetric(licensed):
+    head = sample(licensed, "template").astype(float)
     mirrored = head * (-1, 1, 1)
     order = ((head**2).sum(axis=1) - 2 * mirrored @ head.T).argmin(axis=1)  # the nearest
     assert (order[order] == np.arange(5023)).all()
@@ -207,8 +202,8 @@ def test_fields_change_so_slowly_that_space_does_not_fold():
         assert np.linalg.norm(slopes, 2, axis=(1, 2)).max() < 0.8, name
 
 
-def test_controls_are_made_fast_and_kept(shared):
-    head = sample(shared, "imp") + np.float32(1e-4)
+def test_controls_are_made_fast_and_kept(licensed):
+    head = sample(licensed, "imp") + np.float32(1e-4)
     start = time.process_time()
     shape_controls(head)
     made = time.process_time() - start
@@ -218,8 +213,8 @@ def test_controls_are_made_fast_and_kept(shared):
     assert made < 2  # 0.03 s on two idle cores; other work on them counts here
 
 
-def test_bad_heads_are_refused(shared):
-    head = sample(shared, "anne")
+def test_bad_heads_are_refused(licensed):
+    head = sample(licensed, "anne")
     with pytest.raises(ValueError, match="5023 vertices of a FLAME head, got 5022.*Reconstruct Face.*Load Shape"):
         shape_controls(head[:-1])
     with pytest.raises(ValueError, match="metres, its eyes about 0.063 apart, got 65.*Load Shape"):

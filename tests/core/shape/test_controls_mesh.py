@@ -19,14 +19,14 @@ GROUPS = {
 
 
 @pytest.fixture(scope="module")
-def crossed(shared):
+def crossed(licensed):
     """Where the sample heads run through themselves as they are: lids and eyeballs, and pressed lips."""
-    return {name: crossings(sample(shared, name), faces_of(shared)) for name in SAMPLES}
+    return {name: crossings(sample(licensed, name), faces_of(licensed)) for name in SAMPLES}
 
 
 @pytest.mark.parametrize("person", SAMPLES)
-def test_no_triangle_turns_over(shared, person):
-    head, faces = sample(shared, person).astype(float), faces_of(shared)
+def test_no_triangle_turns_over(licensed, person):
+    head, faces = sample(licensed, person).astype(float), faces_of(licensed)
     for name, field in shape_controls(head).items():
         for value in (-1, 1):
             assert not len(turned_over(head, head + value * field, faces)), (name, value)
@@ -34,8 +34,8 @@ def test_no_triangle_turns_over(shared, person):
 
 @pytest.mark.parametrize("person", SAMPLES)
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_mesh_does_not_run_into_itself(shared, crossed, person, group):
-    head, faces = sample(shared, person).astype(float), faces_of(shared)
+def test_the_mesh_does_not_run_into_itself(licensed, crossed, person, group):
+    head, faces = sample(licensed, person).astype(float), faces_of(licensed)
     fields = shape_controls(head)
     edited = {(name, value): head + value * fields[name] for name in GROUPS[group] for value in (-1, 1)}
     # The eyes are meshed so finely that boxes shared by all edits would meet millions of others.
@@ -46,8 +46,8 @@ def test_the_mesh_does_not_run_into_itself(shared, crossed, person, group):
 
 
 @pytest.mark.parametrize("person", SAMPLES)
-def test_random_mixtures_of_all_controls_hardly_ever_fold(shared, person):
-    head, faces = sample(shared, person).astype(float), faces_of(shared)
+def test_random_mixtures_of_all_controls_hardly_ever_fold(licensed, person):
+    head, faces = sample(licensed, person).astype(float), faces_of(licensed)
     fields, draw = np.stack(list(shape_controls(head).values())), np.random.default_rng(5)
     turned = {0.6: [], 1.0: []}
     for amount, counts in turned.items():

@@ -109,9 +109,9 @@ def test_points_without_faces_are_drawn_far_to_near():
 
 
 @pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-def test_sample_heads(shared, name):
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    drawn = draw_head(load_shape(shared / "samples" / f"{name}.ply"), topology.faces, 128)
+def test_sample_heads(licensed, name):
+    topology = load_topology(licensed("transform.pkl"))
+    drawn = draw_head(load_shape(licensed(f"{name}.ply")), topology.faces, 128)
     for view in np.split(drawn, 2, axis=1):
         left, top, right, bottom = box(clay(view))
         assert max(right - left, bottom - top) == pytest.approx(0.84 * 128, abs=4)

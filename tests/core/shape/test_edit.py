@@ -39,14 +39,14 @@ def test_an_edit_is_the_head_plus_values_times_displacements():
     np.testing.assert_array_equal(of_array, edited.numpy())
 
 
-def test_no_edit_leaves_every_bit(shared):
-    head = torch.from_numpy(sample(shared, "anne"))
+def test_no_edit_leaves_every_bit(licensed):
+    head = torch.from_numpy(sample(licensed, "anne"))
     for nothing in ({}, "", Edit(), {"face_width": 0}, '{"version": 1, "values": {}}'):
         assert torch.equal(edit_shape(head, nothing), head)
 
 
-def test_one_side_can_be_edited_alone(shared):
-    head = sample(shared, "taylor")
+def test_one_side_can_be_edited_alone(licensed):
+    head = sample(licensed, "taylor")
     field, moved = shape_controls(head)["jaw_width"], edit_shape(head, {"jaw_width": {"left": 1}}) - head
     left = field[:, 0] < -0.003  # the left of the picture moves outwards, to negative x
     right = field[:, 0] > 0.003
@@ -65,8 +65,8 @@ def test_a_face_keeps_its_mesh_and_name():
     assert torch.equal(edited.vertices, edit_shape(HEAD, {"nose_width": 1}))
 
 
-def test_thirty_controls_take_milliseconds(shared):
-    head, values = sample(shared, "anne"), {name: 0.3 for name in list(CONTROLS)[:30]}
+def test_thirty_controls_take_milliseconds(licensed):
+    head, values = sample(licensed, "anne"), {name: 0.3 for name in list(CONTROLS)[:30]}
     edit_shape(head, values)
     taken = []
     for _ in range(9):

@@ -30,18 +30,18 @@ def test_a_run_edits_and_packs_the_head_before_the_edit():
     assert "horns" in run.lines[0] and "at most by" in run.lines[1]
 
 
-def test_points_get_the_triangles_of_the_topology_file(shared, tmp_path):
-    points = FaceShape(torch.from_numpy(sample(shared, "anne")))
+def test_points_get_the_triangles_of_the_topology_file(licensed, tmp_path):
+    points = FaceShape(torch.from_numpy(sample(licensed, "anne")))
     assert with_faces(points, [tmp_path]).faces is None and mean_head(5023, [tmp_path]) is None
-    found = with_faces(points, [shared / "assets"]).faces
-    topology = load_topology(shared / "assets" / "transform.pkl")
+    found = with_faces(points, [licensed("transform.pkl").parent]).faces
+    topology = load_topology(licensed("transform.pkl"))
     np.testing.assert_array_equal(found, topology.faces)
-    np.testing.assert_array_equal(mean_head(5023, [shared / "assets"]), topology.template)
-    assert mesh_faces(642, [shared / "assets"]) is None
+    np.testing.assert_array_equal(mean_head(5023, [licensed("transform.pkl").parent]), topology.template)
+    assert mesh_faces(642, [licensed("transform.pkl").parent]) is None
 
 
-def test_the_template_is_the_users_or_the_projects_own(shared, tmp_path):
-    theirs, own = pack_template_head([shared / "assets"]), pack_template_head([tmp_path])
+def test_the_template_is_the_users_or_the_projects_own(licensed, tmp_path):
+    theirs, own = pack_template_head([licensed("transform.pkl").parent]), pack_template_head([tmp_path])
     assert len(unpack_controls(theirs)[0]) == 5023 and len(unpack_controls(own)[0]) == 2562
     assert max(len(theirs), len(own)) < 2e6
     (tmp_path / "transform.pkl").write_bytes(b"damaged")
@@ -49,13 +49,13 @@ def test_the_template_is_the_users_or_the_projects_own(shared, tmp_path):
         pack_template_head([tmp_path])
 
 
-def test_the_first_preview_takes_a_fraction_of_a_second(shared):
+def test_the_first_preview_takes_a_fraction_of_a_second(licensed):
     """Python's part of the 300 ms from a shape to its preview; the browser's is measured by the browser tests."""
-    points = FaceShape(torch.from_numpy(sample(shared, "anne")))
+    points = FaceShape(torch.from_numpy(sample(licensed, "anne")))
     taken = []
     for _ in range(3):
         start = time.process_time()
-        run_editor(replace(points, vertices=points.vertices + 1e-6 * len(taken)), "{}", folders=[shared / "assets"])
+        run_editor(replace(points, vertices=points.vertices + 1e-6 * len(taken)), "{}", folders=[licensed("transform.pkl").parent])
         taken.append(time.process_time() - start)
     assert min(taken) < 1.0
 
@@ -96,8 +96,8 @@ def test_what_is_presented_can_be_loaded_elsewhere():
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_blend_is_posed_like_the_first_person(shared, name):
-    first = FaceShape(torch.from_numpy(sample(shared, name)), name="one", seen=np.zeros((5023, 3)))
+def test_a_blend_is_posed_like_the_first_person(licensed, name):
+    first = FaceShape(torch.from_numpy(sample(licensed, name)), name="one", seen=np.zeros((5023, 3)))
     moved = first.vertices @ torch.tensor([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]) + 0.05
     blend = blend_faces([first, FaceShape(moved, name="two")], [1, 3])
     assert (blend.vertices - first.vertices).abs().max() < 1e-5  # the same head, turned back

@@ -161,11 +161,11 @@ def test_stl_in_the_known_order_gets_its_vertices_back(tmp_path, kind, newline):
     np.testing.assert_array_equal(shape.faces, FACES)
 
 
-def test_stl_of_a_sample_head(shared, tmp_path):
+def test_stl_of_a_sample_head(licensed, tmp_path):
     from fantasyid_core.shape import load_topology
 
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    head, faces = load_shape(shared / "samples" / "imp.ply"), topology.faces.numpy()
+    topology = load_topology(licensed("transform.pkl"))
+    head, faces = load_shape(licensed("imp.ply")), topology.faces.numpy()
     content = trimesh.Trimesh(head.numpy(), faces, process=False).export(file_type="stl")
     shape = read_shape(written(tmp_path, content, "head.stl"), faces=faces, template=topology.template)
     assert torch.equal(shape.vertices, head) and shape.note == ""

@@ -12,8 +12,8 @@ V = 5023
 
 
 @pytest.fixture(scope="module")
-def topology(shared):
-    return load_topology(shared / "assets" / "transform.pkl")
+def topology(licensed):
+    return load_topology(licensed("transform.pkl"))
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,14 @@ def faces(topology):
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def head(request, shared):
+def head(request, licensed):
     """A posed face, as the official release reconstructed it from a photo."""
-    return load_shape(shared / "samples" / f"{request.param}.ply").numpy().astype(np.float64)
+    return load_shape(licensed(f"{request.param}.ply")).numpy().astype(np.float64)
 
 
 @pytest.fixture(scope="module")
-def anne(shared):
-    return load_shape(shared / "samples" / "anne.ply").numpy().astype(np.float64)
+def anne(licensed):
+    return load_shape(licensed("anne.ply")).numpy().astype(np.float64)
 
 
 def turn(axis, degrees):  # [..., 3, 3]

@@ -52,8 +52,8 @@ def ply(vertices, encoding="ascii", kind="float", faces=()):
 
 
 @pytest.fixture(scope="module")
-def topology(shared):
-    return load_topology(shared / "assets" / "transform.pkl")
+def topology(licensed):
+    return load_topology(licensed("transform.pkl"))
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_every_kind_of_ply(tmp_path, head, encoding, kind):
 
 
 @pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-def test_sample_clouds(shared, name):
-    path = shared / "samples" / f"{name}.ply"
+def test_sample_clouds(licensed, name):
+    path = licensed(f"{name}.ply")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         shape = read_shape(path)
@@ -103,8 +103,8 @@ def test_sample_clouds(shared, name):
 
 @pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_samples_survive_every_format_and_the_check_of_their_order(shared, tmp_path, flame, name, suffix):
-    sample = read_shape(shared / "samples" / f"{name}.ply", **flame)
+def test_samples_survive_every_format_and_the_check_of_their_order(licensed, tmp_path, flame, name, suffix):
+    sample = read_shape(licensed(f"{name}.ply"), **flame)
     np.testing.assert_array_equal(sample.faces, flame["faces"])  # a cloud of points gets FLAME's
     save_shape(sample.vertices, tmp_path / f"head{suffix}", sample.faces)
     with warnings.catch_warnings():
@@ -115,8 +115,8 @@ def test_samples_survive_every_format_and_the_check_of_their_order(shared, tmp_p
     assert again.note == ""
 
 
-def test_other_orders_are_refused_whatever_the_file_tells(shared, tmp_path, flame):
-    vertices = load_shape(shared / "samples" / "anne.ply")
+def test_other_orders_are_refused_whatever_the_file_tells(licensed, tmp_path, flame):
+    vertices = load_shape(licensed("anne.ply"))
     shuffled = np.random.default_rng(0).permutation(V)
     save_shape(vertices[shuffled], tmp_path / "head.ply", np.argsort(shuffled)[flame["faces"]])
     with pytest.raises(ValueError, match="head.ply: its 5023 vertices are not in FLAME's order. They look shuffled"):
@@ -126,8 +126,8 @@ def test_other_orders_are_refused_whatever_the_file_tells(shared, tmp_path, flam
     assert len(load_shape(tmp_path / "head.ply")) == V  # nothing to compare with
 
 
-def test_turned_heads_and_foreign_triangles_are_notes(shared, tmp_path, flame):
-    x, y, z = load_shape(shared / "samples" / "anne.ply").T
+def test_turned_heads_and_foreign_triangles_are_notes(licensed, tmp_path, flame):
+    x, y, z = load_shape(licensed("anne.ply")).T
     path = tmp_path / "head.ply"
     save_shape(torch.stack([x, -z, y], dim=1) * 1000, path, flame["faces"][:9000])
     with pytest.warns(UserWarning, match="looks like millimetres .*axes swapped: z up instead of y up.*9000 triangles"):

@@ -15,9 +15,9 @@ from fantasyid_core.shape.reconstruct.deca import Deca
 
 
 @pytest.fixture(scope="module")
-def full_models(shared, tmp_path_factory):
+def full_models(licensed, tmp_path_factory):
     """DECA and FLAME in full size, seeded: DECA gives a head in the middle of its square."""
-    topology = load_topology(shared / "assets" / "transform.pkl")
+    topology = load_topology(licensed("transform.pkl"))
     draw, count = np.random.default_rng(0), len(topology.template)
     vertices = topology.template - topology.template.mean(dim=0) + torch.tensor([0, -0.02, 0])
     content = make_content() | {
@@ -31,7 +31,7 @@ def full_models(shared, tmp_path_factory):
     flame = load_flame(write_npz(tmp_path_factory.mktemp("full") / "flame.npz", content))
     deca = Deca()
     deca.load_published_state({k: v for k, v in make_state(influence=1e-3).items() if not k.endswith("tracked")})
-    return deca.eval(), flame, load_landmarks(shared / "assets" / "landmark_embedding.npy")
+    return deca.eval(), flame, load_landmarks(licensed("landmark_embedding.npy"))
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ def one_thread():
 
 
 @pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-def test_photo_to_shape_takes_less_than_two_and_a_half_seconds(name, shared, full_models, one_thread):
+def test_photo_to_shape_takes_less_than_two_and_a_half_seconds(name, licensed, full_models, one_thread):
     """Found, cut out, looked at twice, made; with every model loaded. Counted is what one core computes, so that
     other work on the machine does not matter; two cores take less."""
     pytest.importorskip("skimage")
-    picture = load_picture(shared / "samples" / f"{name}.jpg")
+    picture = load_picture(licensed(f"{name}.jpg"))
     spent, looks = [], []
     counting = full_models[0].register_forward_hook(lambda *_: looks.append(1))
     for _ in range(3):

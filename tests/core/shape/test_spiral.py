@@ -54,13 +54,13 @@ def test_rings_of_a_closed_mesh_are_whole_and_clockwise():
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_spirals_are_those_of_the_release(shared, level):
+def test_spirals_are_those_of_the_release(licensed, level):
     from safetensors.numpy import load_file
 
     from fantasyid_core.files.unpickle import restricted_load
 
-    content = restricted_load(shared / "assets" / "transform.pkl")
-    golden = load_file(shared / "reference" / "golden_release.safetensors")[f"spirals.{level}"]
+    content = restricted_load(licensed("transform.pkl"))
+    golden = load_file(licensed / "reference" / "golden_release.safetensors")[f"spirals.{level}"]
     start = time.perf_counter()
     spirals = spiral_indices(content["face"][level], content["vertices"][level], 9)
     assert time.perf_counter() - start < 10  # measured 0.3 s; the bound only catches a quadratic slip

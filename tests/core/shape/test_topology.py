@@ -65,16 +65,16 @@ def assert_equal(one, other):
 # The release
 
 
-def test_release_topology(shared):
+def test_release_topology(licensed):
     from safetensors.numpy import load_file
 
-    release = load_topology(shared)
+    release = load_topology(licensed)
     assert release.vertex_counts == (5023, 1256, 314)
-    golden = load_file(shared / "reference" / "golden_release.safetensors")
+    golden = load_file(licensed / "reference" / "golden_release.safetensors")
     for level in range(2):
         np.testing.assert_array_equal(release.spirals[level].numpy(), golden[f"spirals.{level}"])
     pytest.importorskip("scipy.sparse")
-    with open(shared / "assets" / "transform.pkl", "rb") as stream:
+    with open(licensed("transform.pkl"), "rb") as stream:
         official = pickle.load(stream, encoding="latin1")
     for level in range(2):
         np.testing.assert_array_equal(dense(release.down[level]), official["down_transform"][level].toarray())

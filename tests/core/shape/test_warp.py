@@ -70,11 +70,11 @@ TRUTH = [("anne", tuple(CONTROLS))] + [
 
 
 @pytest.mark.parametrize(("person", "names"), TRUTH, ids=SAMPLES)
-def test_the_warp_equals_the_picture_of_the_edited_head(shared, person, names):
-    head, faces = sample(shared, person), faces_of(shared)
+def test_the_warp_equals_the_picture_of_the_edited_head(licensed, person, names):
+    head, faces = sample(licensed, person), faces_of(licensed)
     places, placed = face_frame(head).coordinates, fit_placement(head, TEMPLATE)
     before, _ = rendered(placed, faces, places)
-    start, depth = in_crop(placed, head, landmarks_of(shared, head))
+    start, depth = in_crop(placed, head, landmarks_of(licensed, head))
     seen_before = visible(placed, faces, start, depth)
     for name, value in [(name, value) for name in names for value in (-0.5, 0.5)]:
         edited = edit_shape(head, {name: value})
@@ -82,7 +82,7 @@ def test_the_warp_equals_the_picture_of_the_edited_head(shared, person, names):
         truth, there = rendered(moved, faces, places)
         field = movement(placed, moved, faces, SIZE)
         assert decibels(resampled(before, field), truth, on_the_face(there)) >= 30, (name, value)
-        end, depth = in_crop(placed, head, landmarks_of(shared, edited))
+        end, depth = in_crop(placed, head, landmarks_of(licensed, edited))
         seen = seen_before & visible(moved, faces, end, depth)
         fetched = end + np.stack([sampled(field[..., axis], end) for axis in (0, 1)], axis=1)
         assert seen.sum() > 40 and np.linalg.norm(fetched - start, axis=1)[seen].max() < 1.5, (name, value)
@@ -192,9 +192,9 @@ def test_other_pictures_of_the_person_are_mentioned():
     assert warped.notes == ("first", OTHERS) and warped.others == (face,)
 
 
-def test_the_camera_of_five_points_is_found(shared):
+def test_the_camera_of_five_points_is_found(licensed):
     for person in SAMPLES:
-        head = sample(shared, person).astype(float)
+        head = sample(licensed, person).astype(float)
         for angles in ((0, 0, 0), (8, 20, -15), (-10, -30, 30), (0, 0, 170)):
             linear = turn(*angles) * 1700
             truth = head @ linear.T
@@ -208,8 +208,8 @@ def test_the_camera_of_five_points_is_found(shared):
             assert away.mean() < 2
 
 
-def test_decas_camera_is_used_where_it_is_known(shared):
-    head = sample(shared, "anne").astype(float)
+def test_decas_camera_is_used_where_it_is_known(licensed):
+    head = sample(licensed, "anne").astype(float)
     linear = turn(5, -12, 3) * 1600
     seen = head @ linear.T + (260, -280, 40)
     seen = seen * (1, -1, 1)
@@ -222,14 +222,14 @@ def test_decas_camera_is_used_where_it_is_known(shared):
     with pytest.raises(ValueError, match="5023 vertices of the reconstructed head, got 642"):
         placement_of(synthetic_head(3)[0], seen, np.eye(2, 3))
     face = FaceCrop(np.zeros((512, 512, 3), np.uint8) + np.arange(512, dtype=np.uint8)[:, None], np.eye(2, 3))
-    warped = warp_face(face, neutral, neutral + moved[0], faces_of(shared), seen)
+    warped = warp_face(face, neutral, neutral + moved[0], faces_of(licensed), seen)
     assert (warped.crop != face.crop).any() and not warped.notes
     larger = FaceCrop(face.crop, np.eye(2, 3) * 2)  # the photo has half the size
-    half = warp_face(larger, neutral, neutral + moved[0], faces_of(shared), seen / 2)
+    half = warp_face(larger, neutral, neutral + moved[0], faces_of(licensed), seen / 2)
     np.testing.assert_allclose(half.crop.astype(int), warped.crop, atol=1)
 
 
-def test_a_head_of_another_photo_is_placed_by_the_points(shared):
+def test_a_head_of_another_photo_is_placed_by_the_points(licensed):
     face, placed = crop_of(HEAD, FACES)
     edited = edit_shape(HEAD, {"face_width": 1})
     there = np.column_stack([placed.points, placed.depth])
@@ -258,13 +258,13 @@ def test_other_sizes_of_crops():
         assert warped.crop.shape == face.crop.shape and (warped.crop != face.crop).any()
 
 
-def test_a_warp_takes_a_fraction_of_a_second(shared):
-    face, _ = crop_of(sample(shared, "anne"), faces_of(shared))
-    head, edited = sample(shared, "anne"), edit_shape(sample(shared, "anne"), {"weight": 1})
+def test_a_warp_takes_a_fraction_of_a_second(licensed):
+    face, _ = crop_of(sample(licensed, "anne"), faces_of(licensed))
+    head, edited = sample(licensed, "anne"), edit_shape(sample(licensed, "anne"), {"weight": 1})
     taken = []
     for _ in range(4):
         start = time.process_time()
-        warp_face(face, head, edited, faces_of(shared))
+        warp_face(face, head, edited, faces_of(licensed))
         taken.append(time.process_time() - start)
     assert min(taken) < 0.5  # 0.05 s on two idle cores; other work on them counts here
 

@@ -47,10 +47,10 @@ def test_injection_after_every_block_is_the_official_one(
 
 
 def test_injection_after_every_second_block_is_the_official_one(
-    shared, reference, transformer, reference_tokens, golden
+    licensed, reference, transformer, reference_tokens, golden
 ):
     half = {key: value for key, value in reference.items() if not key.startswith("layer_attention.1.")}
-    adapter = load_adapter(half, topology=shared / "assets" / "transform.pkl")
+    adapter = load_adapter(half, topology=licensed("transform.pkl"))
     assert adapter.config.interval == 2
     with torch.no_grad(), diffusers_host.attach(transformer, adapter.injector(reference_tokens)):
         assert relative_error(reference_run(transformer), golden["transformer.interval2"]) <= 1e-5
