@@ -6,7 +6,6 @@ Nothing here needs weights, a GPU or a network connection.
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import sys
 from pathlib import Path
