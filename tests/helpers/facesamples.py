@@ -1,4 +1,4 @@
-"""Heads for tests: the official samples', the project's own people's, and what tests of the face editor do with them."""
+"""Heads for tests: those of the official samples, those of the project's own people, and how they are turned."""
 
 from collections.abc import Callable
 from functools import cache

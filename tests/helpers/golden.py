@@ -55,7 +55,8 @@ def official_outputs() -> dict[str, torch.Tensor]:
 
 def official_topology(golden: dict[str, torch.Tensor]):
     """The mesh pyramid that the official code read, with the spirals that this project computes for it."""
-    from fantasyid_core.shape import Topology, spiral_indices
+    from fantasyid_core.shape import Topology
+    from fantasyid_core.shape.topology.spiral import spiral_indices
 
     vertices = golden["mesh.template"]
     tensors = {"faces": golden["mesh.faces.0"].long(), "template": vertices}
