@@ -8,15 +8,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from decafile import make_state, write_deca
-from flamefile import make_content, write_npz
+from ownface import write_own_face_files
 from PIL import Image
 
 from fantasyid_core.__main__ import main
 from fantasyid_core.face.align import TEMPLATE
 from fantasyid_core.face.photo import FaceRequest
 from fantasyid_core.request import Person, load_face, load_vertices
-from fantasyid_core.shape import load_shape, load_topology
+from fantasyid_core.shape import load_shape, save_shape
 
 POINTS = "60,80 120,80 90,115 65,140 115,140"
 
@@ -30,33 +29,25 @@ def photo(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(licensed, tmp_path_factory):
-    """A models folder with seeded DECA and FLAME files of the real sizes, in their usual places."""
+def models(tmp_path_factory):
+    """A models folder with stand-ins for DECA and FLAME in their usual places."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "fantasyid").mkdir()
-    topology = load_topology(licensed("transform.pkl"))
-    template = topology.template.double().numpy()
-    template -= (template.min(axis=0) + template.max(axis=0)) / 2
-    content = make_content(vertices=template, faces=topology.faces.numpy())
-    write_npz(folder / "fantasyid" / "flame.npz", content)
-    write_deca(folder / "fantasyid" / "deca_model.tar", make_state(influence=0.01))
-    (folder / "fantasyid" / "landmark_embedding.npy").write_bytes(
-        (licensed("landmark_embedding.npy")).read_bytes()
-    )
+    write_own_face_files(folder / "fantasyid")
     return folder
 
 
-def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, licensed):
-    topology = load_topology(licensed("transform.pkl"))
-    given = torch.randn(5023, 3)
+def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, reference_topology, golden, tmp_path):
+    topology = reference_topology
+    given = torch.randn(2236, 3)
     request = FaceRequest("none", TEMPLATE / 512 * 170, folders=(models,))
     face = load_face(Person(photo, given, request))
     assert load_vertices(Person(photo, given, request), face, topology)[0] is given
-    path = licensed("anne.ply")
-    assert torch.equal(load_vertices(Person(photo, path, request), face, topology)[0], load_shape(path))
+    path = tmp_path / "somebody.ply"
+    save_shape(golden["vertices"][0], path)
+    assert torch.equal(load_vertices(Person(photo, path, request), face, topology)[0], golden["vertices"][0])
     made = Person(photo, None, request, flame=models / "fantasyid" / "flame.npz")
     vertices, again = load_vertices(made, face, topology)
-    assert vertices.shape == (5023, 3) and again is not None
+    assert vertices.shape == (2236, 3) and again is not None
     turned = Person(photo, None, request, flame=models / "fantasyid" / "flame.npz", pose="as photographed")
     assert not torch.equal(vertices, load_vertices(turned, face, topology)[0])
 
@@ -91,8 +82,8 @@ def reconstruct(photo, models, out, **changes) -> int:
 def test_the_command_writes_the_3d_face_and_a_picture(photo, models, tmp_path, capsys):
     out, picture = tmp_path / "face.obj", tmp_path / "face.png"
     assert reconstruct(photo, models, out, picture=picture) == 0
-    assert f"5023 vertices: {out}" in capsys.readouterr().out
-    assert load_shape(out).shape == (5023, 3)
+    assert f"2236 vertices: {out}" in capsys.readouterr().out
+    assert load_shape(out, 2236).shape == (2236, 3)
     with Image.open(picture) as image:
         assert image.size == (1024, 512)
 
