@@ -34,7 +34,7 @@ _HOMES = {
     "spread_poses": "references",
     "prepare_pixels": "encoder",
     "save_face_encoder": "encoder",
-    "tiny_face_encoder": "encoder",
+    "random_face_encoder": "encoder",
 }
 
 __all__ = list(_HOMES)

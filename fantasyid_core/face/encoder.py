@@ -121,7 +121,7 @@ def prepare_pixels(pixels: Tensor, size: int, dtype: torch.dtype = torch.float32
     return ((pixels - mean) / std).to(dtype)
 
 
-def tiny_face_encoder(seed: int = 0, width: int = 64, image_size: int = 56, depth: int = 2) -> FaceEncoder:
+def random_face_encoder(seed: int = 0, width: int = 64, image_size: int = 56, depth: int = 2) -> FaceEncoder:
     """A small untrained encoder, the same for the same seed; the global random state is untouched."""
     encoder = _empty_encoder(EvaConfig.tiny(width, image_size, depth))
     generator = torch.Generator().manual_seed(seed)

@@ -182,7 +182,8 @@ def _file_reports(given: tuple[Path, ...], searched: tuple[Path, ...]) -> list[F
 
 def _detectors(files: list[FileReport]) -> dict[str, tuple[str, ...]]:
     try:
-        detect, networkfile = (import_module(f".face.{name}", __package__) for name in ("detect", "networkfile"))
+        names = ("detect", "networkfile")
+        detect, networkfile = (import_module(f"..face.detectors.{name}", __package__) for name in names)
     except ImportError as error:  # a Python without the requirements; what else is here can still be said
         return {"all": (f"the requirements: run install.py ({error})",)}
     states = {report.row.key: report.state for report in files}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..config import AdapterConfig, TransformerConfig
-from ..face.encoder import save_face_encoder, tiny_face_encoder
+from ..face.encoder import random_face_encoder, save_face_encoder
 from ..files.keymaps import release_name
 from ..files.writing import write_aside
 from ..identity.network.abstractor import square_side
@@ -46,7 +46,7 @@ SCHEDULER = {
 }
 
 
-def write_tiny_model(
+def write_random_model(
     folder: str | os.PathLike,
     seed: int = 0,
     transformer: TransformerConfig | None = None,
@@ -148,7 +148,7 @@ def _write_others(folder: Path, transformer: TransformerConfig, adapter: Adapter
     _write_text_encoder(folder, transformer.text_embed_dim, seed)
     _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     image_size = _PATCH * square_side(adapter.vit_tokens - 1, "vit_tokens - 1")
-    encoder = tiny_face_encoder(seed, adapter.vit_width, image_size, depth=1)
+    encoder = random_face_encoder(seed, adapter.vit_width, image_size, depth=1)
     save_face_encoder(encoder, folder / "face_encoder" / "eva.safetensors")
 
 

@@ -15,6 +15,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 
+from ..options import DPM, SOLVERS
+
 TRAINS = ("adapter", "adapter+lora", "all")
 CONDITIONS = ("first frame", "face", "none")
 REFERENCES = ("view", "own frame")
@@ -202,7 +204,7 @@ class ValidationSettings:
     clips: int = 4
     steps: int = 50
     cfg: float = 6.0
-    solver: str = "dpm"
+    solver: str = DPM
     fps: float = 8.0
 
     def __post_init__(self):
@@ -210,7 +212,7 @@ class ValidationSettings:
         _at_least("validation.clips", self.clips, 1)
         _at_least("validation.steps", self.steps, 1)
         _at_least("validation.cfg", self.cfg, 1)
-        _one_of("validation.solver", self.solver, ("dpm", "ddim"))
+        _one_of("validation.solver", self.solver, SOLVERS)
         _above("validation.fps", self.fps, 0)
 
 

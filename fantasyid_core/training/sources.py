@@ -8,10 +8,10 @@ import torch
 
 from .batches import ClipSource
 from .config import TrainingConfig
-from .heads_source import HeadsSource
 from .index_source import IndexSource
 from .latents import LatentRows
 from .models import TrainedModels
+from .people_source import PeopleSource
 
 _PIXELS_PER_LATENT = 8  # of the release's codec
 
@@ -25,7 +25,7 @@ def build_sources(
     ValueError or OSError as the sources do.
     """
     if config.data.kind == "heads":
-        training, held_out = (HeadsSource(config.data, config.identity, held_out=which) for which in (False, True))
+        training, held_out = (PeopleSource(config.data, config.identity, held_out=which) for which in (False, True))
         for source in (training, held_out):
             source.build(lambda done, count: say(f"rendering clips: {done} of {count}"))
     else:

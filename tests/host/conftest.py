@@ -16,7 +16,7 @@ from flamefile import make_content, write_python2
 from fantasyid_core.config import AdapterConfig, TransformerConfig
 from fantasyid_core.modelfiles import DEFAULT_COMFYUI, find_comfyui
 from fantasyid_core.shape import load_topology
-from fantasyid_core.tools.random_model import write_tiny_model
+from fantasyid_core.tools.random_model import write_random_model
 
 SMALL_T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 32128}
 
@@ -57,7 +57,7 @@ def small_files(licensed: Path, pack, host: ComfyProcess) -> Path:
     sizes = TransformerConfig.tiny(max_text_seq_length=226)
     adapter = AdapterConfig.tiny(vertex_counts=topology.vertex_counts)
     models = host.models_dir
-    release = write_tiny_model(models / "fantasyid" / "FantasyID", 0, sizes, adapter, topology)
+    release = write_random_model(models / "fantasyid" / "FantasyID", 0, sizes, adapter, topology)
     for source, target in (
         (release / "vae" / "diffusion_pytorch_model.safetensors", models / "vae" / "cogvideox_vae.safetensors"),
         (release / "face_encoder" / "eva.safetensors", models / "clip_vision" / "eva.safetensors"),

@@ -224,9 +224,9 @@ def test_an_identity_of_another_adapter_is_refused(execute, loaded):
 
 
 def test_adapters_are_told_apart(pack, loaded):
-    run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.run"]
+    fingerprint = sys.modules[f"{pack.__name__}.fantasyid_core.identity.fingerprint"]
     other = type(loaded["adapter"])(loaded["adapter"].config, loaded["adapter"].topology)
-    assert run.adapter_fingerprint(other) != run.adapter_fingerprint(loaded["adapter"])
+    assert fingerprint.adapter_fingerprint(other) != fingerprint.adapter_fingerprint(loaded["adapter"])
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,12 @@ def test_a_shape_or_encoder_of_another_model_is_refused(execute, loaded, pack):
     small = type(loaded["shape"])(loaded["shape"].vertices[:100])
     with pytest.raises(ValueError, match="Expected a 3D face of 5023 vertices, got 100"):
         identity_of(execute, loaded, shape=small)
-    broken = type(loaded["shape"])(loaded["shape"].vertices.clone().fill_(torch.inf))
-    with pytest.raises(ValueError, match="Expected finite vertices"):
-        identity_of(execute, loaded, shape=broken)
+    with pytest.raises(ValueError, match="expected finite coordinates"):
+        type(loaded["shape"])(loaded["shape"].vertices.clone().fill_(torch.inf))
     encoder = sys.modules[f"{pack.__name__}.fantasyid_core.face.encoder"]
-    run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.run"]
-    wider = run.host_face_encoder(encoder.tiny_face_encoder(width=128))
-    with pytest.raises(ValueError, match=r"gives features \[17, 128\], the adapter expects \[17, 32\]"):
+    run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.encode"]
+    wider = run.host_face_encoder(encoder.random_face_encoder(width=128))
+    with pytest.raises(ValueError, match=r"Face features: expected \[B, 17, 32\], got \[1, 17, 128\]"):
         identity_of(execute, loaded, encoder=wider)
 
 

@@ -107,7 +107,7 @@ def test_settings_work_as_the_releases_do(comfy_host, model, run):
     assert relative_error(run(attach(model, adapter, tokens, mask=torch.ones(8, 12))), whole) < 1e-5
     assert torch.equal(run(attach(model, adapter, tokens, mask=torch.zeros(8, 12))), run(model))
     assert relative_error(run(attach(model, adapter, tokens, memory_budget=1)), whole) < 1e-5
-    for changed in ({"face_weight": 0.0}, {"vertex_weight": 0.0}, {"identity_guidance": 2.0}, {"strength": 0.5}):
+    for changed in ({"face_weight": 0.0}, {"shape_weight": 0.0}, {"identity_guidance": 2.0}, {"strength": 0.5}):
         assert relative_error(run(attach(model, adapter, tokens, **changed)), whole) > 1e-4, changed
     patched = attach(model, adapter, tokens)
     run(patched)

@@ -269,7 +269,7 @@ def test_the_crop_is_stretched_and_encoded_as_officially(comfy_host, vaes):
 
 
 def test_the_preview_shows_the_colours(comfy_host, vaes):
-    from fantasyid_core.host.comfy.vae import preview_image
+    from fantasyid_core.host.comfy.preview import preview_image
 
     with torch.inference_mode():
         to_rgb = comfy_host.preview_map(vaes[0])

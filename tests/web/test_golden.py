@@ -15,7 +15,7 @@ from fantasyid_core.shape import load_shape
 from fantasyid_core.shape.edit.blend import circle_weights
 from fantasyid_core.shape.edit.controlpack import pack_controls
 from fantasyid_core.shape.edit.controls import STEP, FaceControls
-from fantasyid_core.shape.edit.controltable import Control
+from fantasyid_core.shape.edit.controltable import Slider
 from fantasyid_core.shape.edit.edit import edit_shape
 from fantasyid_core.shape.edit.editstate import parse_edit
 from fantasyid_core.shape.head import synthetic_head
@@ -34,7 +34,7 @@ EDITS = [
 def controls():
     found = GOLDEN["controls"]
     return FaceControls(
-        {name: Control(name, "", "", (), None, each["low"], each["high"]) for name, each in found.items()},
+        {name: Slider(name, "", "", (), None, each["low"], each["high"]) for name, each in found.items()},
         np.array([each["steps"] for each in found.values()], np.int16),
         np.array(GOLDEN["left"], np.uint16),
     )

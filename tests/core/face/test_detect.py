@@ -9,7 +9,8 @@ from PIL import Image
 
 from fantasyid_core.face import align_face, detect_faces, head_pose, load_picture
 from fantasyid_core.face.align import TEMPLATE
-from fantasyid_core.face.detectors.detect import DETECTORS, NOSE_DEPTH, available_detectors
+from fantasyid_core.face.detectors.detect import NOSE_DEPTH, available_detectors
+from fantasyid_core.options import DETECTORS
 
 data = pytest.importorskip("skimage.data", reason="scikit-image is not installed: nothing to detect with")
 

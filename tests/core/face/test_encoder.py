@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from fantasyid_core.face import encoder as module
-from fantasyid_core.face.encoder import load_face_encoder, prepare_pixels, save_face_encoder, tiny_face_encoder
+from fantasyid_core.face.encoder import load_face_encoder, prepare_pixels, random_face_encoder, save_face_encoder
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_half_precision_weights(small, wanted, tmp_path, dtype, bound):
 
 
 def test_saving_and_loading_keeps_every_bit(tmp_path):
-    encoder = tiny_face_encoder(seed=4, width=96, image_size=84, depth=3)
+    encoder = random_face_encoder(seed=4, width=96, image_size=84, depth=3)
     save_face_encoder(encoder, tmp_path / "tiny.safetensors")
     loaded = load_face_encoder(tmp_path / "tiny.safetensors")
     assert loaded.config == encoder.config
@@ -131,17 +131,17 @@ def test_saving_and_loading_keeps_every_bit(tmp_path):
 def test_a_tiny_encoder_depends_on_its_seed_alone():
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    first, again, other = tiny_face_encoder(1), tiny_face_encoder(1), tiny_face_encoder(2)
+    first, again, other = random_face_encoder(1), random_face_encoder(1), random_face_encoder(2)
     assert torch.equal(first.encode(faces()), again.encode(faces()))
     assert relative(other.encode(faces()), first.encode(faces())) > 0.1
     assert torch.equal(torch.get_rng_state(), before)
-    feats = tiny_face_encoder(width=64, image_size=336).encode(faces(2))
+    feats = random_face_encoder(width=64, image_size=336).encode(faces(2))
     assert feats.shape == (2, 577, 64) and feats.std() > 0.1
 
 
 def test_a_failed_save_leaves_the_older_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "tiny.safetensors"
-    save_face_encoder(tiny_face_encoder(seed=1), path)
+    save_face_encoder(random_face_encoder(seed=1), path)
     before = path.read_bytes()
 
     def full_disk(tensors, filename, metadata):
@@ -150,12 +150,12 @@ def test_a_failed_save_leaves_the_older_file_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr("safetensors.torch.save_file", full_disk)
     with pytest.raises(OSError, match="No space left on device.*Nothing was changed"):
-        save_face_encoder(tiny_face_encoder(seed=2), path)
+        save_face_encoder(random_face_encoder(seed=2), path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
 
 
 def test_the_metadata_describes_the_architecture(tmp_path):
-    save_face_encoder(tiny_face_encoder(), tmp_path / "tiny.safetensors")
+    save_face_encoder(random_face_encoder(), tmp_path / "tiny.safetensors")
     with safe_open(tmp_path / "tiny.safetensors", "pt") as file:
         described = json.loads(file.metadata()["fantasyid"])
     assert described["kind"] == "face_encoder"
@@ -163,7 +163,7 @@ def test_the_metadata_describes_the_architecture(tmp_path):
 
 
 def test_gradients_reach_the_picture_and_the_weights():
-    encoder, pixels = tiny_face_encoder(), faces().requires_grad_()
+    encoder, pixels = random_face_encoder(), faces().requires_grad_()
     encoder(pixels).square().sum().backward()
     assert pixels.grad.abs().sum() > 0
     assert all(parameter.grad is not None for parameter in encoder.parameters())
@@ -197,8 +197,8 @@ def test_pixels_are_prepared_as_the_official_pipeline_does(size):
 )
 def test_other_pictures_are_refused(pixels, said):
     with pytest.raises(ValueError, match=said):
-        tiny_face_encoder().encode(pixels)
+        random_face_encoder().encode(pixels)
 
 
 def test_a_one_pixel_picture_and_overshoot_are_fine():
-    assert tiny_face_encoder().encode(torch.full((1, 3, 1, 1), 1.05)).isfinite().all()
+    assert random_face_encoder().encode(torch.full((1, 3, 1, 1), 1.05)).isfinite().all()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fantasyid_core.shape.edit.blend import blend_shapes, blend_weights, circle_weights
 from fantasyid_core.shape.edit.edit import edit_shape
-from fantasyid_core.shape.edit.regions import face_frame
+from fantasyid_core.shape.edit.faceframe import face_frame
 from fantasyid_core.shape.head import synthetic_head
 
 HEAD = synthetic_head(3)[0]

@@ -11,8 +11,8 @@ from fantasyid_core.shape import synthetic_head
 from fantasyid_core.shape.edit import controls as controls_module
 from fantasyid_core.shape.edit.controls import LEFT_STEPS, STEP, face_controls, measure_face, shape_controls
 from fantasyid_core.shape.edit.controltable import CONTROLS, MIXTURES
+from fantasyid_core.shape.edit.faceframe import face_frame
 from fantasyid_core.shape.edit.fields import FIELDS
-from fantasyid_core.shape.edit.regions import face_frame
 from fantasyid_core.shape.ownhead.mesh import head_mesh
 
 ASKED = """

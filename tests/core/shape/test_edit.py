@@ -23,7 +23,7 @@ from fantasyid_core.shape.edit.editstate import (
     parse_edit,
     random_edit,
 )
-from fantasyid_core.shape.files.pointcloud import FaceShape
+from fantasyid_core.shape.faceshape import FaceShape
 
 HEAD = synthetic_head(3)[0]
 

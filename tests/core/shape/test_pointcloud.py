@@ -10,7 +10,8 @@ import pytest
 import torch
 import trimesh
 
-from fantasyid_core.shape.files.pointcloud import FaceShape, load_shape, read_shape, save_shape
+from fantasyid_core.shape.faceshape import FaceShape
+from fantasyid_core.shape.files.pointcloud import load_shape, read_shape, save_shape
 
 V = 5023
 SUFFIXES = [".ply", ".obj", ".glb", ".npy"]

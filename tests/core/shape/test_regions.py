@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from facesamples import OWN, SAMPLES, faces_of, landmarks_of, own_head, sample, turn
 
+from fantasyid_core.shape.edit.faceframe import face_frame, face_places, five_places
 from fantasyid_core.shape.edit.places import mesh_places
-from fantasyid_core.shape.edit.regions import face_frame, face_places, five_places
 from fantasyid_core.shape.head import synthetic_head
 from fantasyid_core.shape.ownhead.mesh import head_mesh
 

@@ -16,8 +16,8 @@ from fantasyid_core.shape.draw.raster import interpolate, rasterise
 from fantasyid_core.shape.edit.controls import shape_controls
 from fantasyid_core.shape.edit.controltable import CONTROLS
 from fantasyid_core.shape.edit.edit import edit_shape
+from fantasyid_core.shape.edit.faceframe import face_frame, five_places
 from fantasyid_core.shape.edit.fivepoint import Placement, fit_placement, placement_by_points, placement_of
-from fantasyid_core.shape.edit.regions import face_frame, five_places
 from fantasyid_core.shape.edit.warp import ELSEWHERE, OTHERS, movement, resampled, warp_face
 
 SIZE = 512
