@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..face.align import opencv
-from ..face.detected import clipped_square
 from ..face.detectors.detect import detect_faces
+from ..face.detectors.detected import clipped_square
 from ..face.picture import load_picture
 from ..videofile import read_video
 from .motion import MIN_SIDE, face_motions
@@ -23,7 +23,7 @@ from .score import VideoScore
 from .similarity import inter_frame_similarities, reference_similarities
 
 if TYPE_CHECKING:
-    from ..face.detected import DetectedFace
+    from ..face.detectors.detected import DetectedFace
     from ..face.likeness import Likeness
     from .inception import Inception
 

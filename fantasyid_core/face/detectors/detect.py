@@ -20,8 +20,8 @@ import numpy as np
 from ...modelfiles import find_model_file, missing_file
 from ...options import DETECTORS
 from ..align import check_image
-from ..detected import NOSE_DEPTH, DetectedFace, centre_face, face_from_points, head_pose
 from ..picture import check_size
+from .detected import NOSE_DEPTH, DetectedFace, centre_face, face_from_points, head_pose
 from .networkfile import missing_packages
 from .search import Raw, search_faces
 

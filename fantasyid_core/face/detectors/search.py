@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..align import TEMPLATE
-from ..detected import DetectedFace, clipped, face_from_points
+from .detected import DetectedFace, clipped, face_from_points
 
 GRID = 64  # padded pictures have sides that are multiples of it, as strides of up to 64 need
 BORDER_COLOUR = 128

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fantasyid_core.face.align import TEMPLATE
-from fantasyid_core.face.detected import head_pose
 from fantasyid_core.face.detectors import search
+from fantasyid_core.face.detectors.detected import head_pose
 from fantasyid_core.face.detectors.search import box_points, overlaps, search_faces, view_of
 
 SIDES = (1280, 640, 256)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .align import TEMPLATE, TEMPLATE_SIZE
-from .points import check_points
+from ..align import TEMPLATE, TEMPLATE_SIZE
+from ..points import check_points
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
