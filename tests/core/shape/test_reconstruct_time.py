@@ -30,7 +30,7 @@ def full_models(shared, tmp_path_factory):
     }
     flame = load_flame(write_npz(tmp_path_factory.mktemp("full") / "flame.npz", content))
     deca = Deca()
-    deca.load_published_state({k: v for k, v in make_state(influence=1e-3).items() if not k.endswith("tracked")})
+    deca.load_state_dict(make_state(influence=1e-3))
     return deca.eval(), flame, load_landmarks(shared / "assets" / "landmark_embedding.npy")
 
 
