@@ -132,11 +132,11 @@ def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path, cl
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stepps": 3}, "stepps is no setting. Did you mean steps"),
-        ({"vae": {"patchs": 3}}, "vae.patchs is no setting. Did you mean patch"),
+        ({"stepps": 3}, "stepps is no setting; did you mean steps"),
+        ({"vae": {"patchs": 3}}, "vae.patchs is no setting; did you mean vae.patch"),
         ({"vae": 3}, "vae: expected keys and values, got 3"),
-        ({"steps": "many"}, "steps: expected int, got 'many'"),
-        ({"steps": 2.5}, "steps: expected int, got 2.5"),
+        ({"steps": "many"}, "steps: expected a whole number, got 'many'"),
+        ({"steps": 2.5}, "steps: expected a whole number, got 2.5"),
         ({"steps": 0}, "steps: expected a number above 0, got 0"),
         ({"crop": 30}, "crop: expected 8 to 64 pixels"),
         ({"whole": 2}, "whole: expected a number from 0 to 1"),
