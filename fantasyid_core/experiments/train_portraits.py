@@ -157,8 +157,8 @@ def _save(models: TrainedModels, path: Path) -> None:
         for part, network in taught(models).items()
         for name, value in network.state_dict().items()
     }
-    with write_aside(path) as aside:
-        write_tensors(aside, tensors, {"format": "pt"})
+    with write_aside(path) as aside:  # the adapter with its topology, which is part of what it has learned
+        write_tensors(aside, {**tensors, **models.adapter.topology.tensors()}, {"format": "pt"})
 
 
 def _check(config: TrainingConfig, settings: PortraitTraining) -> None:

@@ -30,6 +30,11 @@ def save_network(network: nn.Module, path: str | os.PathLike, kind: str, dtype: 
         write_tensors(aside, tensors, metadata)
 
 
+def kind_of(path: str | os.PathLike) -> str | None:
+    """The kind of network that `save_network` wrote there; None for other files. FileNotFoundError without one."""
+    return _described(open_checkpoint(path).metadata).get("kind")
+
+
 def load_network(make: type, config: type, path: str | os.PathLike, kind: str, dtype: torch.dtype) -> nn.Module:
     """Reads what `save_network` wrote; errors as `load_vae`."""
     checkpoint = open_checkpoint(path)
@@ -49,10 +54,7 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], name: str) 
 
 
 def _sizes(metadata: Mapping[str, str], path, kind: str, config: type) -> dict:
-    try:
-        described = json.loads(metadata.get(METADATA_KEY, "{}"))
-    except json.JSONDecodeError:
-        described = {}
+    described = _described(metadata)
     found = described.pop("kind", None)
     known = set(config.__dataclass_fields__)
     if found != kind or set(described) - known:
@@ -61,3 +63,11 @@ def _sizes(metadata: Mapping[str, str], path, kind: str, config: type) -> dict:
             ". Choose the file that its trainer wrote."
         )
     return {key: tuple(value) if isinstance(value, list) else value for key, value in described.items()}
+
+
+def _described(metadata: Mapping[str, str]) -> dict:
+    try:
+        described = json.loads(metadata.get(METADATA_KEY, "{}"))
+    except json.JSONDecodeError:
+        return {}
+    return described if isinstance(described, dict) else {}

@@ -58,9 +58,11 @@ class IdentityAdapter(nn.Module):
         Raises ValueError for other sizes, values that are not finite, and a shape in another order; and, without
         gradients, for tokens that are not finite.
         """
-        branch = branch or self.encoder
-        vit_feats, vertices = self._check(vit_feats, vertices, branch.telling_matrix)
-        tokens = branch(vit_feats, vertices)
+        # A host's copy computes in float32 whatever it stores; the adapter's own computes in what it stores.
+        weight = self.encoder.telling_matrix if branch is None else branch.telling_matrix
+        dtype = weight.dtype if branch is None else torch.float32
+        vit_feats, vertices = self._check(vit_feats, vertices, weight.device, dtype)
+        tokens = (branch or self.encoder)(vit_feats, vertices)
         if not torch.is_grad_enabled() and not tokens.isfinite().all():
             raise ValueError(
                 "Expected finite identity tokens, got NaN or infinite values: the weights of the adapter or of the face "
@@ -109,7 +111,9 @@ class IdentityAdapter(nn.Module):
         """Raises ValueError unless the adapter suits latent frames of height x width video tokens."""
         check_grid(self.config.grid if self.config.is_paper else None, (height, width))
 
-    def _check(self, vit_feats: Tensor, vertices: Tensor | FaceShape, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _check(
+        self, vit_feats: Tensor, vertices: Tensor | FaceShape, device: torch.device, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
         vit_feats = _batched(vit_feats, "Face features", (self.config.vit_tokens, self.config.vit_width))
         if isinstance(vertices, FaceShape):
             self.check_shape(vertices)
@@ -122,8 +126,8 @@ class IdentityAdapter(nn.Module):
             )
         batch = max(vit_feats.shape[0], vertices.shape[0])
         # Depth stays in float32: its sine code loses the face's relief in half precision.
-        vertices = vertices.to(weight.device, torch.promote_types(weight.dtype, torch.float32))
-        return vit_feats.to(weight).expand(batch, -1, -1), vertices.expand(batch, -1, -1)
+        vertices = vertices.to(device, torch.promote_types(dtype, torch.float32))
+        return vit_feats.to(device, dtype).expand(batch, -1, -1), vertices.expand(batch, -1, -1)
 
 
 def _batched(x: Tensor, what: str, size: tuple[int, int]) -> Tensor:

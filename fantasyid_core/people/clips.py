@@ -56,10 +56,12 @@ def make_clip(
     person: Person | None = None,
     motion: Motion | None = None,
     samples: int = 2,
+    bend: np.ndarray | None = None,
 ) -> Clip:
     """The clip `number` of the person `seed`.
 
-    person, motion: instead of the drawn ones (an edited face, another motion); all else stays as it is.
+    person, motion: instead of the drawn ones (an edited face, another motion); all else stays as it is. bend: [V,3]
+    metres, added to the head in the clip, not in the references.
     Raises ValueError for seeds, counts and sizes out of range.
     """
     if number < 0 or references < 0:
@@ -69,14 +71,14 @@ def make_clip(
     drawn, backdrop = sample_motion(draw), sample_plain_backdrop(draw)
     motion = motion or drawn
     rows = motion.frames(frames)
-    pictures = render_frames(person, rows, backdrop, size, samples)
+    pictures = render_frames(person, rows, backdrop, size, samples, bend)
     draws = [Draw(seed, "reference", number * 1000 + i) for i in range(references)]
     portraits = [_portrait(person, draw, size, samples) for draw in draws]
     return Clip(
         pictures,
         np.array([picture for picture, _ in portraits], np.uint8).reshape(-1, size, size, 3),
         prompt_of(motion, backdrop),
-        person.vertices(),
+        person.vertices() if bend is None else (person.vertices() + bend).astype(np.float32),
         np.array(person.shape, np.float32),
         rows.astype(np.float32),
         np.array([row for _, row in portraits], np.float32).reshape(-1, rows.shape[1]),

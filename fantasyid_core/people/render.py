@@ -42,11 +42,13 @@ def render_frames(
     backdrop: Backdrop | None = None,
     size: int = 64,
     samples: int = 2,
+    bend: np.ndarray | None = None,  # [V,3]
 ) -> np.ndarray:  # [T,size,size,3]
     """Pictures np.uint8 RGB, one per row of `frames` (see `columns.FRAME`; `Motion.frames` and `frame_row` make them).
 
-    samples: per pixel and direction. The same arguments give the same bytes. Raises ValueError for sizes, samples
-    and frames out of range, RuntimeError without the package numba.
+    samples: per pixel and direction. bend: metres, added to the head's vertices (see `build_scene`). The same arguments
+    give the same bytes. Raises ValueError for sizes, samples and frames out of range, RuntimeError without the package
+    numba.
     """
     frames = _checked_frames(frames)
     size, samples = _checked(size, MAX_SIZE, "side in pixels"), _checked(samples, MAX_SAMPLES, "number of samples")
@@ -54,19 +56,19 @@ def render_frames(
 
     pictures = np.empty((len(frames), size, size, 3), np.uint8)
     behind = (backdrop or Backdrop()).picture(size)
-    scene, paint = build_scene(person.shape, person.appearance), paint_of(person.appearance)
+    scene, paint = build_scene(person.shape, person.appearance, bend), paint_of(person.appearance)
     space = workspace(scene, size * samples)
     render_kernel(tuple(scene), paint, frames, behind, samples, space, pictures)
     return pictures
 
 
-def render_maps(person: Person, frames: np.ndarray, size: int = 64) -> Maps:  # [T,15]
+def render_maps(person: Person, frames: np.ndarray, size: int = 64, bend: np.ndarray | None = None) -> Maps:  # [T,15]
     """The ground truth of `render_frames`'s pictures; errors as there."""
     frames, size = _checked_frames(frames), _checked(size, MAX_SIZE, "side in pixels")
     from .frame_kernels import maps_kernel, workspace
     from .raster_kernels import VISIBLE
 
-    scene, paint = build_scene(person.shape, person.appearance), paint_of(person.appearance)
+    scene, paint = build_scene(person.shape, person.appearance, bend), paint_of(person.appearance)
     grid = (len(frames), size, size)
     depth, layers = np.empty(grid, np.float32), np.empty(grid, np.uint8)
     triangles, shares = np.empty(grid, np.int32), np.empty((*grid, 2), np.float32)

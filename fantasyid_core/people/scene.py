@@ -70,15 +70,24 @@ _LOBES = {
     "moustache": [(0, -53, 90, 26, 4.6, 30, 1.7), (20, -57, 84, 9, 5, 30, 1.2)],
 }  # fmt: skip
 BEARDS = ("none", *_LOBES)
+_FOLLOWED, _NEAR = 12, 4.0  # so many vertices of the head move what it wears; millimetres that count as near
 
 
-def build_scene(shape, appearance: Appearance) -> Scene:
-    """The scene of a person with these shape parameters and this appearance."""
+def build_scene(shape, appearance: Appearance, bend: np.ndarray | None = None) -> Scene:
+    """The scene of a person with these shape parameters and this appearance.
+
+    bend: [V,3] in metres, added to the head's vertices; hair and glasses follow the head that is nearest to them.
+    """
     amounts = check_shape(shape).astype(np.float32)
     look = appearance
     parts = [_head(look.beard, look.hair_style == "bald"), _hair(look.hair_style), _glasses(look.glasses), _garment()]
     shaped = [part.places + (amounts @ part.basis).reshape(-1, 3) for part in parts]
     shaped[1] = shaped[1] + _hair_change(look.hair_style, look.hair_volume, look.hair_length)
+    if bend is not None:
+        moved = np.asarray(bend, np.float32) / np.float32(METRE)
+        shaped[0] = shaped[0] + moved
+        shaped[1] = shaped[1] + _following(_hair, look.hair_style, moved)
+        shaped[2] = shaped[2] + _following(_glasses, look.glasses, moved)
     faces, kinds = _faces(look.hair_style, look.glasses)
     return Scene(
         np.concatenate(shaped, dtype=np.float32),
@@ -149,6 +158,22 @@ def _hair_change(style: str, volume: float, length: float) -> np.ndarray:
     a, b, c, d = _hair_corners(style)
     between = (a * (1 - length) + b * length) * (1 - volume) + (c * (1 - length) + d * length) * volume
     return between - _hair(style).places
+
+
+def _following(make, kind: str, moved: np.ndarray) -> np.ndarray:  # [V,3] -> [N,3]
+    """How far what a head wears moves with it."""
+    indices, shares = _nearest(make, kind)
+    return (moved[indices] * shares[..., None]).sum(axis=1, dtype=np.float32)
+
+
+@cache
+def _nearest(make, kind: str) -> tuple[np.ndarray, np.ndarray]:  # [N,K], [N,K]
+    """The vertices of the average head that each place of a part follows, and their shares."""
+    places, head = make(kind).places, _head("none", False).places
+    squared = ((places[:, None] - head) ** 2).sum(axis=2)
+    indices = np.argsort(squared, axis=1, kind="stable")[:, :_FOLLOWED]
+    shares = 1 / (np.take_along_axis(squared, indices, axis=1) + _NEAR**2)
+    return indices, (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 @cache

@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files.network import load_network, save_network
+from ..files.network import kind_of, load_network, save_network
 from .face import FaceConfig, TinyFaceEncoder
+from .gridface import GridFaceConfig, GridFaceEncoder
 from .loading import SHIPPED, load_vae, save_vae
 from .text import TextConfig, TextEncoder
 from .vae import TinyVae
 
+_FACES = {"tiny_face": (TinyFaceEncoder, FaceConfig), "tiny_grid_face": (GridFaceEncoder, GridFaceConfig)}
 VAE_FILE, TEXT_FILE, FACE_FILE = "vae.safetensors", "text_encoder.safetensors", "face_encoder.safetensors"
 
 
@@ -24,7 +26,7 @@ class TinyModels:
 
     vae: TinyVae
     text_encoder: TextEncoder
-    face_encoder: TinyFaceEncoder
+    face_encoder: TinyFaceEncoder | GridFaceEncoder
 
 
 def tiny_models(weights: str | os.PathLike | None = None, seed: int = 0, text_embed: int | None = None) -> TinyModels:
@@ -55,7 +57,7 @@ def save_tiny_models(
     paths = tuple(Path(folder) / name for name in (VAE_FILE, TEXT_FILE, FACE_FILE))
     save_vae(models.vae, paths[0], dtype)
     save_network(models.text_encoder, paths[1], "tiny_text", dtype)
-    save_network(models.face_encoder, paths[2], "tiny_face", dtype)
+    save_network(models.face_encoder, paths[2], _face_kind(models.face_encoder), dtype)
     return paths
 
 
@@ -64,9 +66,15 @@ def load_text(path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> Te
     return load_network(TextEncoder, TextConfig, path, "tiny_text", dtype)
 
 
-def load_face(path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> TinyFaceEncoder:
-    """A face encoder that `save_tiny_models` wrote; frozen, in evaluation mode. Errors as `load_vae`."""
-    return load_network(TinyFaceEncoder, FaceConfig, path, "tiny_face", dtype)
+def load_face(path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> TinyFaceEncoder | GridFaceEncoder:
+    """A face encoder of either kind that `save_tiny_models` wrote; frozen, in evaluation mode. Errors as `load_vae`."""
+    kind = kind_of(path)
+    kind = kind if kind in _FACES else "tiny_face"
+    return load_network(*_FACES[kind], path, kind, dtype)
+
+
+def _face_kind(encoder: torch.nn.Module) -> str:
+    return next(kind for kind, (make, _) in _FACES.items() if isinstance(encoder, make))
 
 
 def _text_encoder(path: Path, seed: int, embed: int | None) -> TextEncoder:

@@ -23,7 +23,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -206,14 +205,16 @@ def patches(pixels: Tensor, config: VaeConfig) -> tuple[Tensor, Tensor]:  # [B,3
     """Patches of the first frame [B,48,h,w] and of groups of later frames [B,L-1,192,h,w]; a group's frames follow
     one another in the channels."""
     first = F.pixel_unshuffle(pixels[:, :, 0], config.patch)
-    later = F.pixel_unshuffle(rearrange(pixels[:, :, 1:], "b c t h w -> (b t) c h w"), config.patch)
-    return first, rearrange(later, "(b l g) c h w -> b l (g c) h w", b=len(pixels), g=config.group)
+    later = pixels[:, :, 1:].transpose(1, 2).flatten(0, 1)  # [B(T-1),3,H,W]
+    later = F.pixel_unshuffle(later, config.patch)
+    groups = (pixels.shape[2] - 1) // config.group
+    return first, later.reshape(len(pixels), groups, config.group_values, *later.shape[2:])
 
 
 def unpatched(first: Tensor, groups: Tensor, config: VaeConfig) -> Tensor:  # [B,48,h,w], [B(L-1),192,h,w]
     """The inverse of `patches`: [B,3,T,H,W]."""
-    later = F.pixel_shuffle(rearrange(groups, "n (g c) h w -> (n g) c h w", g=config.group), config.patch)
-    later = rearrange(later, "(b t) c h w -> b c t h w", b=len(first))
+    later = groups.reshape(-1, config.first_values, *groups.shape[2:])
+    later = F.pixel_shuffle(later, config.patch).unflatten(0, (len(first), -1)).transpose(1, 2)
     return torch.cat([F.pixel_shuffle(first, config.patch)[:, :, None], later], 2)
 
 

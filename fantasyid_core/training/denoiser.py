@@ -47,6 +47,7 @@ class Denoiser(nn.Module):
         self.face_encoder = face_encoder
         self.register_buffer("mean_shape", adapter.topology.template.clone(), persistent=False)
         self._sizes = diffusers_host.transformer_sizes(transformer)
+        self.tokens: Tensor | None = None  # [B,Nid,Cid] of the last forward
         self._injector, self._keeps = None, None
         self._hook_blocks()
 
@@ -62,9 +63,9 @@ class Denoiser(nn.Module):
         feats = self.face_encoder(seen.faces)  # [B, P, C]
         feats = torch.where(_column(seen.keeps_face), feats, torch.zeros_like(feats))
         vertices = torch.where(_column(seen.keeps_vertices), seen.vertices, self.mean_shape.to(seen.vertices))
-        tokens = self.adapter.encode(feats, vertices)
+        self.tokens = self.adapter.encode(feats, vertices)
         # They stay until the next forward: gradient checkpointing runs the blocks again in the backward pass.
-        self._injector, self._keeps = self.adapter.injector(tokens), _column(seen.keeps_identity)
+        self._injector, self._keeps = self.adapter.injector(self.tokens), _column(seen.keeps_identity)
         weight = self.transformer.patch_embed.proj.weight
         channels = self._sizes.in_channels - self._sizes.out_channels
         inputs = torch.cat([seen.noisy, seen.picture], dim=2) if channels else seen.noisy

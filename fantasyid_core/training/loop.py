@@ -72,10 +72,8 @@ class Run:
         if models is None:
             self._check_memory()
         self.models = models or build_models(config)
-        adapter, mesh = self.models.adapter, self.models.adapter.topology
-        self.about = describe_run(
-            config, adapter.config.variant, mesh.faces, mesh.template, self.accelerator.num_processes
-        )
+        adapter = self.models.adapter
+        self.about = describe_run(config, adapter.config.variant, adapter.topology, self.accelerator.num_processes)
         if start is not None:
             check_resumable(start, self.about)
         with self.accelerator.local_main_process_first():
@@ -87,7 +85,7 @@ class Run:
         self.progress = Progress()
         if start is not None:
             self.progress = read_state(start, self.accelerator, self.denoiser, self.optimizer, self.average)
-        self.task = Task(self.models, config, self.device)
+        self.task = self.make_task()
         self.validation = (
             Validation(held_out, self.task, self.models.alphas, self.models.sizes.latent_shape, config.validation)
             if config.validation.every
@@ -263,9 +261,18 @@ class Run:
             need = release_need(self.config, _shards(self.accelerator))
             check_memory(need, free_memory(self.device), str(self.device))
 
+    def make_network(self) -> Denoiser:
+        """What learns, for an experiment to make it of more parts."""
+        models = self.models
+        return Denoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
+
+    def make_task(self) -> Task:
+        """What it costs, for an experiment to ask for more."""
+        return Task(self.models, self.config, self.device)
+
     def _prepare(self) -> None:
-        settings, models = self.config.optimizer, self.models
-        network = Denoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
+        settings = self.config.optimizer
+        network = self.make_network()
         if self.accelerator.distributed_type.value == "DEEPSPEED":
             self.accelerator.state.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = settings.batch
         network.to(self.device).train()

@@ -8,12 +8,14 @@ writes them (default: the VAE that comes along, and encoders that have learned n
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from ..config import PAPER, TransformerConfig
 from ..files.network import load_strictly
 from ..host import diffusers as diffusers_host
+from ..identity.adapter import IdentityAdapter
 from ..sampling import alphas_cumprod
 from ..shape.ownhead.mesh import head_mesh
 from ..shape.topology.meshtopology import mesh_topology
@@ -21,9 +23,11 @@ from ..shape.topology.topology import Topology, load_topology
 from ..tinymodel.face import TinyFaceEncoder
 from ..tinymodel.loading import load_vae
 from ..tinymodel.models import TinyCodec, TinyModels, tiny_models
+from ..tinymodel.sampler import ADAPTER_FILE, TRANSFORMER_FOLDER
 from ..tinymodel.text import TextEncoder
+from ..weights.adapter import load_adapter
 from .activation import quicken_gelu
-from .config import ModelSettings
+from .config import ModelSettings, config_to_dict
 from .models import TrainedModels, new_adapter
 from .portraits import load_portraits
 
@@ -65,28 +69,45 @@ def build_preset(settings: ModelSettings, dtype: torch.dtype, seed: int) -> Trai
     sizes = transformer_sizes(settings, small)
     transformer = diffusers_host.build_transformer(sizes)
     quicken_gelu(transformer)
+    goes_on = settings.adapter == "folder"
     models = TrainedModels(
         codec=TinyCodec(small.vae),
         transformer=transformer,
-        adapter=new_adapter(adapter_settings(settings, small), sizes, heads_topology(settings)),
+        adapter=(
+            _packaged_adapter(settings, sizes)
+            if goes_on
+            else new_adapter(adapter_settings(settings, small), sizes, heads_topology(settings))
+        ),
         text_encoder=small.text_encoder,
         face_encoder=small.face_encoder,
         alphas=alphas_cumprod(snr_shift_scale=SNR_SHIFT),
     )
-    if settings.adapter == "folder":
-        _go_on(models, settings.folder)
+    if goes_on:
+        packaged = diffusers_host.load_transformer(Path(settings.folder) / TRANSFORMER_FOLDER)
+        load_strictly(transformer, packaged.state_dict(), f"{settings.folder} (transformer)")
     elif settings.portraits:
-        load_portraits(models, settings.portraits)
+        load_portraits(models, settings.portraits, settings.topology)
     return models
 
 
-def _go_on(models: TrainedModels, folder: str) -> None:
-    """Gives transformer and adapter the weights of a packaged folder; its encoders are there already."""
-    from ..tinymodel.sampler import load_networks
+def _packaged_adapter(settings: ModelSettings, sizes: TransformerConfig) -> IdentityAdapter:
+    """The adapter of a packaged folder with the mesh topology that it was trained with.
 
-    networks = load_networks(folder)
-    load_strictly(models.transformer, networks.transformer.state_dict(), f"{folder} (transformer)")
-    load_strictly(models.adapter, networks.adapter.state_dict(), f"{folder} (adapter)")
+    Its spirals are part of what it has learned: on those of another topology, even one of the same mesh, its tokens
+    are wrong. Raises ValueError for another topology (`model.topology`), variant and sizes than the file's.
+    """
+    adapter = load_adapter(Path(settings.folder) / ADAPTER_FILE, settings.topology, torch.float32)
+    theirs = {"variant": adapter.config.variant, **config_to_dict(adapter.config)}
+    asked = {"variant": settings.variant, "dit_width": sizes.width, **settings.sizes}
+    for name, value in asked.items():
+        if name not in theirs:
+            raise ValueError(f"model.sizes: {name} is no size of an adapter; known are {', '.join(theirs)}.")
+        if theirs[name] != (list(value) if isinstance(value, tuple) else value):
+            raise ValueError(
+                f"The adapter in {settings.folder} has {name} {theirs[name]}, the config asks for {value}. Ask for "
+                "what it has, or set model.adapter to new."
+            )
+    return adapter
 
 
 def _small_networks(folder: str | None, seed: int) -> TinyModels:

@@ -30,6 +30,8 @@ from .ema import Average
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from ..shape.topology.topology import Topology
+
 FORMAT = 1
 WEIGHTS, AVERAGE, OPTIMIZER, STATE = "weights", "average", "optimizer", "state.json"
 _DEEPSPEED = "deepspeed"
@@ -104,13 +106,17 @@ def read_state(
     return Progress(content["step"], content["micro_batch"])
 
 
-def describe_run(config: TrainingConfig, variant: str, faces: Tensor, template: Tensor, processes: int) -> dict:
+def describe_run(config: TrainingConfig, variant: str, topology: Topology, processes: int) -> dict:
     """What must be the same for a resumed run: config, variant and mesh of the adapter, number of processes."""
-    mesh = hashlib.sha256(faces.cpu().numpy().tobytes() + template.cpu().numpy().tobytes()).hexdigest()[:16]
+    mesh = topology.faces.cpu().numpy().tobytes() + topology.template.cpu().numpy().tobytes()
     return {
         "config": config_to_dict(config),
         "variant": variant,
-        "mesh": {"vertices": len(template), "fingerprint": mesh},
+        "mesh": {
+            "vertices": len(topology.template),
+            "fingerprint": hashlib.sha256(mesh).hexdigest()[:16],
+            "levels": topology.fingerprint,
+        },
         "processes": processes,
     }
 
@@ -129,11 +135,15 @@ def check_resumable(folder: Path, about: dict) -> None:
             f"{folder} holds an adapter of variant {variant!r}, the config asks for {about['variant']!r}. Set "
             f"model.variant to {variant}, or choose another output folder and --resume none."
         )
-    if mesh != about["mesh"]:
+    if "levels" not in mesh and config["model"]["kind"] == "tiny" and not config["model"]["topology"]:
         raise ValueError(
-            f"{folder} was trained with another mesh ({mesh['vertices']} vertices, {mesh['fingerprint']}; this run's "
-            f"has {about['mesh']['vertices']}, {about['mesh']['fingerprint']}). Give the same topology, or another "
-            "output folder and --resume none."
+            f"{folder} was written by a version whose mesh had other coarse levels on every machine and does not say "
+            "which. Go on with that version on that machine, or choose another output folder and --resume none."
+        )
+    if {"levels": about["mesh"]["levels"], **mesh} != about["mesh"]:
+        raise ValueError(
+            f"{folder} was trained with another mesh ({_named(mesh)}; this run's has {_named(about['mesh'])}). Give "
+            "the same topology, or another output folder and --resume none."
         )
     keep = lambda each: {key: value for key, value in each.items() if key not in _FREE}  # noqa: E731
     changed = differences(keep(about["config"]), keep(config))
@@ -144,6 +154,10 @@ def check_resumable(folder: Path, about: dict) -> None:
             f"{folder} belongs to a run with other settings: {'; '.join(changed[:5])}. Go on with the settings of the "
             "checkpoint, or choose another output folder and --resume none."
         )
+
+
+def _named(mesh: dict) -> str:
+    return f"{mesh['vertices']} vertices, {mesh['fingerprint']}, levels {mesh.get('levels', 'not told')}"
 
 
 def learned_weights(denoiser: nn.Module) -> dict[str, Tensor]:

@@ -63,7 +63,7 @@ def make_entry(sizes: TransformerConfig, adapter: IdentityAdapter, tokens: Tenso
         timing=control.timing,
         region=None if mask is None else Region.of(token_mask(mask, sizes, feather)),
         feather=feather if control.is_side_by_side else None,
-        guidance=float(control.identity_guidance),
+        guidance=control.guidance,
         budget=control.memory_budget,
     )
 

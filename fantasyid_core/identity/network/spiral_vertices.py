@@ -45,6 +45,10 @@ class Standardisation(nn.Module):
             self.register_buffer("within", torch.zeros(1))  # 1: only what the components reach is seen
 
     def forward(self, vertices: Tensor) -> Tensor:
+        with torch.autocast(vertices.device.type, enabled=False):  # differences of millimetres need all their digits
+            return self._standard(vertices)
+
+    def _standard(self, vertices: Tensor) -> Tensor:
         from_template = (vertices - self.template.to(vertices)) / self.unit
         standard = (from_template - self.offset.to(vertices)) / self.spread.to(vertices)
         if "components" not in self._buffers:

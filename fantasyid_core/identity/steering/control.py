@@ -31,7 +31,7 @@ class Control:
     region: one of `options.PLACES`; side by side, all people so attached share the picture from left to right in the
     order of attaching. mask: [H, W] or [frames, H, W] in 0..1, where the person shows, without a region only.
     feather: pixels over which the edges of mask or region are softened.
-    identity_guidance: 1 is none; other values take 1.5 times the model's work.
+    identity_guidance: 1 or None is none; other values take 1.5 times the model's work.
     memory_budget: bytes for the injection's activations; None takes half of what is free.
 
     Raises ValueError for values out of range, text that cannot be read (with the place of the mistake), and a mask
@@ -50,7 +50,7 @@ class Control:
     region: str = EVERYWHERE
     mask: Tensor | None = None
     feather: float = 0.0
-    identity_guidance: float = 1.0
+    identity_guidance: float | None = 1.0
     memory_budget: int | None = None
 
     def __post_init__(self):
@@ -62,7 +62,7 @@ class Control:
             raise ValueError(
                 f"Expected a mask or the region {SIDE_BY_SIDE}, got both. Choose {EVERYWHERE}, or disconnect the mask."
             )
-        if not math.isfinite(self.identity_guidance):
+        if not math.isfinite(self.guidance):
             raise ValueError(
                 f"Identity guidance must be a finite number (1 is without it), got {self.identity_guidance}."
             )
@@ -76,6 +76,11 @@ class Control:
         if isinstance(schedule, str):
             schedule = parse_schedule(schedule) if schedule.strip() else None
         return Timing(self.start_percent, self.end_percent, self.fade_in, self.fade_out, schedule)
+
+    @property
+    def guidance(self) -> float:
+        """How far the video is pushed towards the person, apart from the prompt; 1 is not at all."""
+        return 1.0 if self.identity_guidance is None else float(self.identity_guidance)
 
     @property
     def is_side_by_side(self) -> bool:
@@ -95,6 +100,6 @@ class Control:
 
     def notes(self) -> tuple[str, ...]:
         """What these settings cost, in sentences."""
-        if self.identity_guidance == 1:
+        if self.guidance == 1:
             return ()
         return ("Identity guidance looks at the video without the person, too: every step takes 1.5 times as long.",)

@@ -2,6 +2,7 @@
 
 Each level has a quarter of the vertices of the one before, chosen by `simplify`. Down picks those; up puts every
 vertex of the finer mesh onto the nearest point of the coarser one's surface. The spirals are wound as FLAME's are.
+Every machine makes the same topology of a mesh: see `simplify`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .simplify import simplify
+from .simplify import rounded_places, simplify
 from .spiral import spiral_indices
 from .topology import SPIRAL_LENGTH, Topology, Transform, load_topology, save_topology
 
 _LEVELS = 3
 _FACTOR = 4
-_CACHE_FORMAT = b"fantasyid mesh topology 1"  # part of the cache's name: a new format never meets an old file
+_CACHE_FORMAT = b"fantasyid mesh topology 2"  # part of the cache's name: a new format never meets an old file
+_TIE = 1e-18  # of the squared distance from the origin: nearer than that two triangles are equally near
 _PAIRS = 1 << 19  # point and triangle pairs that are looked at together
 
 
@@ -47,7 +49,7 @@ def build_topology(
         raise ValueError("Expected a mesh with triangles, got none. A point cloud has no topology.")
     counts = level_counts(len(template)) if counts is None else tuple(counts)
     _check_counts(counts, len(template))
-    fine, triangles = template, np.asarray(faces)
+    fine, triangles = rounded_places(template), np.asarray(faces)
     spirals, down, up = [], [], []
     for count in counts[1:]:
         spirals.append(torch.from_numpy(spiral_indices(triangles, fine, spiral_length)))
@@ -123,8 +125,11 @@ def _on_surface(points: np.ndarray, corners: np.ndarray, faces: np.ndarray) -> T
 def _nearest_triangles(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The nearest [P] of the triangles [F, 3, 3] to each point [P, 3], and its nearest point's weights [P, 3]."""
     weights = _clamped_weights(points, triangles)  # [P, F, 3]
-    places = np.einsum("pfc,fcx->pfx", weights, triangles)
-    nearest = ((places - points[:, None]) ** 2).sum(axis=2).argmin(axis=1)
+    first, second, third = (weights[..., corner, None] * triangles[:, corner] for corner in range(3))  # [P, F, 3]
+    offset = first + second + third - points[:, None]
+    squared = _dot(offset, offset)
+    # A corner's own triangles are equally near but for the last bits: then the first of them.
+    nearest = (squared <= squared.min(axis=1, keepdims=True) + _TIE * _dot(points, points)[:, None]).argmax(axis=1)
     return nearest, weights[np.arange(len(points)), nearest]
 
 
@@ -132,8 +137,7 @@ def _clamped_weights(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:  
     """Barycentric weights of the nearest point of each triangle: inside by projection, else on the nearest edge."""
     origin, second, third = triangles.transpose(1, 0, 2)
     u, v, w = second - origin, third - origin, points[:, None] - origin
-    uu, uv, vv = (u * u).sum(1), (u * v).sum(1), (v * v).sum(1)
-    wu, wv = (w * u).sum(2), (w * v).sum(2)
+    uu, uv, vv, wu, wv = _dot(u, u), _dot(u, v), _dot(v, v), _dot(w, u), _dot(w, v)
     scale = (uu * vv - uv * uv).clip(1e-300)
     b, c = (vv * wu - uv * wv) / scale, (uu * wv - uv * wu) / scale
     inside = np.stack([1 - b - c, b, c], axis=2)
@@ -141,11 +145,17 @@ def _clamped_weights(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:  
     for one, other in ((0, 1), (1, 2), (2, 0)):
         start, along = triangles[:, one], triangles[:, other] - triangles[:, one]
         offset = points[:, None] - start
-        share = ((offset * along).sum(2) / (along**2).sum(1).clip(1e-300)).clip(0, 1)
-        squared = ((offset - share[..., None] * along) ** 2).sum(axis=2)
+        share = (_dot(offset, along) / _dot(along, along).clip(1e-300)).clip(0, 1)
+        rest = offset - share[..., None] * along
+        squared = _dot(rest, rest)
         on_edge = np.zeros(inside.shape)
         on_edge[..., one], on_edge[..., other] = 1 - share, share
         better = squared < best_squared
         best = np.where(better[..., None], on_edge, best)
         best_squared = np.where(better, squared, best_squared)
     return best
+
+
+def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:  # [..., 3], [..., 3] -> [...]
+    """Written out: how einsum and matrix products add depends on the processor."""
+    return first[..., 0] * second[..., 0] + first[..., 1] * second[..., 1] + first[..., 2] * second[..., 2]

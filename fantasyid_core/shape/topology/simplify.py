@@ -4,11 +4,16 @@ An edge is collapsed into one of its ends, so that what is left is a selection o
 coarser mesh then only picks features. The error of leaving vertex u for v is v^T (Q_u + Q_v) v, Q being the sum of
 the squared distances to the planes of the faces around, by area; open borders add planes that stand on them. A
 small share of the squared distance to the vertex itself spreads the vertices where the surface is flat.
+
+Every machine makes the same mesh. A symmetric head has many pairs of edges with equal errors, and the last bits of a
+number depend on the processor: a matrix product adds in the order that suits it. So coordinates are rounded first,
+sums are written out in one order, errors are compared in few digits, and ties go to the smaller index.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 
 import numpy as np
 
@@ -19,6 +24,8 @@ _BORDER = 10.0  # times the weight of a face's plane
 _SPREADING = 1e-3  # of the distance to the vertex itself, beside the distances to planes
 _TURN = 0.2  # cosine up to which the normal of a triangle may turn in one collapse
 _SLIVER = 0.02  # evenness below which a triangle must not become thinner
+_PLACE_BITS = 24  # of a coordinate, beside the mesh's largest: a tenth of a micrometre on a head
+_COST_BITS = 32  # of an error: what differs less is a tie
 
 
 def simplify(vertices, faces, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +43,20 @@ def simplify(vertices, faces, count: int) -> tuple[np.ndarray, np.ndarray]:
     if not 1 <= count <= len(vertices):
         raise ValueError(f"Expected to keep 1 to {len(vertices)} vertices, got {count}.")
     HalfEdgeMesh(faces, len(vertices))  # raises for what is no oriented manifold
-    return _Collapsing(vertices, faces).down_to(count)
+    return _Collapsing(rounded_places(vertices), faces).down_to(count)
+
+
+def rounded_places(vertices: np.ndarray) -> np.ndarray:  # [V, 3]
+    """The vertices on a grid of 2^-24 of their largest coordinate, so that sums of last bits are forgotten."""
+    largest = float(np.abs(vertices).max(initial=0.0))
+    step = 2.0 ** (np.frexp(largest)[1] - _PLACE_BITS)
+    return np.round(vertices / step) * step
+
+
+def rounded_number(value: float) -> float:
+    """The number in 32 bits: what differs only by the order of additions becomes equal."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(math.ldexp(mantissa, _COST_BITS)), exponent - _COST_BITS)
 
 
 class _Collapsing:
@@ -76,8 +96,7 @@ class _Collapsing:
         self.alive[loose[: max(most, 0)]] = False
 
     def _offer(self, gone: int, kept: int) -> None:
-        point = np.append(self.points[kept], 1.0)
-        cost = float(point @ (self.quadrics[gone] + self.quadrics[kept]) @ point)
+        cost = rounded_number(_error(self.quadrics[gone] + self.quadrics[kept], self.points[kept]))
         heapq.heappush(self.heap, (cost, gone, kept, self.version[gone], self.version[kept]))
 
     def _cheapest(self, left: int, wanted: int) -> tuple[int, int]:
@@ -111,13 +130,13 @@ class _Collapsing:
         before = self.points[list(face)]
         after = self.points[[kept if vertex == gone else vertex for vertex in face]]
         normals = [_cross(corners) for corners in (before, after)]
-        lengths = [np.sqrt(normal @ normal) for normal in normals]
+        lengths = [_dot(normal, normal) ** 0.5 for normal in normals]
         if _evenness(lengths[1], after) < min(_SLIVER, _evenness(lengths[0], before)):
             return False
-        return normals[0] @ normals[1] >= _TURN * lengths[0] * lengths[1]
+        return _dot(*normals) >= _TURN * lengths[0] * lengths[1]
 
     def _collapse(self, gone: int, kept: int) -> None:
-        for number in list(self.around[gone]):
+        for number in sorted(self.around[gone]):
             face = self.faces.pop(number)
             for vertex in face:
                 self.around[vertex].discard(number)
@@ -142,10 +161,22 @@ class _Collapsing:
                 self._offer(one, other)
 
 
+def _error(quadric: np.ndarray, point: np.ndarray) -> float:
+    """v^T Q v of [4,4] and [3], with 1 as the fourth number."""
+    place = (*point.tolist(), 1.0)
+    return sum(
+        x * sum(q * y for q, y in zip(row, place, strict=True)) for x, row in zip(place, quadric.tolist(), strict=True)
+    )
+
+
 def _evenness(doubled_area: float, corners: np.ndarray) -> float:
     """1 for a triangle of equal edges, 0 for one without an area."""
-    squares = ((corners - np.roll(corners, 1, axis=0)) ** 2).sum()
-    return doubled_area * 12**0.5 / max(squares, 1e-300)
+    edges = (corners - np.roll(corners, 1, axis=0)).T
+    return doubled_area * 12**0.5 / max(float(sum(_dot(edges, edges))), 1e-300)
+
+
+def _dot(first: np.ndarray, second: np.ndarray):  # [3, ...], [3, ...] -> [...]
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
 
 
 def _cross(corners: np.ndarray) -> np.ndarray:  # [3, 3] -> [3], twice the area long
@@ -156,7 +187,7 @@ def _cross(corners: np.ndarray) -> np.ndarray:  # [3, 3] -> [3], twice the area 
 def _quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:  # -> [V, 4, 4]
     first, second, third = vertices[faces].transpose(1, 0, 2)
     normals = np.cross(second - first, third - first)
-    areas = np.linalg.norm(normals, axis=1) / 2
+    areas = _lengths(normals) / 2
     directions = normals / (2 * areas).clip(1e-300)[:, None]
     quadrics = np.zeros((len(vertices), 4, 4))
     _add_planes(quadrics, directions, first, areas, faces)
@@ -165,8 +196,8 @@ def _quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:  # -> [V, 
     edges, of_face = edges[uses == 1], index[uses == 1] // 3
     along = vertices[edges[:, 1]] - vertices[edges[:, 0]]
     upright = np.cross(along, directions[of_face])
-    lengths = np.linalg.norm(along, axis=1)
-    upright /= np.linalg.norm(upright, axis=1, keepdims=True).clip(1e-300)
+    lengths = _lengths(along)
+    upright /= _lengths(upright).clip(1e-300)[:, None]
     _add_planes(quadrics, upright, vertices[edges[:, 0]], _BORDER * lengths**2, edges)
     weights = np.bincount(faces.ravel(), np.repeat(areas, 3), len(vertices)) * _SPREADING
     for axis in range(3):
@@ -176,9 +207,13 @@ def _quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:  # -> [V, 
     return quadrics
 
 
+def _lengths(vectors: np.ndarray) -> np.ndarray:  # [n, 3] -> [n]
+    return np.sqrt(_dot(vectors.T, vectors.T))
+
+
 def _add_planes(quadrics, normals, points, weights, members) -> None:
     """Adds `weights` times the squared distance to the plane through `points` [n, 3] to its vertices [n, k]."""
-    planes = np.concatenate([normals, -(normals * points).sum(axis=1, keepdims=True)], axis=1)
+    planes = np.concatenate([normals, -_dot(normals.T, points.T)[:, None]], axis=1)
     squares = weights[:, None, None] * planes[:, :, None] * planes[:, None]
     for column in members.T:
         np.add.at(quadrics, column, squares)

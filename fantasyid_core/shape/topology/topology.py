@@ -108,6 +108,14 @@ class Topology:
         """Vertices per level, finest first: (5023, 1256, 314) for the release."""
         return len(self.template), *(down.shape[0] for down in self.down)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells topologies apart, those of one mesh with other coarse levels too: 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.tensors().items()):
+            digest.update(name.encode() + value.cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
     def tensors(self) -> dict[str, Tensor]:
         """Every part as a tensor under a key such as "topology.down.0.indices", ready for safetensors."""
         tensors = {"faces": self.faces, "template": self.template}

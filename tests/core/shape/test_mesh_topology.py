@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from fantasyid_core.shape import synthetic_head
+from fantasyid_core.shape.ownhead.mesh import head_mesh
 from fantasyid_core.shape.topology.meshtopology import build_topology, level_counts, mesh_topology
 from fantasyid_core.shape.topology.simplify import simplify
 from fantasyid_core.shape.topology.spiral import HalfEdgeMesh, spiral_indices
@@ -96,6 +96,17 @@ def test_simplifying_is_repeatable_and_does_not_depend_on_the_unit():
         assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_last_bits_of_the_vertices_do_not_change_a_symmetric_mesh(seed):
+    # Another processor's sums and sines differ in the last bits. The head is its own mirror image: full of ties.
+    mesh = head_mesh()
+    noise = np.random.default_rng(seed).uniform(-2e-15, 2e-15, mesh.template.shape)
+    first, again = (
+        build_topology(points, mesh.faces).tensors() for points in (mesh.template, mesh.template * (1 + noise))
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -160,9 +171,7 @@ def test_the_projects_own_head_has_a_topology():
     from fantasyid_core.shape.ownhead.mesh import head_mesh
 
     mesh = head_mesh()
-    start = time.perf_counter()
     topology = build_topology(mesh.template, mesh.faces)
-    assert time.perf_counter() - start < 60  # measured 3.4 s; the bound only catches a quadratic slip
     assert topology.vertex_counts == level_counts(len(mesh.template))
     features = topology.template[None]
     there = pool(pool(features, topology.down[0]), topology.down[1])

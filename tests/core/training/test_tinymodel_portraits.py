@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from fantasyid_core.experiments import train_portraits as module
 from fantasyid_core.experiments.train_portraits import PortraitPainter, PortraitTraining, main, train_portraits
+from fantasyid_core.shape.ownhead.mesh import head_mesh
+from fantasyid_core.shape.topology.meshtopology import build_topology
+from fantasyid_core.shape.topology.topology import save_topology
 from fantasyid_core.tinymodel.face import TinyFaceEncoder
 from fantasyid_core.tinymodel.models import TinyModels, save_tiny_models
 from fantasyid_core.tinymodel.text import TextEncoder
 from fantasyid_core.tinymodel.vae import TinyVae, VaeConfig
+from fantasyid_core.training import preset
 from fantasyid_core.training.build import build_models
 from fantasyid_core.training.config import load_config
 from fantasyid_core.training.denoiser import Denoiser, Seen
+from fantasyid_core.training.preset import VERTEX_COUNTS
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
 FEW = ["data.clips=4", "data.people=2", "data.held_out=2", "data.references=1", "model.preset.num_layers=2"]
@@ -78,6 +85,25 @@ def test_training_begins_with_what_was_learned(changes, trained, tmp_path):
         build_models(load_config("tiny", [*changes, f"model.portraits={path}", "model.preset.num_layers=3"]))
     with pytest.raises(FileNotFoundError, match="model.portraits.*Make it with .*train_portraits"):
         build_models(load_config("tiny", [*changes, f"model.portraits={tmp_path / 'nowhere.safetensors'}"]))
+
+
+def test_the_adapter_keeps_the_topology_that_it_was_taught_with(changes, trained, tmp_path, monkeypatch):
+    """The file of another machine, whose coarse levels are others: its adapter goes on with them."""
+    path, _ = trained
+    mesh, other = head_mesh(), tmp_path / "other.safetensors"
+    theirs = build_models(load_config("tiny", [*changes, f"model.portraits={path}"])).adapter.topology
+    topology = build_topology(mesh.template + 0.002 * np.sin(200 * mesh.template), mesh.faces, VERTEX_COUNTS)
+    save_topology(topology, other)
+    monkeypatch.setattr(preset, "heads_topology", lambda settings: topology)
+    begun = build_models(load_config("tiny", [*changes, f"model.portraits={path}"])).adapter
+    assert begun.topology.fingerprint == theirs.fingerprint != topology.fingerprint
+    assert torch.equal(begun.encoder.vertex_encoder.convolutions[1].spirals, theirs.spirals[1])
+    with pytest.raises(ValueError, match="was taught on another mesh topology"):
+        build_models(load_config("tiny", [*changes, f"model.portraits={path}", f"model.topology={other}"]))
+    old = {key: value for key, value in load_file(path).items() if not key.startswith("topology.")}
+    save_file(old, tmp_path / "old.safetensors")
+    with pytest.raises(ValueError, match="of a version that did not keep the mesh topology"):
+        build_models(load_config("tiny", [*changes, f"model.portraits={tmp_path / 'old.safetensors'}"]))
 
 
 def test_twins_teach_what_little_of_the_picture_shows(changes, tmp_path):

@@ -167,6 +167,11 @@ def test_a_checkpoint_of_the_other_variant_or_mesh_is_refused(model, finished):
     object.__setattr__(models.adapter.topology, "template", models.adapter.topology.template * 1.1)
     with pytest.raises(ValueError, match=r"another mesh \(642 vertices"):
         Run(config, "auto", models, (source, source))
+    models = make_models(config)
+    spirals = tuple(each.flip(1) for each in models.adapter.topology.spirals)  # the same mesh, other neighbourhoods
+    object.__setattr__(models.adapter.topology, "spirals", spirals)
+    with pytest.raises(ValueError, match=r"another mesh \(642 vertices.*levels"):
+        Run(config, "auto", models, (source, source))
 
 
 def test_what_may_differ_may_differ(model, finished):

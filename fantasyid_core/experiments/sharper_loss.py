@@ -1,0 +1,113 @@
+"""What a batch of clip pairs costs: v, how twins differ, what the tokens tell, and in the end pixels.
+
+Glasses are one and a half hundredths of the error of a clip and learned last, so where twins in looks differ the error
+counts more; a jaw is as little, so how wrong the difference of twins is counts relative to its size. A readout of the
+identity tokens keeps in them what the painting does not ask for yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..files.pixels import to_video
+from ..training.batches import Batch, generator
+from ..training.config import TrainingConfig
+from ..training.denoiser import Denoiser, Seen
+from ..training.models import TrainedModels
+from ..training.objective import add_noise, draw, twin_loss, velocity
+from ..training.task import Task
+from .clip_pairs import ClipPairs
+from .readout import Read, Readout, reading_loss, reading_losses
+from .teaching import fast_on_cpu
+
+
+@dataclass(frozen=True)
+class SharperLoss:
+    """reading: of the readout's loss. differs: how much more the error counts where twins differ by at least `apart`
+    (of a latent channel, in the mean). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first
+    `decoded` clips of a batch; gradient: of its edges."""
+
+    reading: float = 0.1
+    differs: float = 2.0
+    apart: float = 0.5
+    pixels: float = 2.0
+    gradient: float = 1.0
+    pixels_from: int = 10**9
+    decoded: int = 8
+
+
+class SharperDenoiser(Denoiser):
+    """`forward` also says what is read of the identity tokens."""
+
+    def __init__(self, transformer, adapter, text_encoder, face_encoder):
+        super().__init__(transformer, adapter, text_encoder, face_encoder)
+        self.readout = Readout(adapter.config.id_tokens, adapter.config.id_width, own=False)
+
+    def forward(self, seen: Seen) -> tuple[Tensor, Read]:
+        with fast_on_cpu():
+            predicted = super().forward(seen)
+            return predicted, self.readout(self.tokens)
+
+
+class SharperTask(Task):
+    """`losses` as `Task`'s, of pairs that `source` made."""
+
+    def __init__(self, models: TrainedModels, config: TrainingConfig, device, loss: SharperLoss, source: ClipPairs):
+        super().__init__(models, config, device)
+        self._models, self._loss, self._source = models, loss, source
+
+    def losses(self, denoiser, batch: Batch, micro_batch: int, process: int = 0, stills: bool = False) -> Tensor:
+        config, loss = self._config, self._loss
+        seed = int(generator(config.seed, "noise", micro_batch, process).integers(2**62))
+        draws_of = torch.Generator().manual_seed(seed)
+        clean = self._latents(batch, draws_of)
+        clean = clean[:, :1] if stills else clean
+        draws = draw(tuple(clean.shape), config.identity, config.condition, draws_of, config.early_share, together=2)
+        alpha, noise = self._alphas[draws.times], draws.noise
+        noisy = add_noise(clean, noise, alpha)
+        seen = self._seen(batch, draws, noisy, draws_of)
+        predicted, read = denoiser(seen)
+        wrong = (predicted - velocity(clean, noise, alpha)).square()
+        cost = (wrong * more_where_twins_differ(clean, loss)).flatten(1).mean(1)
+        told = (seen.keeps_identity & seen.keeps_vertices & seen.keeps_face).to(cost)
+        cost = cost + config.twin_weight * told * twin_loss(predicted, clean, alpha)
+        cost = cost + loss.reading * self._reading(denoiser, read, batch, told)
+        step = micro_batch // config.optimizer.accumulation
+        if step >= loss.pixels_from and not stills:
+            cost = cost + self._pixels(predicted, noisy, alpha, batch)
+        return cost
+
+    def _reading(self, denoiser, read: Read, batch: Batch, told: Tensor) -> Tensor:
+        """Of the clips whose tokens have both, as one number for all of them."""
+        whole = torch.nonzero(told).flatten()
+        if not len(whole):
+            return torch.zeros(())
+        truth = self._source.looks([batch.names[index] for index in whole.tolist()])
+        some = Read({name: said[whole] for name, said in read.kinds.items()}, *(each[whole] for each in read[1:4]))
+        readout = getattr(denoiser, "module", denoiser).readout
+        return reading_loss(reading_losses(some, truth, readout))
+
+    def _pixels(self, predicted: Tensor, noisy: Tensor, alpha: Tensor, batch: Batch) -> Tensor:
+        """What the decoded prediction of the first clips lacks: mean distances of pixels and of neighbours' steps."""
+        count, loss = self._loss.decoded, self._loss
+        a = alpha[:count].to(noisy).view(-1, 1, 1, 1, 1)
+        clean = a.sqrt() * noisy[:count] - (1 - a).sqrt() * predicted[:count]
+        with torch.autocast("cpu", torch.bfloat16):
+            shown = self._models.codec.vae.decode(clean.transpose(1, 2)).float()  # [B,3,T,H,W] in 0..1
+        truth = to_video(batch.pictures[:count]).add(1).div(2)
+        cost = (shown - truth).abs().flatten(1).mean(1)
+        for axis in (3, 4):
+            cost = cost + loss.gradient * (shown.diff(dim=axis) - truth.diff(dim=axis)).abs().flatten(1).mean(1)
+        rest = torch.zeros(len(predicted) - count)
+        return loss.pixels * len(predicted) / count * torch.cat([cost, rest])
+
+
+def more_where_twins_differ(clean: Tensor, loss: SharperLoss) -> Tensor:
+    """Weights [2B,T,1,h,w] of mean 1 for latents [2B,T,C,h,w], twins beside each other."""
+    apart = (clean[0::2] - clean[1::2]).abs().mean(2, keepdim=True)
+    weights = 1 + loss.differs * (apart / loss.apart).clamp(max=1)
+    weights = weights / weights.mean((1, 2, 3, 4), keepdim=True)
+    return weights.repeat_interleave(2, 0)

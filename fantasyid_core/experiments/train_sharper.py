@@ -1,0 +1,90 @@
+"""FantasyID-Tiny trained on clips for many hours, with what `train_reading` taught as its beginning.
+
+    python -m fantasyid_core.experiments.train_sharper START OUT [key=value ...]
+
+START is the folder of `train_reading tokens`. It is the trainer of `training.loop` with other clips (`clip_pairs`) and
+more in the loss (`sharper_loss`), in bfloat16 on one core, and is stopped and gone on with as that one is: every state
+in OUT/checkpoints is complete, and the newest good one is taken. One cosine to nothing over `steps`, so a run that is
+to be longer has to be told before it begins; `key=value` changes configs/tiny_sharper.yaml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from ..training.build import build_models
+from ..training.config import TrainingConfig, load_config
+from ..training.latents import LatentRows
+from ..training.loop import Run
+from ..training.models import TrainedModels
+from .clip_pairs import ClipPairs
+from .sharper_loss import SharperDenoiser, SharperLoss, SharperTask
+
+CONFIG = Path(__file__).with_name("configs") / "tiny_sharper.yaml"
+
+
+class SharperRun(Run):
+    """A run whose denoiser is asked what its identity tokens tell."""
+
+    def __init__(self, config: TrainingConfig, loss: SharperLoss, models: TrainedModels, source: ClipPairs):
+        self._loss, self._clips = loss, source
+        super().__init__(config, "auto", models, (source, source))
+
+    def make_network(self) -> SharperDenoiser:
+        models = self.models
+        network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
+        network.readout.fit(self._clips.numbers())
+        return network
+
+    def make_task(self) -> SharperTask:
+        return SharperTask(self.models, self.config, self.device, self._loss, self._clips)
+
+
+def train_sharper(config: TrainingConfig, loss: SharperLoss, report=print) -> Path:
+    """Runs until all steps are done and returns the adapter's path; errors as `training.loop.train`."""
+    torch.manual_seed(config.seed)
+    models = build_models(config)
+    source = ClipPairs(config.data.clips // 2, config.data.cache, config.data.frames, config.data.references)
+    source.build(lambda done, count: report(f"drawing pairs: {done} of {count}"))
+    latents = LatentRows(source, models.codec, config.data.cache)
+    latents.build(torch.device("cpu"), lambda done, count: report(f"encoding clips: {done} of {count}"))
+    source.use_latents(latents)
+    run = SharperRun(config, loss, models, source)
+    try:
+        run.log.write("loss", run.progress.step, **asdict(loss))
+        run.announce()
+        run.steps()
+        return run.finish()
+    finally:
+        run.log.close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: trained; 2: an error that is explained."""
+    parser = argparse.ArgumentParser(prog="python -m fantasyid_core.experiments.train_sharper")
+    parser.add_argument("start", help="packaged folder that it begins with")
+    parser.add_argument("out", help="folder of the run")
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="changes to the config")
+    parser.add_argument("--pixels-from", type=int, help="step from which pixels count as well")
+    arguments = parser.parse_intermixed_args(argv)
+    say = lambda line: print(line, flush=True)  # noqa: E731
+    try:
+        own = [f"model.folder={arguments.start}", f"output={arguments.out}"]
+        config = load_config(CONFIG, [*own, *arguments.changes])
+        start = arguments.pixels_from
+        loss = SharperLoss(pixels_from=config.steps * 2 // 3 if start is None else start)
+        say(str(train_sharper(config, loss, say)))
+        return 0
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""A face encoder of a million parameters that keeps places: convolutions on a grid, then layers that compare tokens.
+
+Glasses are thin, beards are soft and hair is an outline: what tells them is where something lies. A token stands for
+8 x 8 pixels of the reference, and `experiments.train_face` asks every token for what lies there. The interface is
+`TinyFaceEncoder`'s: class token first, then the grid row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..face.encoder import prepare_pixels
+from .tokens import TokenLayer
+
+_RESIDUAL = 0.3  # how much a new block adds, so that many of them begin as little more than none
+
+
+@dataclass(frozen=True)
+class GridFaceConfig:
+    """image_size: side of the picture that it sees, halved once by regrouping pixels and once by every stage.
+
+    widths, blocks: channels of each stage and how many residual blocks follow its convolution.
+    """
+
+    image_size: int = 64
+    widths: tuple[int, ...] = (80, 128)
+    blocks: tuple[int, ...] = (2, 2)
+    layers: int = 2
+    heads: int = 4
+
+    def __post_init__(self):
+        if not self.widths or len(self.widths) != len(self.blocks):
+            raise ValueError(f"Expected as many blocks as widths, at least one, got {self.blocks} and {self.widths}.")
+
+    @property
+    def name(self) -> str:
+        return "FantasyID-Tiny face encoder that keeps places"
+
+    @property
+    def width(self) -> int:
+        return self.widths[-1]
+
+    @property
+    def grid(self) -> int:
+        """Tokens along a side."""
+        return self.image_size >> (len(self.widths) + 1)
+
+    @classmethod
+    def tiny(cls, **changes) -> GridFaceConfig:
+        return replace(cls(image_size=16, widths=(4, 8), blocks=(1, 1), layers=1, heads=2), **changes)
+
+
+class GridFaceEncoder(nn.Module):
+    """`encode`: RGB pictures 0..1 -> features. Built twice with one seed it is the same."""
+
+    def __init__(self, config: GridFaceConfig | None = None, seed: int = 0):
+        super().__init__()
+        self.config = config = config or GridFaceConfig()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            inner = (12, *config.widths[:-1])  # three colours of 2 x 2 pixels
+            self.stages = nn.ModuleList(
+                Stage(*sizes) for sizes in zip(inner, config.widths, config.blocks, strict=True)
+            )
+            self.class_token = nn.Parameter(0.1 * torch.randn(1, 1, config.width))
+            self.positions = nn.Parameter(0.1 * torch.randn(1, config.grid**2, config.width))
+            self.layers = nn.ModuleList(TokenLayer(config.width, config.heads) for _ in range(config.layers))
+            self.norm = nn.LayerNorm(config.width)
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square picture that it sees, in pixels."""
+        return self.config.image_size
+
+    @property
+    def width(self) -> int:
+        """Channels of each token."""
+        return self.config.width
+
+    @property
+    def tokens(self) -> int:
+        """P, the number of tokens, the class token included."""
+        return 1 + self.config.grid**2
+
+    def encode(self, pixels: Tensor) -> Tensor:  # [B,3,S,S] -> [B,P,C]
+        """Features of square RGB pictures in 0..1 of any size. Raises ValueError as `prepare_pixels` does."""
+        weight = self.class_token
+        pixels = prepare_pixels(pixels, self.image_size, weight.dtype).to(weight.device)
+        hidden = F.pixel_unshuffle(pixels, 2).contiguous(memory_format=torch.channels_last)
+        for place, stage in enumerate(self.stages):
+            hidden = stage(F.silu(hidden) if place else hidden)
+        grid = hidden.flatten(2).transpose(1, 2)  # [B,C,g,g] -> [B,P-1,C]
+        grid = grid + self.positions.to(grid.dtype)
+        tokens = torch.cat([weight.to(grid.dtype).expand(len(grid), -1, -1), grid], 1)
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return self.norm(tokens)
+
+    def forward(self, pixels: Tensor) -> Tensor:  # [B,3,S,S] -> [B,P,C]
+        return self.encode(pixels)
+
+
+class Stage(nn.Module):
+    """A convolution that halves the side, then residual blocks: [B,Cin,s,s] -> [B,C,s/2,s/2]."""
+
+    def __init__(self, inner: int, outer: int, blocks: int):
+        super().__init__()
+        self.halve = nn.Conv2d(inner, outer, 3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(ResidualBlock(outer) for _ in range(blocks))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        hidden = self.halve(hidden)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return hidden
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(conv(norm(x)))), the norm over the channels of each place."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.conv_in = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            self.conv_out.weight.mul_(_RESIDUAL)
+            self.conv_out.bias.zero_()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        normed = self.norm(hidden.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # BCHW, channels last in memory
+        return hidden + self.conv_out(F.silu(self.conv_in(normed)))
