@@ -26,7 +26,6 @@ from ..shape.topology.topology import Topology, save_topology
 from ..weights.adapter import METADATA_KEY, adapter_shapes
 from ..weights.transformer import POSITION_TABLE
 
-COMPRESSION = 8  # pixels per latent along a side
 _PATCH = 14  # pixels per token of the face encoder
 _TABLE_SCALE = 0.5  # of learned positions and queries: visible beside features of scale one
 _GATE_SCALE = 0.3  # of what modulates the blocks, so that a random network stays near its input
@@ -142,7 +141,7 @@ def _scale(name: str, shape: tuple[int, ...]) -> float:
 def _write_others(folder: Path, transformer: TransformerConfig, adapter: AdapterConfig, seed: int) -> None:
     from ..host.diffusers.others import write_untrained_vae
 
-    height, width = transformer.sample_height * COMPRESSION, transformer.sample_width * COMPRESSION
+    height, width = transformer.picture_size
     write_untrained_vae(folder / "vae", height, width, seed)
     _write_text_encoder(folder, transformer.text_embed_dim, seed)
     _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
