@@ -18,6 +18,7 @@ from torch import Tensor
 from ..config import AdapterConfig, TransformerConfig
 from ..face.encoder import random_face_encoder, save_face_encoder
 from ..files.keymaps import release_name
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.network.abstractor import square_side
 from ..shape.head import synthetic_topology
@@ -94,8 +95,6 @@ def _check_fit(transformer: TransformerConfig, adapter: AdapterConfig, topology:
 def _write_weights(
     folder: Path, transformer: TransformerConfig, adapter: AdapterConfig, topology: Topology, seed: int
 ) -> None:
-    from safetensors.torch import save
-
     shapes = _transformer_shapes(transformer)
     shapes |= {release_name(name): shape for name, shape in adapter_shapes(adapter, topology).items()}
     config = {
@@ -107,7 +106,7 @@ def _write_weights(
         METADATA_KEY: asdict(adapter),
     }
     with write_aside(folder / "diffusion_pytorch_model.safetensors") as aside:
-        aside.write_bytes(save(_random_weights(shapes, seed), {"format": "pt"}))
+        write_tensors(aside, _random_weights(shapes, seed), {"format": "pt"})
     _write_json(folder / "config.json", config)
 
 
