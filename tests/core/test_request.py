@@ -8,15 +8,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from decafile import make_state, write_deca
-from flamefile import make_content, write_npz
 from PIL import Image
+from standinflame import stand_in_topology, write_face_files
 
 from fantasyid_core.__main__ import main
 from fantasyid_core.face.align import TEMPLATE
 from fantasyid_core.face.photo import FaceRequest
 from fantasyid_core.request import PersonRequest, load_face, load_shape_of
-from fantasyid_core.shape import load_shape, load_topology
+from fantasyid_core.shape import load_shape, save_shape
 
 POINTS = "60,80 120,80 90,115 65,140 115,140"
 
@@ -30,31 +29,23 @@ def photo(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(shared, tmp_path_factory):
-    """A models folder with seeded DECA and FLAME files of the real sizes, in their usual places."""
+def models(tmp_path_factory):
+    """A models folder with stand-ins for DECA and FLAME in their usual places."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "fantasyid").mkdir()
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    template = topology.template.double().numpy()
-    template -= (template.min(axis=0) + template.max(axis=0)) / 2
-    content = make_content(vertices=template, faces=topology.faces.numpy())
-    write_npz(folder / "fantasyid" / "flame.npz", content)
-    write_deca(folder / "fantasyid" / "deca_model.tar", make_state(influence=0.01))
-    (folder / "fantasyid" / "landmark_embedding.npy").write_bytes(
-        (shared / "assets" / "landmark_embedding.npy").read_bytes()
-    )
+    write_face_files(folder / "fantasyid")
     return folder
 
 
-def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, shared):
-    topology = load_topology(shared / "assets" / "transform.pkl")
+def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, tmp_path):
+    topology = stand_in_topology()
     given = torch.randn(5023, 3)
     request = FaceRequest("none", TEMPLATE / 512 * 170, folders=(models,))
     face = load_face(PersonRequest(photo, given, request))
     assert load_shape_of(PersonRequest(photo, given, request), face, topology)[0].vertices is given
-    path = shared / "samples" / "anne.ply"
+    path = tmp_path / "somebody.ply"
+    save_shape(given, path)
     read = load_shape_of(PersonRequest(photo, path, request), face, topology)[0]
-    assert torch.equal(read.vertices, load_shape(path))
+    assert torch.equal(read.vertices, given)
     made = PersonRequest(photo, None, request, flame=models / "fantasyid" / "flame.npz")
     shape, again = load_shape_of(made, face, topology)
     assert shape.vertices.shape == (5023, 3) and again is not None
@@ -94,7 +85,7 @@ def test_the_command_writes_the_3d_face_and_a_picture(photo, models, tmp_path, c
     out, picture = tmp_path / "face.obj", tmp_path / "face.png"
     assert reconstruct(photo, models, out, picture=picture) == 0
     assert f"5023 vertices: {out}" in capsys.readouterr().out
-    assert load_shape(out).shape == (5023, 3)
+    assert load_shape(out, 5023).shape == (5023, 3)
     with Image.open(picture) as image:
         assert image.size == (1024, 512)
 

@@ -47,13 +47,13 @@ def pack(host: ComfyProcess):
 
 
 @pytest.fixture(scope="session")
-def small_files(shared: Path, pack, host: ComfyProcess) -> Path:
+def small_files(licensed: Path, pack, host: ComfyProcess) -> Path:
     """A small seeded model with the real mesh topology, laid out in the host's folders as a user would.
 
     models/fantasyid/FantasyID, models/vae, models/text_encoders, models/clip_vision; anne.jpg and anne.ply of
     the samples as face.jpg and face.ply in the input folder. Returns the release folder.
     """
-    topology = load_topology(shared / "assets" / "transform.pkl")
+    topology = load_topology(licensed("transform.pkl"))
     sizes = TransformerConfig.tiny(max_text_seq_length=226)
     adapter = AdapterConfig.tiny(vertex_counts=topology.vertex_counts)
     models = host.models_dir
@@ -61,8 +61,8 @@ def small_files(shared: Path, pack, host: ComfyProcess) -> Path:
     for source, target in (
         (release / "vae" / "diffusion_pytorch_model.safetensors", models / "vae" / "cogvideox_vae.safetensors"),
         (release / "face_encoder" / "eva.safetensors", models / "clip_vision" / "eva.safetensors"),
-        (shared / "samples" / "anne.jpg", host.input_dir / "face.jpg"),
-        (shared / "samples" / "anne.ply", host.input_dir / "face.ply"),
+        (licensed("anne.jpg"), host.input_dir / "face.jpg"),
+        (licensed("anne.ply"), host.input_dir / "face.ply"),
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -71,11 +71,11 @@ def small_files(shared: Path, pack, host: ComfyProcess) -> Path:
 
 
 @pytest.fixture(scope="module")
-def face_files(host, pack, shared, tmp_path_factory):
+def face_files(host, pack, licensed, tmp_path_factory):
     """deca_model.tar, generic_model.pkl and landmark_embedding.npy in models/fantasyid; photos in the input folder."""
     models = host.models_dir / "fantasyid"
     models.mkdir(parents=True, exist_ok=True)
-    topology = load_topology(shared / "assets" / "transform.pkl")
+    topology = load_topology(licensed("transform.pkl"))
     template = topology.template.double().numpy()
     middle = (template.min(axis=0) + template.max(axis=0)) / 2  # the mesh of a whole body: the head is high above 0
     content = make_content(vertices=template - middle, faces=topology.faces.numpy())
@@ -86,9 +86,9 @@ def face_files(host, pack, shared, tmp_path_factory):
         models / "transform.pkl",
     ]
     for path in written[2:]:
-        shutil.copyfile(shared / "assets" / path.name, path)
+        shutil.copyfile(licensed(path.name), path)
     for name in ("anne", "imp", "taylor"):
-        shutil.copyfile(shared / "samples" / f"{name}.jpg", host.input_dir / f"{name}.jpg")
+        shutil.copyfile(licensed(f"{name}.jpg"), host.input_dir / f"{name}.jpg")
     yield
     for path in written:
         path.unlink()

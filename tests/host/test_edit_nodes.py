@@ -188,8 +188,8 @@ def test_the_meter_says_what_each_slider_does(host, execute, head, face, small_f
     assert again == effects and not host.events  # measured once per person
 
 
-def test_people_blend_by_the_circle_or_by_weights(host, execute, head, shared):
-    shutil.copyfile(shared / "samples" / "imp.ply", host.input_dir / "imp.ply")
+def test_people_blend_by_the_circle_or_by_weights(host, execute, head, licensed):
+    shutil.copyfile(licensed("imp.ply"), host.input_dir / "imp.ply")
     (other,) = execute("LoadShape", shape="imp.ply").result
     people = {"shape_1": head, "shape_2": other, "exaggeration": 0.0}
     (alone,) = execute("BlendShapes", place='{"x": 0, "y": 1}', **people).result

@@ -141,8 +141,8 @@ def test_a_chosen_file_is_taken_instead(host, face_files):
         shutil.rmtree(other.parent)
 
 
-def test_a_shape_in_another_order_is_refused(host, face_files, shared):
-    vertices = load_shape(shared / "samples" / "anne.ply").numpy()
+def test_a_shape_in_another_order_is_refused(host, face_files, licensed):
+    vertices = load_shape(licensed("anne.ply")).numpy()
     np.save(host.input_dir / "reversed.npy", vertices[::-1])
     prompt = {
         "1": {"class_type": "FantasyID_LoadShape", "inputs": {"shape": "reversed.npy"}},
@@ -182,7 +182,7 @@ def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, sma
     assert (host.output_dir / saved["subfolder"] / saved["filename"]).exists()
 
 
-def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, shared):
+def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, licensed):
     prompt = workflow_prompt(host, "one_photo_to_video")
     prompt["9"]["inputs"]["detector"] = "cascade"
     outputs = host.run(prompt)

@@ -122,7 +122,7 @@ def test_lists_follow_the_disk(host, pack, tmp_path):
     assert "later/new_adapter.safetensors" not in offered("FantasyID_LoadModel", "model")
 
 
-def test_a_shape_that_changed_on_disk_is_read_again(host, pack, shared, small_files):
+def test_a_shape_that_changed_on_disk_is_read_again(host, pack, licensed, small_files):
     prompt = {
         "1": {"class_type": "FantasyID_LoadShape", "inputs": {"shape": "changing.ply"}},
         "2": {
@@ -130,11 +130,11 @@ def test_a_shape_that_changed_on_disk_is_read_again(host, pack, shared, small_fi
             "inputs": {"shape": ["1", 0], "filename_prefix": "changes/head", "format": ".npy"},
         },
     }
-    shutil.copyfile(shared / "samples" / "anne.ply", host.input_dir / "changing.ply")
+    shutil.copyfile(licensed("anne.ply"), host.input_dir / "changing.ply")
     first = host.run(prompt)["2"]["fantasyid_files"][0]
     host.run(prompt, cached=True)
     assert len(list((host.output_dir / "changes").iterdir())) == 1  # nothing changed, nothing ran
-    shutil.copyfile(shared / "samples" / "taylor.ply", host.input_dir / "changing.ply")
+    shutil.copyfile(licensed("taylor.ply"), host.input_dir / "changing.ply")
     second = host.run(prompt, cached=True)["2"]["fantasyid_files"][0]
     contents = [(host.output_dir / "changes" / saved["filename"]).read_bytes() for saved in (first, second)]
     assert first["filename"] != second["filename"] and contents[0] != contents[1]

@@ -169,7 +169,7 @@ def execute(host, pack):
 
 
 def test_nodes_and_identity_files_take_the_paper_variant(shared, host, small_host_models, execute):
-    topology = load_topology(shared / "assets" / "transform.pkl")
+    topology = load_topology(licensed("transform.pkl"))
     config = AdapterConfig.paper_tiny(vertex_counts=topology.vertex_counts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -209,7 +209,7 @@ def test_nodes_and_identity_files_take_the_paper_variant(shared, host, small_hos
 
 
 def test_the_real_mesh_reuses_its_own_spirals_and_pooling(shared):
-    topology = load_topology(shared / "assets" / "transform.pkl")
+    topology = load_topology(licensed("transform.pkl"))
     encoder = IdentityAdapter(AdapterConfig.paper_tiny(vertex_counts=(5023, 1256, 314)), topology).encoder
     assert [each.spirals.shape[0] for each in encoder.vertex_encoder.convolutions] == [5023, 1256]
     assert encoder.vertex_encoder.convolutions[0].spirals is topology.spirals[0]

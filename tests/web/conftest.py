@@ -58,19 +58,19 @@ def editor(page):
 
 
 @pytest.fixture(scope="session")
-def comfy(shared, tmp_path_factory):
+def comfy(licensed, tmp_path_factory):
     """ComfyUI with this pack, two heads, a photo and the mesh topology."""
     folder = find_comfyui()
     if folder is None:
         pytest.skip(f"ComfyUI is not at COMFYUI_PATH (default {DEFAULT_COMFYUI}): the editor in its page is NOT tested")
     with comfyui_server(folder, tmp_path_factory.mktemp("comfyui")) as server:
-        give_input(server, shared / "samples" / "anne.ply", "face.ply")
-        give_input(server, shared / "samples" / "imp.ply", "imp.ply")
-        with Image.open(shared / "samples" / "anne.jpg") as photo:
+        give_input(server, licensed("anne.ply"), "face.ply")
+        give_input(server, licensed("imp.ply"), "imp.ply")
+        with Image.open(licensed("anne.jpg")) as photo:
             photo.save(server.base / "input" / "face.png")  # ComfyUI's decoder of JPEG is not ours
         topology = server.base / "models" / "fantasyid" / "transform.pkl"
         topology.parent.mkdir(exist_ok=True)
-        topology.write_bytes((shared / "assets" / "transform.pkl").read_bytes())
+        topology.write_bytes((licensed("transform.pkl")).read_bytes())
         yield server
 
 

@@ -87,9 +87,9 @@ def test_the_browser_shows_what_python_computes_on_the_projects_head(browser, tm
 
 
 @pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-def test_the_browser_shows_what_python_computes_on_real_heads(browser, tmp_path, shared, name):
-    vertices = np.asarray(load_shape(shared / "samples" / f"{name}.ply"))
-    faces = load_topology(shared / "assets" / "transform.pkl").faces
+def test_the_browser_shows_what_python_computes_on_real_heads(browser, tmp_path, licensed, name):
+    vertices = np.asarray(load_shape(licensed(f"{name}.ply")))
+    faces = load_topology(licensed("transform.pkl")).faces
     content = pack_controls(vertices, faces)
     assert len(content) < 2e6
     for mine, text in zip(browser(content, EDITS, tmp_path), EDITS, strict=True):

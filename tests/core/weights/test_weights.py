@@ -45,7 +45,9 @@ def test_a_folder_gives_back_the_adapter(folder):
 
 
 def test_sizes_of_the_official_checkpoint_come_from_its_shapes(reference_adapter):
-    assert reference_adapter.config == AdapterConfig(injected_layers=2, interval=1)
+    assert reference_adapter.config == AdapterConfig(
+        injected_layers=2, interval=1, vertex_counts=(2236, 560, 160)
+    )
 
 
 def test_the_official_interval_leaves_layers_unused(folder):
