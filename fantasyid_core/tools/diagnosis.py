@@ -115,7 +115,7 @@ class Diagnosis:
     def lines(self) -> list[str]:
         """The same for a terminal of 100 columns."""
         lines = [f"{name:<11}{text}" for name, text in self.machine.items()]
-        lines.append(f"{'models':<10}{', '.join(map(str, self.folders)) or 'no models folder found (--models DIR)'}")
+        lines.append(f"{'models':<11}{', '.join(map(str, self.folders)) or 'no models folder found (--models DIR)'}")
         for required, title in ((True, "Required model files"), (False, "Optional model files")):
             lines += ["", title]
             for report in (report for report in self.files if report.row.required == required):

@@ -168,7 +168,7 @@ def execute(host, pack):
     return execute
 
 
-def test_nodes_and_identity_files_take_the_paper_variant(shared, host, small_host_models, execute):
+def test_nodes_and_identity_files_take_the_paper_variant(licensed, host, small_host_models, execute):
     topology = load_topology(licensed("transform.pkl"))
     config = AdapterConfig.paper_tiny(vertex_counts=topology.vertex_counts)
     with torch.random.fork_rng(devices=[]):
@@ -208,7 +208,7 @@ def test_nodes_and_identity_files_take_the_paper_variant(shared, host, small_hos
     assert torch.equal(videos[1], videos[2]) and relative_error(videos[1], videos[0]) > 1e-3
 
 
-def test_the_real_mesh_reuses_its_own_spirals_and_pooling(shared):
+def test_the_real_mesh_reuses_its_own_spirals_and_pooling(licensed):
     topology = load_topology(licensed("transform.pkl"))
     encoder = IdentityAdapter(AdapterConfig.paper_tiny(vertex_counts=(5023, 1256, 314)), topology).encoder
     assert [each.spirals.shape[0] for each in encoder.vertex_encoder.convolutions] == [5023, 1256]

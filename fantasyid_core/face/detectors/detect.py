@@ -21,7 +21,8 @@ from ...modelfiles import find_model_file, missing_file
 from ...options import DETECTORS
 from ..align import check_image
 from ..picture import check_size
-from .detected import NOSE_DEPTH, DetectedFace, centre_face, face_from_points, head_pose
+from ..pose import NOSE_DEPTH, head_pose
+from .detected import DetectedFace, centre_face, face_from_points
 from .networkfile import missing_packages
 from .search import Raw, search_faces
 

@@ -21,7 +21,7 @@ SEEN = 468, 473, 1, 13  # eyes, nose and mouth
 
 
 def confirm(image: np.ndarray, points: np.ndarray, device: str) -> np.ndarray:
-    """Mean score [N], 0..1, that both detectors give the faces with the mesh's points [N,478,3]; 0 where they differ."""
+    """Mean score [N], 0..1, that both detectors give faces with the mesh's points [N,478,3]; 0 where they differ."""
     if not len(points):
         return np.zeros(0)
     squares = squares_of_points(points)

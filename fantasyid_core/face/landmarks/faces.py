@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..detected import head_pose
+from ..pose import head_pose
 from .boxes import Boxes, overlaps
 from .confirm import confirm
 from .mesh import SIDE

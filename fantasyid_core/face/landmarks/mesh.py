@@ -1,4 +1,4 @@
-"""The face mesh with attention: 468 points, of which lips and eyes are seen again more closely, and ten of the irises."""
+"""The face mesh with attention: 468 points, those of lips and eyes seen again more closely, and ten of the irises."""
 
 from __future__ import annotations
 

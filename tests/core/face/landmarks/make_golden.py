@@ -75,7 +75,8 @@ def raw(path: str, pixels: np.ndarray, low: float, count: int) -> np.ndarray:
         options: {{ [mediapipe.SplitVectorCalculatorOptions.ext] {{ {ranges} }} }} }}"""
     )
     nodes += [
-        f'node {{ calculator: "TensorsToFloatsCalculator" input_stream: "TENSORS:t{nth}" output_stream: "FLOATS:f{nth}" }}'
+        'node { calculator: "TensorsToFloatsCalculator" '
+        f'input_stream: "TENSORS:t{nth}" output_stream: "FLOATS:f{nth}" }}'
         for nth in range(count)
     ]
     graph = mediapipe.CalculatorGraph(graph_config='input_stream: "image"\n' + "\n".join(nodes))

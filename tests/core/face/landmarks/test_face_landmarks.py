@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from landmark_pictures import PUBLIC, faceless, group_photo, load, placed, versions
 
-from fantasyid_core.face.detected import head_pose
 from fantasyid_core.face.landmarks import find_landmarks, landmarked_faces
 from fantasyid_core.face.landmarks.points import FIVE
+from fantasyid_core.face.pose import head_pose
 
 GOLDEN = Path(__file__).parents[3] / "data" / "mediapipe_faces.npz"
 AS_CLOSE = 0.5  # pixels, root of the mean square over 468 points
@@ -47,7 +47,7 @@ def test_points_are_mediapipes_on_photos_turned_and_scaled(name):
 def test_points_are_mediapipes_on_the_official_samples(shared, name):
     path = shared / "cases" / "mediapipe_samples.npz"
     if not path.is_file():
-        pytest.skip(f"{path} is absent: make it with make_golden.py and the folder of the samples")
+        pytest.skip(f"{path} is absent: make_golden.py makes it from the folder of the samples")
     golden = np.load(path)
     for version, changed in versions(load(shared / "samples" / name)):
         assert_as_in_mediapipe(changed, golden[f"{name} {version}"])
