@@ -25,6 +25,7 @@ from ..identity.steering.regions import Region, side_by_side, token_mask
 from ..identity.steering.token_weights import WeightedTokens
 from ..shape.topology.topology import Topology, Transform
 from .bench_transformer import measure_transformer, release_attention
+from .processor import processor_name
 from .timing import paired, ratio
 
 STEPS = 50  # of the release's sampling; each is one call of the model for both halves of guidance
@@ -265,7 +266,7 @@ def summarise(report: Report, config: AdapterConfig) -> Report:
 
 def describe_machine(device: torch.device) -> Report:
     """What the figures were taken on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
         "device": name, "processors": os.cpu_count(), "threads": torch.get_num_threads(),
         "torch": torch.__version__, "system": platform.system(),

@@ -227,7 +227,7 @@ def test_the_graphics_card_or_its_absence_is_said(monkeypatch):
 def test_a_python_without_the_requirements_still_gets_its_report(doctor, models, monkeypatch):
     monkeypatch.setitem(sys.modules, "fantasyid_core.face.detectors.detect", None)
     code, text = doctor(models)
-    assert code == 0 and "needs     all " in text and "run install.py" in text
+    assert code == 0 and "needs     all " in text and "install them with pip" in text
 
 
 def test_nothing_is_written(doctor, models):
