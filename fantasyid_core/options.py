@@ -3,8 +3,10 @@
 The first word of a list is its default. Workflows store these words, so none is ever renamed.
 """
 
-DETECTORS = AUTO, *NAMED_DETECTORS, NO_DETECTOR = ("auto", "insightface", "yunet", "retinaface", "cascade", "none")
+DETECTORS = AUTO, *NAMED_DETECTORS, NO_DETECTOR = ("auto", "insightface", "yunet", "retinaface", "mediapipe", "none")
 """What looks for faces; `none` is for points that the user gives, or the square in the middle."""
+FORMER_DETECTORS = {"cascade": "mediapipe"}
+"""Words that workflows and settings may still hold -> what is taken in their place."""
 
 FACE_ORDERS = LARGEST, MOST_CENTRAL, LEFT_TO_RIGHT, MOST_ALIKE = (
     "largest",

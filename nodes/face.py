@@ -8,12 +8,11 @@ from ..fantasyid_core.options import DETECTORS, FACE_ORDERS
 from . import folders
 from .pictures import as_image, preview, say
 from .types import CATEGORY, FaceType
+from .words import detector_problem
 
 
 def _share(name: str, low: float, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(
-        name, default=0.0, min=low, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip
-    )
+    return io.Float.Input(name, default=0.0, min=low, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip)
 
 
 class CropFace(io.ComfyNode):
@@ -34,8 +33,8 @@ class CropFace(io.ComfyNode):
                 io.Combo.Input(
                     "detector",
                     options=list(DETECTORS),
-                    tooltip="What looks for faces. auto: the best one whose files are there; cascade needs none. none: "
-                    "the five points below, or without them the largest square in the middle.",
+                    tooltip="What looks for faces. auto: the best one whose files are there; mediapipe needs none. "
+                    "none: the five points below, or without them the largest square in the middle.",
                 ),
                 io.Combo.Input(
                     "which_face",
@@ -106,6 +105,10 @@ class CropFace(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
+
+    @classmethod
+    def validate_inputs(cls, detector=None):
+        return detector_problem(detector, DETECTORS)
 
     @classmethod
     def execute(

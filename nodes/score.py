@@ -9,6 +9,7 @@ from . import folders
 from .pictures import as_image, preview, say
 from .types import CATEGORY, FaceType
 from .video import sampling_inputs
+from .words import detector_notes, detector_problem
 
 
 class ScoreIdentity(io.ComfyNode):
@@ -48,13 +49,17 @@ class ScoreIdentity(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, detector=None):
+        return detector_problem(detector, (AUTO, *NAMED_DETECTORS))
+
+    @classmethod
     def execute(cls, image, face, detector: str = AUTO) -> io.NodeOutput:
         from ..fantasyid_core.evaluation import score_identity
         from ..fantasyid_core.face import load_likeness
 
         places = folders.models_dirs()
         score = score_identity(image, face, load_likeness(folders=places), detector, places)
-        say(cls, [score.describe()])
+        say(cls, [score.describe(), *detector_notes(detector)])
         plot = as_image([score.plot()])
         scores = (score.reference_similarity, score.inter_frame_similarity, score.face_motion)
         return io.NodeOutput(*scores, plot, ui=preview(cls, plot))

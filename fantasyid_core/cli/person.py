@@ -8,6 +8,7 @@ from ..options import (
     AUTO,
     AVERAGE,
     DETECTORS,
+    FORMER_DETECTORS,
     JOINS,
     LARGEST,
     LEFT_TO_RIGHT,
@@ -36,9 +37,7 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
             help="3D face with FLAME's 5023 vertices (.ply .obj .glb .stl .npy .npz); without it DECA and FLAME make "
             "it from the photo",
         )
-        who.add_argument(
-            "--references", choices=JOINS, default=AVERAGE, help="how several photos are joined"
-        )
+        who.add_argument("--references", choices=JOINS, default=AVERAGE, help="how several photos are joined")
     who.add_argument("--pose", choices=tuple(POSES), default="neutral", help="of a 3D face made from the photo")
     _add_face_arguments(parser.add_argument_group("which face, and how it is cut out"))
     files = parser.add_argument_group("files for the photo")
@@ -75,7 +74,10 @@ def person_of(arguments: argparse.Namespace):
 
 
 def _add_face_arguments(group) -> None:
-    group.add_argument("--detector", choices=DETECTORS, default=AUTO, help="none: the centre square")
+    group.add_argument(
+        "--detector", choices=(*DETECTORS, *FORMER_DETECTORS), metavar="NAME", default=AUTO,
+        help=f"{', '.join(DETECTORS)}; none: the centre square",
+    )  # fmt: skip
     group.add_argument(
         "--points",
         metavar='"x,y x,y x,y x,y x,y"',
@@ -83,7 +85,9 @@ def _add_face_arguments(group) -> None:
         help="instead of a detector: left eye, right eye, nose, left and right corner of the mouth, as seen in the "
         "picture, in pixels",
     )
-    group.add_argument("--face", choices=tuple(ORDERS), default="largest", help="of several faces (default: %(default)s)")
+    group.add_argument(
+        "--face", choices=tuple(ORDERS), default="largest", help="of several faces (default: %(default)s)"
+    )
     group.add_argument("--number", type=int, default=0, help="place in that order, from 0 (default: %(default)s)")
     group.add_argument("--like", metavar="FILE", help="picture of the person, for --face alike; needs ArcFace")
     group.add_argument("--padding", type=float, default=0.0, help="more room on every side, share of the crop")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..face.align import opencv
-from ..face.detectors.detect import detect_faces
+from ..face.detectors.detect import current_detector, detect_faces
 from ..face.detectors.detected import clipped_square
 from ..face.picture import load_picture
 from ..videofile import read_video
@@ -74,7 +74,7 @@ def load_instruments(
 
     if crops < 1:
         raise ValueError(f"Expected at least 1 crop per video for FID, got {crops}.")
-    folders, reasons = tuple(folders), {}
+    folders, reasons, detector = tuple(folders), {}, current_detector(detector)
 
     def load(metrics: tuple[str, ...], make: Callable):
         try:

@@ -116,7 +116,9 @@ def scorer(
 
     Without `likeness`, `load_likeness` finds it. Raises what `load_likeness` and `score_identity` raise.
     """
-    folders = tuple(folders)
+    from ..face.detectors.detect import current_detector
+
+    folders, detector = tuple(folders), current_detector(detector)
     if likeness is None:
         from ..face.likeness import load_likeness
 

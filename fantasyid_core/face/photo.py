@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..options import LARGEST
+from ..options import FORMER_DETECTORS, LARGEST
 from .align import FaceCrop, Framing, crop_detected, parse_points
 from .choose import choice_notes, choose_face, draw_faces
-from .detectors.detect import DetectedFace, detect_faces
+from .detectors.detect import DetectedFace, detect_faces, replaced_note
 from .picture import picture_from_image
 from .points import check_inside, check_points
 from .references import reference_set
@@ -65,27 +65,34 @@ def find_face(
     Raises ValueError when no photo has a face that can be cut out; RuntimeError or FileNotFoundError when the
     detector or the ArcFace model that was asked for is missing.
     """
-    request = request or FaceRequest()
+    request, notes = _current(request or FaceRequest())
     if not photos:
         raise ValueError("Expected at least one photo, got none. Connect a picture.")
     target = None if like is None else _embedding_of(like, request)
-    crops, numbers, numbered, notes = [], [], [], []
+    crops, numbers, numbered, left_out = [], [], [], []
     for index, photo in enumerate(photos):
         try:
             crop, picture = _cut(photo, request, target)
         except ValueError as error:
             if len(photos) == 1:
                 raise
-            notes.append(f"Photo {index + 1} of {len(photos)} was left out. {error}")
+            left_out.append(f"Photo {index + 1} of {len(photos)} was left out. {error}")
             picture = photo
         else:
             crops.append(crop)
             numbers.append(index + 1)
         numbered.append(picture)
     if not crops:
-        raise ValueError(f"None of the {len(photos)} photos shows a face that can be used. {notes[0]}")
+        raise ValueError(f"None of the {len(photos)} photos shows a face that can be used. {left_out[0]}")
     face = reference_set(crops, request.references, _embeddings(crops, request), numbers)
-    return FoundFace(replace(face, notes=(*notes, *face.notes)), numbered)
+    return FoundFace(replace(face, notes=(*notes, *left_out, *face.notes)), numbered)
+
+
+def _current(request: FaceRequest) -> tuple[FaceRequest, list[str]]:
+    """The request without a detector that has gone, and what is to be said of it."""
+    if request.detector not in FORMER_DETECTORS:
+        return request, []
+    return replace(request, detector=FORMER_DETECTORS[request.detector]), [replaced_note(request.detector)]
 
 
 def pictures(image) -> list[np.ndarray]:

@@ -15,15 +15,18 @@ from workflow_form import workflow_prompt
 
 from fantasyid_core.shape import load_shape
 
-CROP = {"detector": "cascade", "which_face": "largest", "number": 0, "padding": 0.0}
+CROP = {"detector": "mediapipe", "which_face": "largest", "number": 0, "padding": 0.0}
 RECONSTRUCT = {"deca": "auto", "flame": "auto", "pose": "neutral"}
 
 
-def graph(photo: str, reconstruct=None) -> dict:
+def graph(photo: str, reconstruct=None, crop=None) -> dict:
     """Photo -> CropFace -> ReconstructFace -> SaveShape, in API form."""
     return {
         "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
-        "crop": {"class_type": "FantasyID_CropFace", "inputs": {"image": ["photo", 0], **CROP}},
+        "crop": {
+            "class_type": "FantasyID_CropFace",
+            "inputs": {"image": ["photo", 0], **CROP, **(crop or {})},
+        },
         "make": {
             "class_type": "FantasyID_ReconstructFace",
             "inputs": {"face": ["crop", 0], **RECONSTRUCT, **(reconstruct or {})},
@@ -72,9 +75,20 @@ def test_the_text_on_the_node_says_what_is_worth_knowing(host, face_files, monke
     said = {}
     monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
     host.run(graph("one.jpg"))
-    assert "points are estimated from the face's box" in said["crop"]
-    assert "5023 vertices" in said["make"] and "cut out again" in said["make"]
+    assert "Head turned by" in said["crop"] and "tilted" in said["crop"]
+    assert "5023 vertices" in said["make"]
     assert "made/head" in said["save"]
+
+
+def test_a_workflow_with_a_detector_that_is_no_more_runs_and_says_so(host, face_files, monkeypatch):
+    from server import PromptServer
+
+    said = {}
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    host.run(graph("one.jpg", crop={"detector": "cascade"}))
+    assert "The detector cascade is no more: mediapipe is used" in said["crop"]
+    with pytest.raises(NodeError, match="Expected a detector out of auto, insightface, .*got 'magic'"):
+        host.run(graph("one.jpg", crop={"detector": "magic"}))
 
 
 def test_several_photos_of_a_person_are_one_identity(host, face_files, small_host_models):
@@ -162,7 +176,7 @@ def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, sma
     both.save(host.input_dir / "face.png")
     prompt["6"]["inputs"]["image"] = "face.png"
     for crop, apply in (("9", "12"), ("21", "25")):
-        prompt[crop]["inputs"]["detector"] = "cascade"
+        prompt[crop]["inputs"]["detector"] = "mediapipe"
         prompt[apply]["inputs"]["feather"] = 8  # the small model's video is 96 pixels wide
     crops = []
     crop_face = host.node_classes["FantasyID_CropFace"]
@@ -184,7 +198,7 @@ def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, sma
 
 def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, portraits):
     prompt = workflow_prompt(host, "one_photo_to_video")
-    prompt["9"]["inputs"]["detector"] = "cascade"
+    prompt["9"]["inputs"]["detector"] = "mediapipe"
     outputs = host.run(prompt)
     assert (host.output_dir / outputs["19"]["images"][0]["subfolder"] / outputs["19"]["images"][0]["filename"]).exists()
     assert shown(host, outputs["7"]).shape == (512, 1024, 3)

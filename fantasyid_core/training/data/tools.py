@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...face.align import FaceCrop
-from ...face.detectors.detect import DetectedFace, available_detectors, detect_faces
+from ...face.detectors.detect import DetectedFace, available_detectors, current_detector, detect_faces
 from ...face.likeness import Likeness, has_likeness, load_likeness
 from .settings import PrepareSettings
 from .text import TextReader, load_text_reader
 
-CONFIDENCE = {"cascade": 0.5}
-"""Least score by detector. The cascade's is no probability but votes / (votes + 150): 0.5 are the 150 votes that 219 of
-221 faces had (`face.detect_cascade`), and fewer than what it takes for a face are no find at all."""
+CONFIDENCE = {"mediapipe": 0.7}
+"""Least score by detector. That of mediapipe is a mean of what its networks say of a face: of frontal faces more than
+0.85, of dim and turned ones from 0.7 on; below 0.6 nothing is found at all (`landmarks.faces.CONFIRMED`)."""
 PAPER_CONFIDENCE = 0.9  # of detectors whose scores are probabilities
 
 
@@ -69,14 +69,8 @@ def load_tools(settings: PrepareSettings) -> Tools:
 
 def _detector(settings: PrepareSettings) -> str:
     if settings.detector != "auto":
-        return settings.detector
-    names = available_detectors(settings.models)
-    if not names:
-        raise RuntimeError(
-            "No face detector can be used here. Run `pip install scikit-image` in the environment of this program (the "
-            "detector cascade needs nothing else), or give the folder with another one's model file."
-        )
-    return names[0]
+        return current_detector(settings.detector)
+    return available_detectors(settings.models)[0]
 
 
 def _likeness(settings: PrepareSettings) -> Likeness | None:
