@@ -22,6 +22,7 @@ _HOMES = {
     "faceshape": ("FaceShape",),
     "files.pointcloud": ("load_shape", "read_shape", "save_shape"),
     "reconstruct.facemodels": ("read_checked_shape",),
+    "reconstruct.landmark_fit": ("fit_face",),
     "reconstruct.reconstruct": ("Reconstruction", "reconstruct_face"),
 }
 
