@@ -22,6 +22,8 @@ JOINS = AVERAGE, CONCATENATE = "average", "concatenate"
 POSES = NEUTRAL, PHOTOGRAPHED = "neutral", "as photographed"
 """Of a 3D face that is made from a photo."""
 
+RECONSTRUCTIONS = AUTO, DECA, BY_LANDMARKS, TEMPLATE_HEAD = ("auto", "deca", "landmarks", "template")
+"""What makes a 3D face from a photo; auto is deca when its files are there, else landmarks."""
 DECA_VIEWS = LANDMARKS, WHOLE_PICTURE = "landmarks", "whole picture"
 """What DECA sees of the photo."""
 

@@ -17,6 +17,7 @@ from ..options import (
     NEUTRAL,
     NO_DETECTOR,
     PHOTOGRAPHED,
+    RECONSTRUCTIONS,
 )
 
 # On a command line words are without blanks.
@@ -34,15 +35,23 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
         who.add_argument(
             "--shape",
             metavar="FILE",
-            help="3D face with FLAME's 5023 vertices (.ply .obj .glb .stl .npy .npz); without it DECA and FLAME make "
-            "it from the photo",
+            help="3D face with FLAME's 5023 vertices (.ply .obj .glb .stl .npy .npz); without it "
+            "it is made from the photo",
         )
         who.add_argument("--references", choices=JOINS, default=AVERAGE, help="how several photos are joined")
     who.add_argument("--pose", choices=tuple(POSES), default="neutral", help="of a 3D face made from the photo")
+    who.add_argument(
+        "--method", choices=RECONSTRUCTIONS, default=AUTO,
+        help="what makes the 3D face from the photo; auto: deca when its files are there, else landmarks; template: "
+        "the mean head, turned as in the photo",
+    )  # fmt: skip
+    who.add_argument(
+        "--likeness", type=float, default=0.5, help="0..1, of the method landmarks: how closely the photo is met"
+    )
     _add_face_arguments(parser.add_argument_group("which face, and how it is cut out"))
     files = parser.add_argument_group("files for the photo")
     files.add_argument("--models", metavar="DIR", action="append", default=[], help="a folder like ComfyUI's models")
-    files.add_argument("--deca", metavar="FILE", help="deca_model.tar, if it is not in that folder")
+    files.add_argument("--deca", metavar="FILE", help="deca_model.tar (optional), if it is not in that folder")
     files.add_argument("--flame", metavar="FILE", help="FLAME's generic_model.pkl, if it is not in that folder")
 
 
@@ -70,6 +79,8 @@ def person_of(arguments: argparse.Namespace):
         pose=POSES[arguments.pose],
         references=getattr(arguments, "references", AVERAGE),
         like=arguments.like,
+        method=arguments.method,
+        likeness=arguments.likeness,
     )
 
 

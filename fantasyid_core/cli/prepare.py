@@ -43,7 +43,8 @@ GROUPS = {
         "text_area": "share of the picture that text may cover",
     },
     "3D faces": {
-        "shape": "auto: the file beside the video, else DECA and FLAME where they are found",
+        "shape": "auto: the file beside the video, else DECA and FLAME where they are found, else landmarks "
+        "(these need transform.pkl, or --vertices 2236)",
         "vertices": "of the adapter's mesh",
         "deca": "deca_model.tar, if it is not in the models folder",
         "flame": "FLAME's generic_model.pkl, if it is not in the models folder",

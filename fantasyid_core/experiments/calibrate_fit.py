@@ -34,7 +34,7 @@ HELD_OUT = 1_000_000_000  # seeds from here on are for testing, as in `people.pe
 
 
 class Seen(NamedTuple):
-    """One drawn head: its true vertices [V,3] in metres and sliders [S], its points [468,3] as they are seen (y up, z to
+    """One drawn head: true vertices [V,3] in metres and sliders [S], its points [468,3] as they are seen (y up, z to
     the viewer, pixels), and its true pose from upright millimetres to these."""
 
     vertices: np.ndarray

@@ -35,7 +35,7 @@ NODES = {
         ["FANTASYID_FACE", "IMAGE", "IMAGE"],
     ),
     "FantasyID_ReconstructFace": (
-        ["face", "deca", "flame", "pose", "region", "keep_jaw", "keep_turn"],
+        ["face", "deca", "flame", "pose", "region", "keep_jaw", "keep_turn", "method", "likeness"],
         ["FANTASYID_SHAPE", "FANTASYID_FACE", "IMAGE"],
     ),
     "FantasyID_LoadShape": (["shape"], ["FANTASYID_SHAPE"]),

@@ -49,8 +49,8 @@ TURNED = (
 )
 COVERED = (
     "The face seems to be covered, painted or no person's (the points are {rms:.1f} mm from what faces look like, "
-    "surely seen to {presence:.0%}), so the 3D face may not resemble the person. Look at the overlay, or choose the method "
-    "template."
+    "surely seen to {presence:.0%}), so the 3D face may not resemble the person. Look at the overlay, or choose the "
+    "method template."
 )
 
 
@@ -107,7 +107,7 @@ def fit_face(
 
 def fit_landmarks(
     face: FaceCrop,
-    topology: Topology | None = None,
+    topology: Topology | MeanHead | None = None,
     likeness: float = LIKENESS,
     pose: str = NEUTRAL,
     folders: Iterable[str | os.PathLike] = (),
@@ -150,15 +150,22 @@ def fit_points(
     return LandmarkFit(shape, face, np.asarray(points, np.float64)[:, :2], placed, residual, notes)
 
 
-def mean_head_of(topology: Topology | None = None, folders: Iterable[str | os.PathLike] = ()) -> MeanHead:
+def mean_head_of(topology: Topology | MeanHead | None = None, folders: Iterable[str | os.PathLike] = ()) -> MeanHead:
     """FLAME's mean head from a topology (given, or found in a folder), else the project's own."""
+    if isinstance(topology, MeanHead):
+        return topology
     if topology is None and (path := find_topology(tuple(folders))) is not None:
         topology = load_topology(path)
     if topology is None:
-        mesh = head_mesh()
-        return _mean_head(mesh.template.tobytes(), mesh.faces.tobytes())
+        return own_head()
     template, faces = topology.template.double().numpy(), topology.faces.numpy().astype(np.int64)
     return _mean_head(template.tobytes(), faces.tobytes())
+
+
+def own_head() -> MeanHead:
+    """The project's own mean head."""
+    mesh = head_mesh()
+    return _mean_head(mesh.template.tobytes(), mesh.faces.tobytes())
 
 
 def in_photo(seen: np.ndarray, matrix: np.ndarray) -> np.ndarray:  # [V,3], [2,3] -> [V,3]

@@ -33,7 +33,7 @@ class PrepareSettings:
     views: how many most different head poses are kept. view_from: "clip", or "video" for the same person's clips of
     the video (needs ArcFace). crop: pixels along the side of a view.
     vertices: of the adapter's mesh. shape: "auto" takes a 3D face beside the video, else DECA and FLAME when they are
-    found; "sidecar" only the first; "none" neither. deca, flame: their files.
+    found, else a fit to landmarks; "sidecar" only the first; "none" neither. deca, flame: their files.
     workers: processes. shard: clips in a file of the index. strict: captions that do not match are an error. captions:
     file for the whole folder, else captions.csv or captions.jsonl in it. sheet_clips: pictures in contact sheets.
 
