@@ -16,6 +16,8 @@ FACE_ORDERS = LARGEST, MOST_CENTRAL, LEFT_TO_RIGHT, MOST_ALIKE = (
 )
 """Which of several faces is meant."""
 
+BORDERS = GREY, EXTENDED = "grey", "extended"
+"""What the first picture shows where the crop reaches beyond the photo."""
 JOINS = AVERAGE, CONCATENATE = "average", "concatenate"
 """How the identity tokens of several photos become one set."""
 

@@ -168,8 +168,8 @@ class WarpFace(io.ComfyNode):
 
         warped = warp_to(face, before, after, folders.topology_folders())
         say(cls, [note for note in warped.notes if note not in face.notes])
-        side_by_side = as_image([face.crop, warped.crop])
-        return io.NodeOutput(warped, warped.image(), ui=preview(cls, side_by_side))
+        side_by_side = as_image([face.first_picture, warped.first_picture])
+        return io.NodeOutput(warped, warped.first_image(), ui=preview(cls, side_by_side))
 
 
 class ShapePreview(io.ComfyNode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..fantasyid_core.options import DETECTORS, FACE_ORDERS
+from ..fantasyid_core.options import BORDERS, DETECTORS, FACE_ORDERS, GREY
 from . import folders
 from .pictures import as_image, preview, say
 from .types import CATEGORY, FaceType
@@ -94,6 +94,13 @@ class CropFace(io.ComfyNode):
                     advanced=True,
                     tooltip="How many photos of a batch are kept at most. 6 is what the paper trains with.",
                 ),
+                io.Combo.Input(
+                    "border",
+                    options=list(BORDERS),
+                    optional=True,
+                    tooltip="Where the crop reaches beyond the photo: grey, as the model was trained, or extended: the "
+                    "photo's edge carried on in the video's first picture. The identity is read with grey either way.",
+                ),
             ],
             outputs=[
                 FaceType.Output(
@@ -124,13 +131,17 @@ class CropFace(io.ComfyNode):
         points: str = "",
         like=None,
         references: int = 6,
+        border: str = GREY,
     ) -> io.NodeOutput:
         from ..fantasyid_core.face.photo import FaceRequest, Framing, describe_face, find_face, pictures, points_or_none
 
         framing = Framing(padding, hair_margin, neck_margin, rotation)
         points = points_or_none(points)
-        request = FaceRequest(detector, points, which_face, number, framing, references, folders=folders.models_dirs())
+        places = folders.models_dirs()
+        request = FaceRequest(
+            detector, points, which_face, number, framing, references, folders=places, border=border
+        )
         found = find_face(pictures(image), request, like if like is None else pictures(like)[0])
         say(cls, describe_face(found.face))
         numbered = as_image(found.numbered)
-        return io.NodeOutput(found.face, found.face.image(), numbered, ui=preview(cls, numbered))
+        return io.NodeOutput(found.face, found.face.first_image(), numbered, ui=preview(cls, numbered))

@@ -7,8 +7,10 @@ import argparse
 from ..options import (
     AUTO,
     AVERAGE,
+    BORDERS,
     DETECTORS,
     FORMER_DETECTORS,
+    GREY,
     JOINS,
     LARGEST,
     LEFT_TO_RIGHT,
@@ -69,6 +71,7 @@ def person_of(arguments: argparse.Namespace):
         number=arguments.number,
         framing=Framing(arguments.padding, arguments.hair_margin, arguments.neck_margin, arguments.rotation),
         folders=tuple(arguments.models),
+        border=arguments.border,
     )
     return PersonRequest(
         arguments.image,
@@ -104,4 +107,7 @@ def _add_face_arguments(group) -> None:
     group.add_argument("--padding", type=float, default=0.0, help="more room on every side, share of the crop")
     group.add_argument("--hair-margin", type=float, default=0.0, help="more room above")
     group.add_argument("--neck-margin", type=float, default=0.0, help="more room below")
+    group.add_argument(
+        "--border", choices=BORDERS, default=GREY, help="of the first picture, where it reaches beyond the photo"
+    )
     group.add_argument("--rotation", type=float, default=0.0, help="degrees clockwise")

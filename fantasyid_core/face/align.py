@@ -35,6 +35,7 @@ TEMPLATE = np.array(
 """Where the five points lie in the official release's 512 x 512 crop (FFHQ's alignment), in pixels."""
 
 OFFICIAL = Framing()
+OUTSIDE_GREY = "is filled with grey"  # in the note of a crop that reaches beyond its picture
 MAX_SIDE = 32766  # OpenCV 4 counts pixels along a side in 16 bits
 
 MIN_SCALE = 1e-4  # a face of five million pixels' width: such points come from a mistake
@@ -60,6 +61,8 @@ class FaceCrop:
     exact_points: False when the points are estimated from the face's box, not seen in the picture.
     yaw, pitch, roll: degrees as in `detect.head_pose`, or None when not known.
     notes: sentences for the user about this crop. others: further views of the same person.
+    opening: np.uint8 [S,S,3], the crop as the video's first picture shows it where that is not the crop itself (see
+    `border`), or None.
     """
 
     crop: np.ndarray
@@ -72,6 +75,7 @@ class FaceCrop:
     roll: float | None = None
     notes: tuple[str, ...] = ()
     others: tuple[FaceCrop, ...] = ()
+    opening: np.ndarray | None = None
 
     def __post_init__(self):
         shape = self.crop.shape
@@ -81,6 +85,13 @@ class FaceCrop:
             raise ValueError(f"Expected a matrix [2,3] from picture to crop, got {list(self.matrix.shape)}.")
         if self.picture is not None:
             check_image(self.picture)
+        if self.opening is not None and self.opening.shape != shape:
+            raise ValueError(f"Expected an opening picture of the crop's shape {shape}, got {self.opening.shape}.")
+
+    @property
+    def first_picture(self) -> np.ndarray:
+        """What the video begins with: np.uint8 [S,S,3]."""
+        return self.crop if self.opening is None else self.opening
 
     @property
     def pose(self) -> tuple[float, float, float] | None:
@@ -94,9 +105,17 @@ class FaceCrop:
 
     def image(self) -> torch.Tensor:
         """The crop as the host shows it: float32 [1,S,S,3] in 0..1."""
-        import torch
+        return _as_image(self.crop)
 
-        return torch.tensor(self.crop)[None].float() / 255
+    def first_image(self) -> torch.Tensor:
+        """The first picture likewise."""
+        return _as_image(self.first_picture)
+
+
+def _as_image(picture: np.ndarray) -> torch.Tensor:
+    import torch
+
+    return torch.tensor(picture)[None].float() / 255
 
 
 def align_face(
@@ -203,8 +222,8 @@ def _notes(face: DetectedFace, matrix: np.ndarray, outside: float) -> tuple[str,
         )
     if outside > NOTED_OUTSIDE:
         notes.append(
-            f"{outside:.0%} of the crop lies outside the picture and is filled with grey, which the video may show. "
-            "Choose a photo with more room around the head, or less padding and margin."
+            f"{outside:.0%} of the crop lies outside the picture and {OUTSIDE_GREY}, which the video may show. "
+            "Choose the border extended, a photo with more room around the head, or less padding and margin."
         )
     enlargement = _scale(matrix)
     if enlargement > NOTED_ENLARGEMENT:

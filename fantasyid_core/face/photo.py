@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..options import FORMER_DETECTORS, LARGEST
+from ..options import FORMER_DETECTORS, GREY, LARGEST
 from .align import FaceCrop, Framing, crop_detected, parse_points
+from .border import with_border
 from .choose import choice_notes, choose_face, draw_faces
 from .detectors.detect import DetectedFace, detect_faces, replaced_note
 from .picture import picture_from_image
@@ -28,7 +29,7 @@ class FaceRequest:
     detector: one of `options.DETECTORS`. points: five points [5,2] in pixels, for the detector "none" only; it
     takes the centre square without them. how: one of `options.FACE_ORDERS`; number: the place in that order, 0 first.
     references: how many of several photos are kept. size: pixels along the crop's side. folders: ComfyUI's
-    models folders to look for detectors in, besides the usual places.
+    models folders to look for detectors in, besides the usual places. border: one of `options.BORDERS`.
     """
 
     detector: str = "auto"
@@ -39,6 +40,7 @@ class FaceRequest:
     references: int = MAX_REFERENCES
     size: int = 512
     folders: tuple[str | os.PathLike, ...] = ()
+    border: str = GREY
 
     def __post_init__(self):
         if not isinstance(self.references, int) or not 1 <= self.references <= 64:
@@ -120,7 +122,7 @@ def _cut(photo: np.ndarray, request: FaceRequest, target: np.ndarray | None) -> 
     faces = detect_faces(photo, request.detector, request.points, folders=request.folders)
     likeness = None if target is None else [float(_embed(photo, face, request) @ target) for face in faces]
     chosen = choose_face(faces, request.how, request.number, size, likeness, request.detector)
-    crop = crop_detected(photo, chosen, request.size, request.framing)
+    crop = with_border(crop_detected(photo, chosen, request.size, request.framing), request.border)
     notes = (*crop.notes, *choice_notes(faces, chosen, request.how, size, likeness))
     return replace(crop, notes=notes), draw_faces(photo, faces, chosen)
 

@@ -31,7 +31,7 @@ NODES = {
     ),
     "FantasyID_CropFace": (
         ["image", "detector", "which_face", "number", "padding", "hair_margin", "neck_margin", "rotation", "points",
-         "like", "references"],
+         "like", "references", "border"],
         ["FANTASYID_FACE", "IMAGE", "IMAGE"],
     ),
     "FantasyID_ReconstructFace": (

@@ -27,7 +27,7 @@ def condition_video(positive, negative, vae, face: FaceCrop, model=None):
 
     sizes = TransformerConfig() if model is None else native_sizes(model)
     without = model is not None and model.attachments.get(WITHOUT_PICTURE)
-    values = {} if without else {"concat_latent_image": encode_crop(vae, face.image(), sizes)}
+    values = {} if without else {"concat_latent_image": encode_crop(vae, face.first_image(), sizes)}
     empty = torch.zeros(1, *sizes.latent_shape, device=comfy.model_management.intermediate_device())
     latent = {"samples": empty, PREVIEW_KEY: preview_map(vae)}
     conditionings = (node_helpers.conditioning_set_values(each, values) for each in (positive, negative))

@@ -82,6 +82,7 @@ def warp_face(
     return replace(
         face,
         crop=resampled(face.crop, field),
+        opening=None if face.opening is None else resampled(face.opening, field),
         points=_moved_points(face, five_places(after) - five_places(before), placed),
         picture=None,
         notes=(*face.notes, *(note for note in notes if note not in face.notes)),

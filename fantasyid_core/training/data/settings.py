@@ -21,8 +21,8 @@ class PrepareSettings:
     frames, fps, height, width: of a clip; the model's. Videos are cut to this shape around the face, and scaled down
     to it, never up. max_side: pixels along the longer side at which videos are read.
     detector: one of `options.DETECTORS` or `FORMER_DETECTORS`, not none. models: folders like ComfyUI's models. every:
-    each how many frames faces are looked for; between, they are interpolated. detect_side: pixels along the longer side at which
-    they are looked for. confidence: least score of the face, None for the detector's own (`tools.CONFIDENCE`).
+    each how many frames faces are looked for; between, they are interpolated. detect_side: pixels along the longer side
+    at which they are looked for. confidence: least score of the face, None for the detector's own (`tools.CONFIDENCE`).
     rival: share of the main face's area from which another face counts as a second person.
     min_face: pixels along the shorter side of the face's box. min_sharpness: variance of the Laplacian of the face at
     128 x 128 pixels. min_light, max_light: mean grey of the face, 0..255 (wide, so that no skin
