@@ -155,8 +155,8 @@ def train_tokens(
 def wider_adapter(old: IdentityAdapter, face_encoder: nn.Module) -> IdentityAdapter:
     """An adapter with a token for every place of the encoder's grid and what `old` knows of all else.
 
-    Its vertices may be bent as sliders bend them: means, spreads and principal components are those of drawn and of bent
-    heads, a little other than those that the layers behind them know.
+    Its vertices may be bent as sliders bend them: means, spreads and principal components are those of drawn and of
+    bent heads, a little other than those that the layers behind them know.
     """
     config = replace(
         old.config, face_tokens=FACE_TOKENS, abstractor_width=ABSTRACTOR_WIDTH, shape_components=COMPONENTS,
