@@ -11,7 +11,10 @@ from safetensors.torch import load_file
 
 from fantasyid_core.experiments import clip_pairs, train_reading
 from fantasyid_core.experiments.clip_pairs import LOOKS, SHAPE, SLIDER, ClipPairs, Growth, sample_pair
+from fantasyid_core.experiments.package import LARGEST
 from fantasyid_core.experiments.sharper_loss import SharperLoss, more_where_twins_differ
+from fantasyid_core.experiments.snapshot import main as snapshot_main
+from fantasyid_core.experiments.snapshot import snapshot
 from fantasyid_core.experiments.teaching import PlainAttention, Teaching, TeachingSettings
 from fantasyid_core.experiments.train_reading import TokenReader, teach, train_face, train_tokens, wider_adapter
 from fantasyid_core.experiments.train_sharper import CONFIG, train_sharper
@@ -186,6 +189,12 @@ def test_a_run_that_was_stopped_equals_one_that_was_not(start, cache, tmp_path, 
     assert whole.keys() == parts.keys() and any(name.startswith("readout.") for name in whole)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert (tmp_path / "b" / "final" / ADAPTER_FILE).is_file()
+    step, size = snapshot(tmp_path / "b", tmp_path / "shown")
+    assert step == 3 and size < LARGEST
+    shown, average = load_networks(tmp_path / "shown"), tmp_path / "b" / "checkpoints" / "step-00000003"
+    expected = load_file(average / "average.safetensors")["face_encoder.layers.0.to_qkv.weight"].bfloat16().float()
+    assert torch.equal(shown.small.face_encoder.layers[0].to_qkv.weight, expected)
+    assert snapshot_main([str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 2
 
 
 _make = Growth.__new__
