@@ -1,16 +1,36 @@
 """FantasyID: one photo and a 3D face become the identity of a video (arXiv 2502.13995).
 
-Read the package in the order of the data flow:
-`face` (picture -> crop -> ViT features), `shape` (files, mesh topology -> vertices),
-`identity` (features + vertices -> identity tokens -> what each DiT block receives),
-`host` (ComfyUI and diffusers: the only folder that imports them), `sampling`, `video`, `pipeline`.
+The method itself is in `identity`; begin there. The rooms stand in the order of imports, and each imports only what
+stands above it (`tests/core/test_architecture.py` holds this):
+
+    `config`          sizes of the networks, each number once
+    `options`         the words that users choose among
+    `modelfiles`      the model files that users bring: what, where from, whether sound
+    `sampling`        the solvers
+    `files`           reading and writing files that anybody may have made
+    `videofile`       frames to an .mp4 and back
+    `face`            photo -> faces -> crop -> ViT features
+    `shape`           the 3D face: files, from a photo, mesh levels, sliders, pictures
+    `identity`        THE METHOD: features and vertices -> identity tokens -> what each block receives
+    `weights`         checkpoints <-> adapter, transformer, LoRA
+    `host/diffusers`  the method on diffusers
+    `request`         who is meant: photos, which face, which 3D face
+    `pipeline`        photo -> video, from top to bottom
+    `evaluation`      how good a video is
+    `people`          drawn people, and the instruments that read them
+    `tinymodel`       FantasyID-Tiny, the small model that comes along
+    `training`        the trainer
+    `host/comfy`      the method on ComfyUI
+    `tools`           convert, inspect, diagnose, download, bench, demo
+    `experiments`     how FantasyID-Tiny is made and judged
+    `cli`             the commands
 
 One legend for every shape comment in the project:
-B batch · V=5023 FLAME vertices · P=577 ViT tokens · Nf=36 face tokens · Nv=79 vertex tokens ·
+B batch · V=5023 FLAME vertices · P=577 ViT tokens · Nf=36 face tokens · Nv vertex tokens (79 release, 314 paper) ·
 Nid=Nf+Nv identity tokens · Cid=2048 their width · L injected layers · D=3072 DiT width ·
 H=16 heads of Dh=128 · T=13 latent frames · N=17550 video tokens.
-`image` is BHWC in 0..1, `pixels` is BCHW; `_feats` is an encoder's output,
-`_tokens` is a sequence ready for attention.
+`image` is BHWC in 0..1, `pixels` is BCHW; `_embed` is one vector per picture, `_feats` is an encoder's output,
+`_tokens` is a sequence ready for attention, `_params` is a named tuple.
 
 Importing this package costs nothing: torch and the rest are imported on first use.
 """

@@ -1,6 +1,6 @@
-"""The command line: `python -m fantasyid_core generate | reconstruct | inspect | convert | doctor | ...`.
+"""Makes identity-preserving videos with FantasyID. Also installed as the command `fantasyid`.
 
-Exit codes: 0 done, 1 inspect or doctor found something required missing or unusable, 2 an error that is
+Exit codes: 0 done, 1 `inspect` or `doctor` found that something required is missing or unusable, 2 an error that is
 explained, 130 interrupted.
 """
 
@@ -10,6 +10,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from .cli import bench, convert, demo, doctor, download, evaluate, generate, inspect, prepare, reconstruct, train
 
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands; importing it costs no torch."""
-    whole = argparse.ArgumentParser(prog="python -m fantasyid_core", description=__doc__.splitlines()[0])
+    installed = Path(sys.argv[0]).stem == "fantasyid"
+    program = "fantasyid" if installed else "python -m fantasyid_core"
+    whole = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[0])
     commands = whole.add_subparsers(dest="command", required=True, metavar="command")
     for name, module in COMMANDS.items():
         summary = module.__doc__.splitlines()[0]

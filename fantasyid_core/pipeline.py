@@ -33,11 +33,11 @@ from .host.diffusers import others as diffusers_models
 from .identity.adapter import IdentityAdapter
 from .identity.steering.combining import combine_tokens
 from .identity.steering.layer_weights import check_strength
-from .request import Person, load_face, load_vertices
-from .sampling import SOLVERS, OfficialNoise, Step, make_steps, sample
+from .options import DPM, OFFLOADS, SOLVERS
+from .request import PersonRequest, load_face, load_shape_of
+from .sampling import OfficialNoise, Step, make_steps, sample
+from .shape.faceshape import FaceShape
 from .weights.adapter import check_float, load_adapter
-
-OFFLOAD = ("none", "model", "sequential")
 
 Progress = Callable[[str, int, int], None]
 
@@ -58,7 +58,7 @@ class Settings:
     steps: int = 50
     cfg: float = 6.0
     strength: float = 1.0
-    solver: str = "dpm"
+    solver: str = DPM
     device: str | None = None
     dtype: torch.dtype | None = None
     offload: str = "none"
@@ -70,7 +70,7 @@ class Settings:
         check_float(self.dtype)
         if not math.isfinite(self.cfg) or self.cfg < 1:
             raise ValueError(f"Guidance must be a finite number of at least 1 (official: 6), got {self.cfg}.")
-        for what, value, known in (("solver", self.solver, SOLVERS), ("offload mode", self.offload, OFFLOAD)):
+        for what, value, known in (("solver", self.solver, SOLVERS), ("offload mode", self.offload, OFFLOADS)):
             if value not in known:
                 raise ValueError(f"Expected a {what} among {', '.join(known)}, got {value!r}.")
         if not 0 <= self.seed < 2**63:
@@ -84,7 +84,7 @@ class Inputs(NamedTuple):
     """
 
     model: str | os.PathLike
-    person: Person
+    person: PersonRequest
     topology: str | os.PathLike | None = None
     face_encoder: str | os.PathLike | None = None
 
@@ -136,9 +136,9 @@ def make_latents(run: Run) -> Tensor:
     adapter = load_adapter(run.folder, run.inputs.topology, run.dtype)
     face = load_face(run.inputs.person)
     run.progress("picture", 1, 1)
-    vertices, face = load_vertices(run.inputs.person, face, adapter.topology)
+    shape, face = load_shape_of(run.inputs.person, face, adapter.topology)
     run.progress("3D face", 1, 1)
-    tokens = _encode_identity(run, adapter, face, vertices)
+    tokens = _encode_identity(run, adapter, face, shape)
     run.progress("identity", 1, 1)
     prompts = _encode_prompts(run)
     run.progress("prompt", 1, 1)
@@ -193,15 +193,13 @@ def find_face_encoder(folder: str | os.PathLike) -> Path:
     return files[0]
 
 
-def _encode_identity(
-    run: Run, adapter: IdentityAdapter, face: FaceCrop, vertices: Tensor
-) -> Tensor:  # [V, 3] -> [1, Nid, Cid]
+def _encode_identity(run: Run, adapter: IdentityAdapter, face: FaceCrop, shape: FaceShape) -> Tensor:  # [1, Nid, Cid]
     weights = run.inputs.face_encoder or find_face_encoder(run.folder)
     # In float32 whatever the dtype: it runs once, and half precision costs likeness.
     encoder = load_face_encoder(weights, torch.float32).to(run.device)
     adapter.encoder.to(run.device, torch.float32)
-    views = [adapter.encode(encoder.encode(view.pixels()), vertices) for view in (face, *face.others)]
-    return _checked(combine_tokens(views, run.inputs.person.references), "The identity branch")
+    views = [adapter.encode(encoder.encode(view.pixels()), shape) for view in (face, *face.others)]
+    return combine_tokens(views, run.inputs.person.references)
 
 
 def _encode_prompts(run: Run) -> Tensor:  # -> [2, text, C], or [1, text, C] without guidance
@@ -241,7 +239,8 @@ def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
 def _encode_picture(
     run: Run, sizes: TransformerConfig, crop: FaceCrop, draws: torch.Generator
 ) -> Tensor:  # -> [1, T, 16, h, w]
-    pixels = stretch(crop.crop, sizes.sample_width * 8, sizes.sample_height * 8)
+    height, width = sizes.picture_size
+    pixels = stretch(crop.crop, width, height)
     with _on_device(run, run.vae):
         posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
     # Drawn in float32 whatever the dtype, so that a seed means the same noise everywhere.

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SOLVERS = ("dpm", "ddim")
+from .options import DPM, SOLVERS
+
 TRAIN_STEPS = 1000
 
 Denoise = Callable[[Tensor, "Step"], Tensor]
@@ -86,7 +87,7 @@ def sample(
     denoise: Denoise,
     noise: Tensor,
     steps: list[Step],
-    solver: str = "dpm",
+    solver: str = DPM,
     draw_noise: Callable[[int], Tensor] | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:

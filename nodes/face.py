@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fantasyid_core.options import DETECTORS, FACE_ORDERS
 from . import folders
 from .pictures import as_image, preview, say
 from .types import CATEGORY, FaceType
-
-DETECTORS = ("auto", "insightface", "yunet", "retinaface", "cascade", "none")
-WAYS = ("largest", "most central", "left to right", "most alike")
 
 
 def _share(name: str, low: float, tooltip: str) -> io.Float.Input:
@@ -41,7 +39,7 @@ class CropFace(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "which_face",
-                    options=list(WAYS),
+                    options=list(FACE_ORDERS),
                     tooltip="Which face is meant when there are several: the largest, the one nearest to the middle, "
                     "by its number from left to right, or the one most like the person in the picture like.",
                 ),

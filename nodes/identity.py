@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fantasyid_core.options import AVERAGE, EVERYWHERE, JOINS, PLACES
 from .pictures import as_image, preview, say
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, Identity, IdentityType, ShapeType
-
-AVERAGE, CONCATENATE = "average", "concatenate"
-EVERYWHERE, SIDE_BY_SIDE = "everywhere", "side by side"
 
 
 class EncodeIdentity(io.ComfyNode):
@@ -26,7 +24,7 @@ class EncodeIdentity(io.ComfyNode):
                 ShapeType.Input("shape", tooltip="The person's 3D face: from Reconstruct Face or Load Shape."),
                 io.Combo.Input(
                     "references",
-                    options=[AVERAGE, CONCATENATE],
+                    options=list(JOINS),
                     optional=True,
                     advanced=True,
                     tooltip="Only for several photos of the person. average: their common features, at the cost of one "
@@ -38,7 +36,8 @@ class EncodeIdentity(io.ComfyNode):
 
     @classmethod
     def execute(cls, adapter, encoder, face, shape, references: str = AVERAGE) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy.run import adapter_fingerprint, encode_identity
+        from ..fantasyid_core.host.comfy.encode import encode_identity
+        from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
 
         tokens = encode_identity(adapter, encoder, face, shape, references)
         thumbnail = face.crop[::4, ::4].copy()
@@ -103,7 +102,7 @@ class ApplyIdentity(io.ComfyNode):
                 _weight("shape_weight", "How much the 3D face counts beside the photo's features. 0 leaves it out."),
                 io.Combo.Input(
                     "region",
-                    options=[EVERYWHERE, SIDE_BY_SIDE],
+                    options=list(PLACES),
                     optional=True,
                     advanced=True,
                     tooltip="side by side: the people that are applied one after the other stand from left to right.",
@@ -159,12 +158,15 @@ class ApplyIdentity(io.ComfyNode):
         feather: float = 0.0,
         identity_guidance: float = 1.0,
     ) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy.apply import Control, apply_identity
-        from ..fantasyid_core.host.comfy.run import adapter_fingerprint
+        from ..fantasyid_core.host.comfy import attach_controlled
+        from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
+        from ..fantasyid_core.identity.steering.control import Control
 
         identity.check_adapter(adapter_fingerprint(adapter))
+        mask = mask[0] if mask is not None and len(mask) == 1 else mask
         control = Control(strength, start_percent, end_percent, fade_in, fade_out, layers, schedule, face_weight,
-                          shape_weight, region, feather, identity_guidance)  # fmt: skip
-        applied = apply_identity(model, adapter, identity.tokens, control, mask)
-        say(cls, applied.notes)
-        return io.NodeOutput(applied.model, ui=preview(cls, as_image([applied.curves])))
+                          shape_weight, region, mask, feather, identity_guidance)  # fmt: skip
+        patched = attach_controlled(model, adapter, identity.tokens, control)
+        say(cls, control.notes())
+        curves = control.draw(adapter.config.injected_layers)
+        return io.NodeOutput(patched, ui=preview(cls, as_image([curves])))

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fantasyid_core.options import COMPUTING, DTYPES
 from . import folders
 from .pictures import say
 from .types import CATEGORY, AdapterType, FaceEncoderType
 
-PRECISIONS = {
-    "default (file's own)": None,
-    "bf16": "bfloat16",
-    "fp16": "float16",
-    "fp32": "float32",
-    "fp8_e4m3fn": "float8_e4m3fn",
-}
-ENCODER_PRECISIONS = ("fp32", "bf16", "fp16")
+FILES_OWN = "default (file's own)"
 
 
 def _dtype(name: str):
     import torch
 
-    return PRECISIONS[name] and getattr(torch, PRECISIONS[name])
+    return None if name == FILES_OWN else getattr(torch, DTYPES[name])
 
 
 def _precision_input() -> io.Combo.Input:
     return io.Combo.Input(
         "dtype",
-        options=list(PRECISIONS),
+        options=[FILES_OWN, *DTYPES],
         tooltip="Precision of the weights in memory. Default keeps what the file holds. bf16 is what the model was "
         "trained in, fp8_e4m3fn halves the memory and loses a little detail, fp32 is for comparisons.",
     )
@@ -77,7 +71,7 @@ class LoadModel(io.ComfyNode):
     def execute(cls, model: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
         from ..fantasyid_core.host.comfy import load_model
-        from ..fantasyid_core.host.comfy.tiny import load_tiny, not_in_release
+        from ..fantasyid_core.host.comfy.tinymodel import load_tiny, not_in_release
 
         source = folders.find_model(model)
         if model == folders.TINY:
@@ -144,7 +138,7 @@ class LoadFaceEncoder(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "dtype",
-                    options=list(ENCODER_PRECISIONS),
+                    options=["fp32", *(name for name in COMPUTING if name != "fp32")],
                     tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1 GB of "
                     "memory; bf16 and fp16 need half of it.",
                 ),
@@ -163,7 +157,7 @@ class LoadFaceEncoder(io.ComfyNode):
     @classmethod
     def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core.face.encoder import load_face_encoder
-        from ..fantasyid_core.host.comfy.run import host_face_encoder
+        from ..fantasyid_core.host.comfy.encode import host_face_encoder
 
         return io.NodeOutput(
             host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))

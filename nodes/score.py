@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fantasyid_core.options import AUTO, NAMED_DETECTORS
 from . import folders
-from .face import DETECTORS
 from .pictures import as_image, preview, say
 from .types import CATEGORY, FaceType
 from .video import sampling_inputs
@@ -25,7 +25,7 @@ class ScoreIdentity(io.ComfyNode):
                 FaceType.Input("face", tooltip="The person, from Crop Face."),
                 io.Combo.Input(
                     "detector",
-                    options=[name for name in DETECTORS if name != "none"],
+                    options=[AUTO, *NAMED_DETECTORS],
                     optional=True,
                     tooltip="What finds the face in every frame. insightface is the usual one for this measure.",
                 ),
@@ -48,7 +48,7 @@ class ScoreIdentity(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, face, detector: str = "auto") -> io.NodeOutput:
+    def execute(cls, image, face, detector: str = AUTO) -> io.NodeOutput:
         from ..fantasyid_core.evaluation import score_identity
         from ..fantasyid_core.face import load_likeness
 

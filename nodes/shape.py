@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fantasyid_core.options import DECA_VIEWS, LANDMARKS, POSES, SHAPE_FILES
 from . import folders
 from .pictures import as_image, preview, say
 from .types import CATEGORY, FaceType, ShapeType
-
-SAVED_AS = (".ply", ".obj", ".glb", ".npy")
-NEUTRAL, PHOTOGRAPHED = "neutral", "as photographed"
-LANDMARKS, WHOLE = "landmarks", "whole picture"
 
 
 class ReconstructFace(io.ComfyNode):
@@ -36,13 +33,13 @@ class ReconstructFace(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "pose",
-                    options=[NEUTRAL, PHOTOGRAPHED],
+                    options=list(POSES),
                     tooltip="neutral: the face at rest, looking ahead, as the paper has it. as photographed: with the "
                     "expression and the turn of the photo, as the official code has it.",
                 ),
                 io.Combo.Input(
                     "region",
-                    options=[LANDMARKS, WHOLE],
+                    options=list(DECA_VIEWS),
                     optional=True,
                     advanced=True,
                     tooltip="What DECA sees: the square around the face's landmarks, as it was trained, or the whole "
@@ -160,7 +157,7 @@ class SaveShape(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "format",
-                    options=list(SAVED_AS),
+                    options=list(SHAPE_FILES),
                     tooltip=".ply and .glb are exact and open in most 3D programs, .obj in all of them (eight "
                     "decimals), .npy in Python.",
                 ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fantasyid_core.options import SOLVERS
 from .types import CATEGORY, FaceType
 
 
@@ -65,7 +66,7 @@ class VideoConditioning(io.ComfyNode):
 
     @classmethod
     def execute(cls, positive, negative, vae, face, model=None) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy.run import condition_video
+        from ..fantasyid_core.host.comfy.condition import condition_video
 
         return io.NodeOutput(*condition_video(positive, negative, vae, face, model))
 
@@ -91,7 +92,7 @@ def sampling_inputs() -> list:
         ),
         io.Combo.Input(
             "solver",
-            options=["dpm", "ddim"],
+            options=list(SOLVERS),
             tooltip="dpm is the official sampler of this model and adds fresh noise in every step; ddim adds "
             "none.",
         ),
@@ -129,7 +130,7 @@ class Sampler(io.ComfyNode):
     def execute(
         cls, model, positive, negative, latent, seed: int, steps: int, cfg: float, solver: str
     ) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy.run import sample_latent
+        from ..fantasyid_core.host.comfy.sample import sample_latent
 
         settings = {"seed": seed, "steps": steps, "cfg": cfg, "solver": solver}
         return io.NodeOutput(sample_latent(model, positive, negative, latent, **settings))

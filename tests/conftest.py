@@ -1,8 +1,10 @@
-"""Fixtures shared by all tests. Nothing here needs weights, a GPU or a network connection."""
+"""What all tests share: fixtures, markers, and the order in which several processes take them.
+
+Nothing here needs weights, a GPU or a network connection.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -12,13 +14,23 @@ ROOT = Path(__file__).resolve().parent.parent
 # Tests import fantasyid_core as users of the plain package do, and the helpers that lie beside them.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
+# What a fixture needs is what a test needs that asks for it.
+MARKER_OF_FIXTURE = {"comfyui": "host", "browser": "browser", "licensed": "licensed"}
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "xdist_group(name): tests that one process runs, where there are several")
+
+def pytest_sessionstart(session):
+    if not session.config.option.collectonly:
+        from importall import import_core
+
+        import_core()
 
 
 def pytest_collection_modifyitems(config, items):
-    """In several processes (`-n`): a file stays in one, and one runs, first, all that needs a ComfyUI."""
+    """Marks tests by what they need; in several processes (`-n`) one runs, first, all that needs a ComfyUI."""
+    for item in items:
+        for fixture, marker in MARKER_OF_FIXTURE.items():
+            if fixture in item.fixturenames:
+                item.add_marker(marker)
     if config.getoption("dist", "no") == "no":
         return
     group = lambda item: "host" if item.path.parent.name in ("host", "web") else item.path.name  # noqa: E731
@@ -31,59 +43,101 @@ def pytest_collection_modifyitems(config, items):
 def own_cache(tmp_path_factory):
     """Keeps the user's cache folder out of the tests."""
     folder = tmp_path_factory.mktemp("cache")
-    before = os.environ.get("FANTASYID_CACHE")
-    os.environ["FANTASYID_CACHE"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["FANTASYID_CACHE"]
-    else:
-        os.environ["FANTASYID_CACHE"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FANTASYID_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    """Gives PyTorch back the threads that a test took from it or gave to it."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder with golden outputs, samples and the mesh topology, which is not part of the project."""
-    folder = Path(os.environ.get("FANTASYID_SHARED", ROOT.parent / "shared"))
-    if not (folder / "reference").is_dir():
-        pytest.skip(f"{folder} is absent: the golden outputs of the official release are not on this machine")
+def licensed():
+    """A function: name -> path of a file of the official repository, which is not part of this project.
+
+    transform.pkl and landmark_embedding.npy of FLAME's mesh; anne, imp and taylor as .jpg and .ply.
+    """
+    from licensedfiles import find_licensed_files
+
+    find = find_licensed_files()
+    if find is None:
+        pytest.skip(
+            "needs FLAME's mesh and the sample photos of the official repository: "
+            "python3 -m fantasyid_core download samples"
+        )
+    return find
+
+
+@pytest.fixture(scope="session")
+def portraits(tmp_path_factory):
+    """A function: name -> path of what a user brings, made here: one, two, three as .ply, .jpg and .png, and
+    topology.safetensors, a stand-in for FLAME's mesh."""
+    from standinflame import write_people
+
+    folder = tmp_path_factory.mktemp("people")
+    write_people(folder)
+    return lambda name: folder / name
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> Path:
+    """The folder of the real ComfyUI."""
+    from fantasyid_core.modelfiles import find_comfyui
+
+    folder = find_comfyui()
+    if folder is None:
+        pytest.skip("needs ComfyUI: python3 install.py test --comfyui (or set COMFYUI_PATH to yours)")
     return folder
 
 
 @pytest.fixture(scope="session")
-def reference(shared):
+def golden():
+    """What the official code computed on the project's own head: name -> tensor."""
+    from golden import official_outputs
+
+    return official_outputs()
+
+
+@pytest.fixture(scope="session")
+def reference():
     """The official two-layer checkpoint of the golden run, seeded: key -> tensor."""
-    from golden import reference_state
+    from golden import official_state
 
-    return reference_state(shared)
-
-
-@pytest.fixture(scope="session")
-def golden(shared):
-    """What the official code computed: name -> tensor."""
-    from golden import golden as load
-
-    return load(shared)
+    return official_state()
 
 
 @pytest.fixture(scope="session")
-def reference_adapter(shared, reference):
+def reference_topology(golden):
+    """The mesh pyramid of the golden run: 2236, 560 and 160 vertices."""
+    from golden import official_topology
+
+    return official_topology(golden)
+
+
+@pytest.fixture(scope="session")
+def reference_adapter(reference, reference_topology):
     """The adapter of the golden run."""
     from fantasyid_core import load_adapter
 
-    return load_adapter(reference, topology=shared / "assets" / "transform.pkl")
+    return load_adapter(reference, topology=reference_topology)
 
 
 @pytest.fixture(scope="session")
-def reference_tokens(shared, reference_adapter):
-    """Identity tokens of the golden run, [1, 115, 2048]."""
+def reference_tokens(reference_adapter, golden):
+    """Identity tokens of the golden run, [1, 36 + 35, 2048]."""
     import torch
     from golden import network_input
 
-    from fantasyid_core.shape import load_shape
-
     with torch.no_grad():
-        vertices = load_shape(shared / "samples" / "anne.ply")
-        return reference_adapter.encode(network_input("face_states.4", (1, 577, 1024)), vertices)
+        return reference_adapter.encode(network_input("face_states.4", (1, 577, 1024)), golden["vertices"])
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 
+from ..options import STORED
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", help="release folder or file")
     parser.add_argument("target", metavar="DST", help="folder for the two files")
     parser.add_argument(
         "--dtype",
-        choices=("bf16", "fp16", "fp8_e4m3fn"),
+        choices=STORED,
         help="of the results (fp8: matrices only, the rest bf16); default: the source's own",
     )
     parser.add_argument("--topology", metavar="FILE", help="transform.pkl, if it is not beside the source")

@@ -10,9 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ..options import COMPUTING, DPM, DTYPES, OFFLOADS, SOLVERS
 from .person import add_person_arguments, person_of
-
-DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +34,14 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
     group.add_argument("--steps", type=int, default=steps, help="denoising steps (default: %(default)s)")
     group.add_argument("--cfg", type=float, default=6.0, help="guidance; 1 is none (default: %(default)s)")
     group.add_argument("--strength", type=float, default=1.0, help="of the identity (default: %(default)s)")
-    group.add_argument("--solver", choices=("dpm", "ddim"), default="dpm", help="default: %(default)s, as official")
+    group.add_argument("--solver", choices=SOLVERS, default=DPM, help="default: %(default)s, as official")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: cuda if there is one)")
-    machine.add_argument("--dtype", choices=tuple(DTYPES), help="default: bf16 on a GPU, fp32 on the CPU")
+    machine.add_argument("--dtype", choices=COMPUTING, help="default: bf16 on a GPU, fp32 on the CPU")
     machine.add_argument(
         "--offload",
-        choices=("none", "model", "sequential"),
-        default="none",
+        choices=OFFLOADS,
+        default=OFFLOADS[0],
         help="keep in main memory what does not work right now: whole networks, or every layer (slow)",
     )
     machine.add_argument("--tiling", action="store_true", help="decode tile by tile: less memory, faint seams")

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import argparse
 
-DETECTORS = ("auto", "insightface", "yunet", "retinaface", "cascade", "none")
-WAYS = {"largest": "largest", "central": "most central", "left-to-right": "left to right", "alike": "most alike"}
-POSES = {"neutral": "neutral", "photographed": "as photographed"}
+from ..options import (
+    AUTO,
+    AVERAGE,
+    DETECTORS,
+    JOINS,
+    LARGEST,
+    LEFT_TO_RIGHT,
+    MOST_ALIKE,
+    MOST_CENTRAL,
+    NEUTRAL,
+    NO_DETECTOR,
+    PHOTOGRAPHED,
+)
+
+# On a command line words are without blanks.
+ORDERS = {"largest": LARGEST, "central": MOST_CENTRAL, "left-to-right": LEFT_TO_RIGHT, "alike": MOST_ALIKE}
+POSES = {"neutral": NEUTRAL, "photographed": PHOTOGRAPHED}
 
 
 def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = True) -> None:
@@ -23,7 +37,7 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
             "it from the photo",
         )
         who.add_argument(
-            "--references", choices=("average", "concatenate"), default="average", help="how several photos are joined"
+            "--references", choices=JOINS, default=AVERAGE, help="how several photos are joined"
         )
     who.add_argument("--pose", choices=tuple(POSES), default="neutral", help="of a 3D face made from the photo")
     _add_face_arguments(parser.add_argument_group("which face, and how it is cut out"))
@@ -34,34 +48,34 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
 
 
 def person_of(arguments: argparse.Namespace):
-    """The Person that the options describe. Raises ValueError for points that cannot be read."""
+    """The PersonRequest that the options describe. Raises ValueError for points that cannot be read."""
     from ..face.align import Framing
     from ..face.photo import FaceRequest, points_or_none
-    from ..request import Person
+    from ..request import PersonRequest
 
     points = points_or_none(arguments.points)
     request = FaceRequest(
-        detector="none" if points is not None and arguments.detector == "auto" else arguments.detector,
+        detector=NO_DETECTOR if points is not None and arguments.detector == AUTO else arguments.detector,
         points=points,
-        how=WAYS[arguments.face],
+        how=ORDERS[arguments.face],
         number=arguments.number,
         framing=Framing(arguments.padding, arguments.hair_margin, arguments.neck_margin, arguments.rotation),
         folders=tuple(arguments.models),
     )
-    return Person(
+    return PersonRequest(
         arguments.image,
         getattr(arguments, "shape", None),
         request,
         deca=arguments.deca,
         flame=arguments.flame,
         pose=POSES[arguments.pose],
-        references=getattr(arguments, "references", "average"),
+        references=getattr(arguments, "references", AVERAGE),
         like=arguments.like,
     )
 
 
 def _add_face_arguments(group) -> None:
-    group.add_argument("--detector", choices=DETECTORS, default="auto", help="none: the centre square")
+    group.add_argument("--detector", choices=DETECTORS, default=AUTO, help="none: the centre square")
     group.add_argument(
         "--points",
         metavar='"x,y x,y x,y x,y x,y"',
@@ -69,7 +83,7 @@ def _add_face_arguments(group) -> None:
         help="instead of a detector: left eye, right eye, nose, left and right corner of the mouth, as seen in the "
         "picture, in pixels",
     )
-    group.add_argument("--face", choices=tuple(WAYS), default="largest", help="of several faces (default: %(default)s)")
+    group.add_argument("--face", choices=tuple(ORDERS), default="largest", help="of several faces (default: %(default)s)")
     group.add_argument("--number", type=int, default=0, help="place in that order, from 0 (default: %(default)s)")
     group.add_argument("--like", metavar="FILE", help="picture of the person, for --face alike; needs ArcFace")
     group.add_argument("--padding", type=float, default=0.0, help="more room on every side, share of the crop")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..options import AUTO, NAMED_DETECTORS, SHAPE_SOURCES, TEXT_DETECTORS, VIEW_SOURCES
+
 CHOICES = {
-    "detector": ("auto", "insightface", "yunet", "retinaface", "cascade"),
-    "text": ("auto", "easyocr", "opencv", "none"),
-    "view_from": ("clip", "video"),
-    "shape": ("auto", "sidecar", "none"),
+    "detector": (AUTO, *NAMED_DETECTORS),
+    "text": TEXT_DETECTORS,
+    "view_from": VIEW_SOURCES,
+    "shape": SHAPE_SOURCES,
 }
 GROUPS = {
     "clips": {

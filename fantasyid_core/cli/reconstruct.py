@@ -30,10 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_output(path: Path) -> None:
     """An error before the work rather than after it."""
-    from ..shape.files.meshfile import WRITABLE
+    from ..options import SHAPE_FILES
 
-    if path.suffix.lower() not in WRITABLE:
-        raise ValueError(f"Expected an output file that ends in {', '.join(WRITABLE)}, got {path}. Change the ending.")
+    if path.suffix.lower() not in SHAPE_FILES:
+        raise ValueError(f"Expected an output file that ends in {', '.join(SHAPE_FILES)}, got {path}. Change the ending.")
 
 
 def _save_picture(result, path: Path) -> None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..people.instruments.control import COARSE
+from ..people.instruments.vertex_control import COARSE
 from ..tinymodel.sampler import STEPS
 from ..training.config import load_config
 from ..training.loop import train

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..files.writing import write_aside
-from ..people.instruments.control import COARSE, FINE, SEEDS, VALUES, measure_control, measure_leak
 from ..people.instruments.probe import READABLE, Probe, load_probe
 from ..people.instruments.resemblance import measure_clips
 from ..people.instruments.subjects import Sampler, Subject, TrueRenderer
+from ..people.instruments.vertex_control import COARSE, FINE, SEEDS, VALUES, measure_control, measure_leak
 
 TRUE = "true"
 CODEC = "codec"

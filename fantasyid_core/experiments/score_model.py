@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from ..files.writing import write_aside
-from ..people.instruments.control import COARSE, FINE, SEEDS
 from ..people.instruments.subjects import Sampler, Subject, TrueRenderer, held_out_people, through_codec
+from ..people.instruments.vertex_control import COARSE, FINE, SEEDS
 from ..tinymodel.loading import SHIPPED, load_vae
 from ..tinymodel.models import TinyCodec
 from ..tinymodel.sampler import STEPS, TinySampler, load_networks

@@ -33,11 +33,11 @@ from ..people.render import render_frames
 from ..training.batches import generator
 from ..training.build import build_models
 from ..training.config import OptimizerSettings, TrainingConfig, load_config
-from ..training.heads_source import HeadsSource
 from ..training.loop import fit_vertices
 from ..training.models import TrainedModels
 from ..training.objective import twin_loss
 from ..training.optimizer import MuonAdamW, split
+from ..training.people_source import PeopleSource
 from ..training.portraits import taught
 from ..training.schedule import learning_rate
 from ..training.sources import build_sources
@@ -172,7 +172,7 @@ def _check(config: TrainingConfig, settings: PortraitTraining) -> None:
 
 
 def _losses(
-    painter: PortraitPainter, source: HeadsSource, portraits: Tensor, spread: Tensor, settings: PortraitTraining, rng
+    painter: PortraitPainter, source: PeopleSource, portraits: Tensor, spread: Tensor, settings: PortraitTraining, rng
 ) -> tuple[Tensor, Tensor]:
     """Of one batch: the share of the variance that is not painted, and the `twin_loss` (0 without twins)."""
     together = source.together

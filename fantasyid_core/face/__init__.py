@@ -19,7 +19,10 @@ _HOMES = {
     "draw_faces": "choose",
     "detect_faces": "detectors.detect",
     "DetectedFace": "detectors.detect",
-    "head_pose": "detectors.detect",
+    "find_landmarks": "landmarks",
+    "LandmarkedFace": "landmarks",
+    "landmarked_faces": "landmarks",
+    "head_pose": "pose",
     "has_likeness": "likeness",
     "Likeness": "likeness",
     "load_likeness": "likeness",
@@ -34,7 +37,7 @@ _HOMES = {
     "spread_poses": "references",
     "prepare_pixels": "encoder",
     "save_face_encoder": "encoder",
-    "tiny_face_encoder": "encoder",
+    "random_face_encoder": "encoder",
 }
 
 __all__ = list(_HOMES)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..options import FACE_ORDERS, LARGEST
 from .align import check_image
 from .likeness import SAME
 
 if TYPE_CHECKING:
     from .detectors.detect import DetectedFace
 
-WAYS = ("largest", "most central", "left to right", "most alike")
 
 SIMILAR_AREA = 0.15
 """Share by which the area of boxes may differ while the faces look equally large."""
@@ -31,13 +31,13 @@ EDGE_COLOUR = (0, 0, 0)
 
 def choose_face(
     faces: Sequence[DetectedFace],
-    how: str = "largest",
+    how: str = LARGEST,
     number: int = 0,
     size: tuple[int, int] | None = None,
     likeness: Sequence[float] | None = None,
     detector: str | None = None,
 ) -> DetectedFace:
-    """Face `number` (0 is the first) of the order that `how`, one of `WAYS`, puts the faces in.
+    """Face `number` (0 is the first) of the order that `how`, one of `options.FACE_ORDERS`, puts the faces in.
 
     size: width and height of the picture in pixels, needed for "most central" only. likeness: for "most alike",
     one cosine per face, in the order of `faces`; more is more alike. detector: what looked for the faces, for
@@ -46,8 +46,8 @@ def choose_face(
 
     Raises ValueError when there is no face, for a number without a face, and for another way.
     """
-    if how not in WAYS:
-        raise ValueError(f"Expected a way to choose out of {', '.join(WAYS)}, got {how!r}.")
+    if how not in FACE_ORDERS:
+        raise ValueError(f"Expected a way to choose out of {', '.join(FACE_ORDERS)}, got {how!r}.")
     if not len(faces):
         raise ValueError(_nothing_found(detector))
     if not isinstance(number, int) or not 0 <= number < len(faces):
@@ -57,7 +57,7 @@ def choose_face(
         )
     if how == "most central" and size is None:
         raise ValueError("Expected the width and height of the picture to find the most central face.")
-    if how == "largest":
+    if how == LARGEST:
         keys = [-face.area for face in faces]
     elif how == "most central":
         keys = list(_distances(faces, size))
@@ -85,7 +85,7 @@ def choice_notes(
 
     Arguments as in `choose_face`. Numbers are those of `draw_faces`.
     """
-    if how == "largest":
+    if how == LARGEST:
         areas = np.array([face.area for face in faces])
         area = max(chosen.area, 1e-9)
         close = np.minimum(areas, area) >= (1 - SIMILAR_AREA) * np.maximum(areas, area)
@@ -135,7 +135,7 @@ def _checked_likeness(likeness, count: int) -> list[float]:
     if likeness is None:
         raise ValueError(
             "The most alike face is found by comparing with a picture of the person. Give that picture, or choose "
-            f"one of {', '.join(WAYS[:3])}."
+            f"one of {', '.join(FACE_ORDERS[:3])}."
         )
     likeness = [float(value) for value in likeness]
     if len(likeness) != count or not np.isfinite(likeness).all():

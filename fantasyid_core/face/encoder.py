@@ -1,47 +1,43 @@
 """Face crop -> the ViT features that the face abstractor was trained on, and the encoder's files.
 
-The release uses one state of EVA02-CLIP-L-14-336 (Hugging Face QuanSun/EVA-CLIP): the input of block
-index 20. `load_face_encoder` reads only what that state needs, from the official file, from open_clip's
-or timm's files of the same model, or from a file written by `save_face_encoder`.
+The release uses one state of EVA02-CLIP-L-14-336 (Hugging Face QuanSun/EVA-CLIP): the output of block index 19, before
+any final norm. EVA-02 (arXiv 2303.11331, EVA-CLIP: arXiv 2303.15389) is a pre-norm ViT with a class token, learned and
+rotary positions, SwiGLU, and one more LayerNorm inside the attention and the MLP. open_clip builds it with timm's
+tower, on the meta device and without the text tower; timm prunes what is not read. `load_face_encoder` reads what is
+left, and nothing else, from the official file, from open_clip's or timm's files of the same model, or from a file that
+`save_face_encoder` wrote.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..files.writing import is_tar, write_aside
+from ..files.checkpoint import Checkpoint, open_file
+from ..files.strict import first_five, mismatch, not_finite
+from ..files.tensorfile import write_tensors
+from ..files.writing import write_aside
 from ..modelfiles import model_file
-from .eva import Eva, EvaConfig, rename_key
+from .eva import PREFIXES, rename_key
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 KIND = "face_encoder"
+_OPEN_CLIP = "EVA02-L-14-336"  # open_clip's name of the tower
 _ROW = model_file("eva_clip")
 OFFICIAL_FILE = _ROW.name
 ORIGIN = (
     f"Download {OFFICIAL_FILE} from {_ROW.sources[0]} ({_ROW.licence} licence) and put it into "
     f"ComfyUI as models/{_ROW.belongs}, or into the {_ROW.in_release} folder of the FantasyID release."
-)
-# Wrappers and prefixes under which the image tower is published, in the order they are tried.
-WRAPPERS = ("model_ema", "model", "module", "state_dict")
-PREFIXES = ("module.visual.trunk.", "visual.trunk.", "module.visual.", "visual.", "module.", "")
-# What torch.load raises for damaged or foreign files, found by changing random bytes of good ones.
-UNREADABLE = (
-    *(pickle.UnpicklingError, struct.error, RuntimeError, ValueError, EOFError, LookupError),
-    *(AssertionError, AttributeError, OSError, TypeError),
 )
 LOOKS_LIKE = (
     ("lora", "a LoRA"),
@@ -53,13 +49,67 @@ LOOKS_LIKE = (
 )
 
 
-class FaceEncoder(nn.Module):
-    """EVA-CLIP up to the block that FantasyID reads; `operations` as in ComfyUI (torch.nn by default)."""
+@dataclass(frozen=True)
+class EvaConfig:
+    """The shape of the tower and what is read of it; by default what FantasyID reads of EVA02-CLIP-L-14-336.
 
-    def __init__(self, config: EvaConfig | None = None, operations=nn):
+    depth: number of blocks that exist here. rope_grid: patches per side in the pre-training, whose angles are stretched
+    over the image. states: indices of the blocks whose outputs are features; () means the last block. vector: length
+    of the picture's CLIP vector, which needs all blocks of the published tower; 0 leaves out norm and head.
+    ConsisID reads depth=24, states=(3, 7, 11, 15, 19), vector=768.
+    """
+
+    name: str = "EVA02-CLIP-L-14-336"
+    image_size: int = 336
+    patch_size: int = 14
+    width: int = 1024
+    depth: int = 20
+    heads: int = 16
+    hidden: int = 2730
+    rope_grid: int = 16
+    states: tuple[int, ...] = ()
+    vector: int = 0
+
+    def __post_init__(self):
+        numbers = self.sizes | {"depth": self.depth}
+        if any(type(value) is not int or value < 1 for value in numbers.values()):
+            raise ValueError(f"Expected positive whole numbers to describe the encoder, got {numbers}.")
+        if self.image_size % self.patch_size or self.width % (4 * self.heads):
+            raise ValueError(
+                "Expected an image_size that is a multiple of patch_size and a width that is a multiple of "
+                f"4 * heads, got image_size {self.image_size}, patch_size {self.patch_size}, "
+                f"width {self.width}, heads {self.heads}."
+            )
+        object.__setattr__(self, "states", tuple(self.states) or (self.depth - 1,))
+        if any(type(state) is not int or not 0 <= state < self.depth for state in self.states):
+            raise ValueError(f"Expected states among the {self.depth} blocks of the encoder, got {self.states}.")
+        if type(self.vector) is not int or self.vector < 0:
+            raise ValueError(f"Expected the length of the CLIP vector as vector, or 0, got {self.vector}.")
+
+    @classmethod
+    def tiny(cls, width: int = 64, image_size: int = 56, depth: int = 2) -> EvaConfig:
+        """A small tower with every feature of the large one, for tests and the demo."""
+        heads, hidden = max(1, width // 32), width * 8 // 3
+        return cls(f"tiny-{width}-{image_size}", image_size, 14, width, depth, heads, hidden)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What tells towers apart, whatever is read of them."""
+        return {key: value for key, value in vars(self).items() if key not in ("name", "depth", "states", "vector")}
+
+    @property
+    def grid(self) -> int:
+        """Patches per side."""
+        return self.image_size // self.patch_size
+
+
+class FaceEncoder(nn.Module):
+    """EVA-CLIP up to the block that is read; its weights are on the meta device until they are loaded."""
+
+    def __init__(self, config: EvaConfig | None = None):
         super().__init__()
         self.config = config or EvaConfig()
-        self.trunk = Eva(self.config, operations)
+        self.trunk = _empty_trunk(self.config)
 
     @property
     def name(self) -> str:
@@ -80,16 +130,64 @@ class FaceEncoder(nn.Module):
         """Number of tokens, the class token included."""
         return 1 + self.config.grid**2
 
-    def encode(self, pixels: Tensor) -> Tensor:  # [B, 3, S, S] -> [B, P, C]
-        """ViT features of RGB face crops in 0..1 of any square size (official: 512), class token first.
+    def features(self, pixels: Tensor) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """The states [B, P, C] of `config.states`, class token first, and the CLIP vector [B, Cv], None without one.
 
-        They have the parameters' dtype and device. Raises ValueError as `prepare_pixels` does.
+        pixels: RGB face crops [B, 3, S, S] in 0..1 of any square size (official: 512). The results have the
+        parameters' dtype and device. Raises ValueError as `prepare_pixels` does.
         """
-        weight = self.trunk.pos_embed
-        return self.trunk(prepare_pixels(pixels, self.image_size, weight.dtype).to(weight.device))
+        weight, with_vector = self.trunk.pos_embed, self.config.vector > 0
+        found = self.trunk.forward_intermediates(
+            prepare_pixels(pixels, self.image_size, weight.dtype).to(weight.device),
+            indices=list(self.config.states), return_prefix_tokens=True, output_fmt="NLC",
+            intermediates_only=not with_vector,
+        )  # fmt: skip
+        last, pairs = found if with_vector else (None, found)
+        states = tuple(torch.cat([prefix, patches], dim=1) for patches, prefix in pairs)
+        return states, self.trunk.forward_head(last) if with_vector else None
+
+    def encode(self, pixels: Tensor) -> Tensor:  # [B, 3, S, S] -> [B, P, C]
+        """The last of the states that `features` gives."""
+        return self.features(pixels)[0][-1]
 
     def forward(self, pixels: Tensor) -> Tensor:  # [B, 3, S, S] -> [B, P, C]
         return self.encode(pixels)
+
+
+def _empty_trunk(config: EvaConfig) -> nn.Module:
+    """timm's tower without weights, pruned to the blocks that are read; RuntimeError when a package is missing."""
+    try:
+        import open_clip
+        import timm
+        from open_clip.timm_model import TimmModel
+    except ImportError as error:
+        raise RuntimeError(
+            f"The face encoder needs open_clip ({error}). Install it with: pip install open_clip_torch timm"
+        ) from error
+    described = open_clip.get_model_config(_OPEN_CLIP)
+    vision = described["vision_cfg"]
+    name, pool = vision["timm_model_name"], vision["timm_pool"]
+    with torch.device("meta"):
+        if config.sizes == EvaConfig().sizes:
+            trunk = TimmModel(name, described["embed_dim"], vision["image_size"], pool, vision["timm_proj"]).trunk
+        else:
+            trunk = timm.create_model(name, num_classes=config.vector, global_pool=pool, **_timm_sizes(config))
+    trunk.prune_intermediate_layers([config.depth - 1], prune_norm=not config.vector, prune_head=not config.vector)
+    # The table of angles is computed, not loaded, so it cannot stay on the meta device.
+    trunk.rope.to_empty(device="cpu").init_non_persistent_buffers()
+    return trunk
+
+
+def _timm_sizes(config: EvaConfig) -> dict:
+    return {
+        "img_size": config.image_size,
+        "patch_size": config.patch_size,
+        "embed_dim": config.width,
+        "depth": config.depth,
+        "num_heads": config.heads,
+        "mlp_ratio": (config.hidden + 0.5) / config.width,  # timm cuts the product to a whole number
+        "ref_feat_shape": (config.rope_grid, config.rope_grid),
+    }
 
 
 def prepare_pixels(pixels: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -121,18 +219,18 @@ def prepare_pixels(pixels: Tensor, size: int, dtype: torch.dtype = torch.float32
     return ((pixels - mean) / std).to(dtype)
 
 
-def tiny_face_encoder(seed: int = 0, width: int = 64, image_size: int = 56, depth: int = 2) -> FaceEncoder:
+def random_face_encoder(seed: int = 0, width: int = 64, image_size: int = 56, depth: int = 2) -> FaceEncoder:
     """A small untrained encoder, the same for the same seed; the global random state is untouched."""
-    encoder = _empty_encoder(EvaConfig.tiny(width, image_size, depth))
+    encoder = FaceEncoder(EvaConfig.tiny(width, image_size, depth))
     generator = torch.Generator().manual_seed(seed)
     state = {}
-    for name, parameter in encoder.trunk.published_state().items():
+    for name, parameter in encoder.trunk.state_dict().items():
         if parameter.ndim > 1:
             noise = torch.randn(parameter.shape, generator=generator)
             state[name] = noise * parameter[0].numel() ** -0.5
         else:
             state[name] = torch.full(parameter.shape, float("norm" in name and name.endswith("weight")))
-    encoder.trunk.load_published_state(state.items())
+    encoder.trunk.load_state_dict(state, assign=True)
     return encoder.eval()
 
 
@@ -141,16 +239,9 @@ def save_face_encoder(encoder: FaceEncoder, path: str | os.PathLike) -> None:
 
     Raises OSError when the file cannot be written; an older file at `path` is then unchanged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     metadata = {"fantasyid": json.dumps({"kind": KIND, **asdict(encoder.config)})}
-    tensors = {name: t.detach().contiguous() for name, t in encoder.trunk.published_state().items()}
     with write_aside(path) as aside:
-        try:
-            save_file(tensors, aside, metadata)
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+        write_tensors(aside, encoder.trunk.state_dict(), metadata)
 
 
 def load_face_encoder(
@@ -158,8 +249,8 @@ def load_face_encoder(
 ) -> FaceEncoder:
     """Reads the encoder's live part, and nothing else, from a .pt, .bin or .safetensors file.
 
-    Pickles are read with `weights_only`, so no code in them runs. `config` describes a tower other than the
-    official one in a file that does not say so itself.
+    Pickles are read with `weights_only`, so no code in them runs. `config` says what is read of the tower (FantasyID's
+    state without it), and describes a tower other than the official one in a file that does not say so itself.
 
     Raises FileNotFoundError (naming the source of the file) when it is absent and ValueError when it is
     damaged, is another kind of model, or lacks, adds or reshapes any parameter (the first five are named).
@@ -170,90 +261,20 @@ def load_face_encoder(
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"Expected the face encoder's weights at {path}, got {found}. {ORIGIN}")
-    with _open_tensors(path) as (tensors, metadata):
-        config = _own_config(path, metadata) or config or EvaConfig()
-        names = _tower_names(path, tensors)
-        encoder = _empty_encoder(config)
-        expected = encoder.trunk.published_state()
-        _check_names(path, config, names, expected)
-        _check_shapes(path, config, names, expected, tensors)
-        encoder.trunk.load_published_state(
-            (name, _take(path, tensors, names[name], dtype)) for name in expected
-        )
-    return encoder.to(dtype).eval()
-
-
-def _empty_encoder(config: EvaConfig) -> FaceEncoder:
-    """An encoder whose parameters take no memory until `load_published_state` supplies them."""
-    with torch.device("meta"):
-        return FaceEncoder(config)
-
-
-class _SafetensorsFile(Mapping):
-    """Tensors of an open .safetensors file, each read when it is asked for."""
-
-    def __init__(self, handle):
-        self.handle, self.names = handle, tuple(handle.keys())
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.handle.get_tensor(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-@contextmanager
-def _open_tensors(path: Path) -> Iterator[tuple[Mapping[str, Tensor], Mapping[str, str]]]:
-    """The tensors of a file, without reading them, and its metadata."""
-    if path.suffix.lower() != ".safetensors":
-        yield _unpickle(path), {}
-        return
-    from safetensors import SafetensorError, safe_open
-
     try:
-        handle = safe_open(path, framework="pt")
-    except SafetensorError as error:
-        raise ValueError(
-            f"Expected an intact .safetensors file, got {path}, truncated or damaged ({error}). {ORIGIN}"
-        ) from error
-    with handle:
-        yield _SafetensorsFile(handle), handle.metadata() or {}
+        checkpoint = open_file(path)
+    except ValueError as error:  # it names the file and the fault
+        raise ValueError(f"{error} {ORIGIN}") from error
+    config = _described(path, checkpoint.metadata, config)
+    encoder = FaceEncoder(config)
+    encoder.trunk.load_state_dict(_tower(checkpoint, config, encoder.trunk.state_dict(), dtype), assign=True)
+    return encoder.eval()
 
 
-def _unpickle(path: Path) -> Mapping[str, Tensor]:
-    if is_tar(path):
-        raise ValueError(f"Expected EVA-CLIP weights, got {path}, a tar archive. Unpack it. {ORIGIN}")
-    with path.open("rb") as file:
-        zipped = file.read(4) == b"PK\3\4"
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except UNREADABLE as error:
-        reason = _why_unreadable(str(error))
-        raise ValueError(f"Expected EVA-CLIP weights, got {path}, {reason}. {ORIGIN}") from error
-    for wrapper in WRAPPERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, Mapping):
-        found = type(loaded).__name__
-        raise ValueError(f"Expected a file of named tensors, got {path} with a {found}. {ORIGIN}")
-    return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
-
-
-def _why_unreadable(reason: str) -> str:
-    if "TorchScript" in reason:
-        return "which is a TorchScript program (such as OpenAI's CLIP files), not a file of weights"
-    named = re.search(r"GLOBAL ([\w.]+)", reason)
-    if named:
-        return f"which wants to run code when it is opened ({named[1]}); this was refused and nothing was run"
-    return "which is damaged or not a weights file at all"
-
-
-def _own_config(path: Path, metadata: Mapping[str, str]) -> EvaConfig | None:
+def _described(path: Path, metadata: Mapping[str, str], wanted: EvaConfig | None) -> EvaConfig:
+    """What the file says of its tower, and of that what is `wanted`."""
     if "fantasyid" not in metadata:
-        return None
+        return wanted or EvaConfig()
     try:
         described = json.loads(metadata["fantasyid"])
         kind = described.pop("kind")
@@ -264,69 +285,51 @@ def _own_config(path: Path, metadata: Mapping[str, str]) -> EvaConfig | None:
     if kind != KIND:
         raise ValueError(f"Expected a FantasyID file of kind {KIND!r}, got {path} of kind {kind!r}. {ORIGIN}")
     try:
-        return EvaConfig(**described)
+        own = EvaConfig(**described)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"Expected a description of a face encoder in {path}, got {described}: {error} {ORIGIN}"
         ) from error
+    return replace(own, depth=wanted.depth, states=wanted.states, vector=wanted.vector) if wanted else own
 
 
-def _tower_names(path: Path, tensors: Iterable[str]) -> dict[str, str]:
+def _tower(
+    checkpoint: Checkpoint, config: EvaConfig, expected: Mapping[str, Tensor], dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """The parameters that are read, under timm's names; ValueError unless they are exactly those `expected`."""
+    names = {own: key for own, key in _tower_names(checkpoint).items() if not _is_unused(own, config)}
+    wrong = mismatch(
+        {own: checkpoint.tensors[key] for own, key in names.items()},
+        {own: tuple(parameter.shape) for own, parameter in expected.items()},
+        f"parameters of {config.name}",
+        lambda own: names.get(own, own),
+    )
+    if wrong:
+        raise ValueError(f"{checkpoint.name}: {wrong}. It is another EVA model or an incomplete file. {ORIGIN}")
+    tensors = {own: checkpoint.read(names[own], dtype) for own in expected}
+    broken = not_finite({names[own]: tensor for own, tensor in tensors.items()}, "parameters")
+    if broken:
+        raise ValueError(f"{checkpoint.name}: {broken}. The file is damaged. {ORIGIN}")
+    return tensors
+
+
+def _tower_names(checkpoint: Checkpoint) -> dict[str, str]:
     """timm's name of every parameter of the image tower -> its name in the file."""
-    keys = list(tensors)
+    keys = list(checkpoint)
     for prefix in PREFIXES:
-        marks = (prefix + "cls_token", prefix + "patch_embed.proj.weight")
-        if all(mark in keys for mark in marks):
+        if {f"{prefix}cls_token", f"{prefix}patch_embed.proj.weight"} <= set(keys):
             return {rename_key(key[len(prefix) :]): key for key in keys if key.startswith(prefix)}
     guesses = (f" It looks like {what}." for part, what in LOOKS_LIKE if any(part in key for key in keys))
     raise ValueError(
         "Expected the image tower of EVA02-CLIP-L-14-336 (visual.cls_token, visual.patch_embed.proj.weight, "
-        f"...), got {path} with {len(keys)} tensors: {_first_five(keys)}.{next(guesses, '')} {ORIGIN}"
+        f"...), got {checkpoint.name} with {len(keys)} tensors: {first_five(keys)}.{next(guesses, '')} {ORIGIN}"
     )
 
 
-def _check_names(path: Path, config: EvaConfig, names: Iterable[str], expected: Iterable[str]) -> None:
-    missing = [name for name in expected if name not in names]
-    unexpected = [name for name in names if name not in expected and not _is_unused(name, config)]
-    for problem, keys in (("missing", missing), ("unexpected", unexpected)):
-        if keys:
-            raise ValueError(
-                f"Expected the parameters of {config.name} in {path}, got {len(keys)} {problem}: "
-                f"{_first_five(keys)}. It is another EVA model or an incomplete file. {ORIGIN}"
-            )
-
-
 def _is_unused(name: str, config: EvaConfig) -> bool:
-    """True for what comes after the last block that is read, and for tables that are computed instead."""
+    """True for what comes after the last thing that is read, and for tables that are computed instead."""
     block = re.match(r"blocks\.(\d+)\.", name)
     if block and int(block[1]) >= config.depth:
         return True
-    return re.search(r"(^(fc_)?norm\.)|(^head\.)|(^mask_token$)|((^|\.)rope\.)", name) is not None
-
-
-def _check_shapes(path: Path, config: EvaConfig, names, expected: Mapping[str, Tensor], tensors) -> None:
-    wrong = []
-    for name, parameter in expected.items():
-        tensor = tensors[names[name]]
-        if tensor.shape != parameter.shape or not tensor.is_floating_point():
-            wrong.append(
-                f"{names[name]} {list(tensor.shape)} {tensor.dtype} instead of {list(parameter.shape)} floats"
-            )
-    if wrong:
-        raise ValueError(
-            f"Expected the shapes of {config.name} in {path}, got {len(wrong)} wrong ones: "
-            f"{_first_five(wrong)}. It is another EVA model. {ORIGIN}"
-        )
-
-
-def _take(path: Path, tensors: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> Tensor:
-    # A copy, because the tensor is a view of the file: it must survive the file being moved or replaced.
-    tensor = tensors[name].to(dtype, copy=True)
-    if not tensor.isfinite().all():
-        raise ValueError(f"Expected finite weights in {path}, got NaN or infinite values in {name}. {ORIGIN}")
-    return tensor
-
-
-def _first_five(words: Iterable[str]) -> str:
-    words = list(words)
-    return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
+    after = "" if config.vector else r"|(^norm\.)|(^head\.)"
+    return re.search(rf"(^fc_norm\.)|(^mask_token$)|((^|\.)rope\.){after}", name) is not None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..options import LARGEST
 from .align import FaceCrop, Framing, crop_detected, parse_points
 from .choose import choice_notes, choose_face, draw_faces
 from .detectors.detect import DetectedFace, detect_faces
@@ -24,15 +25,15 @@ MAX_REFERENCES = 6
 class FaceRequest:
     """Which face of a photo is meant, and how it is cut out.
 
-    detector: one of `detect.DETECTORS`. points: five points [5,2] in pixels, for the detector "none" only; it
-    takes the centre square without them. how: one of `choose.WAYS`; number: the place in that order, 0 first.
+    detector: one of `options.DETECTORS`. points: five points [5,2] in pixels, for the detector "none" only; it
+    takes the centre square without them. how: one of `options.FACE_ORDERS`; number: the place in that order, 0 first.
     references: how many of several photos are kept. size: pixels along the crop's side. folders: ComfyUI's
     models folders to look for detectors in, besides the usual places.
     """
 
     detector: str = "auto"
     points: np.ndarray | None = None
-    how: str = "largest"
+    how: str = LARGEST
     number: int = 0
     framing: Framing = Framing()
     references: int = MAX_REFERENCES

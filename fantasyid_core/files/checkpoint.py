@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .tensorfile import DTYPE_NAMES
 from .writing import is_tar
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# Names under which training programs wrap the weights, in the order in which they are tried.
+_WRAPPERS = ("model_ema", "state_dict", "module", "model")
+# What torch.load raises for damaged or foreign files, found by changing random bytes of good ones.
+_UNREADABLE = (RuntimeError, ValueError, EOFError, LookupError, AssertionError, AttributeError, OSError, TypeError)
 # Sizes that this project divides and counts by; other models' configs have none of them.
 _COUNTS = (
     "num_layers",
@@ -57,9 +63,9 @@ class Checkpoint:
     metadata: dict[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
-    def read(self, key: str) -> Tensor:
-        """The tensor named `key`; ValueError when the file cannot be read."""
-        return self.readers[key].read(key)
+    def read(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
+        """The tensor named `key` as `dtype` (None: its own); ValueError when the file cannot be read."""
+        return self.readers[key].read(key, dtype)
 
     def __contains__(self, key: str) -> bool:
         return key in self.tensors
@@ -83,9 +89,13 @@ def open_checkpoint(source) -> Checkpoint:
         return _open_folder(path)
     if path.is_file():
         return _merge(str(path), [path], read_config(path.parent))
-    raise FileNotFoundError(
-        f"{path} does not exist. Expected a model folder or a .safetensors, .bin or .pt file."
-    )
+    raise FileNotFoundError(f"{path} does not exist. Expected a model folder or a .safetensors, .bin or .pt file.")
+
+
+def open_file(path: str | os.PathLike) -> Checkpoint:
+    """One .safetensors or PyTorch file alone, whatever lies beside it; ValueError when it cannot be read."""
+    path = Path(path)
+    return _merge(str(path), [path], {})
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -140,9 +150,7 @@ def _indexed_files(folder: Path) -> list[Path]:
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
-            raise ValueError(
-                f"{index} is not a readable shard index ({error!r}). Download it again."
-            ) from error
+            raise ValueError(f"{index} is not a readable shard index ({error!r}). Download it again.") from error
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise FileNotFoundError(
@@ -184,8 +192,8 @@ class _StateDictReader:
         self.state = state
         self.tensors = {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in state.items()}
 
-    def read(self, key: str) -> Tensor:
-        return self.state[key]
+    def read(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
+        return self.state[key] if dtype is None else self.state[key].to(dtype)
 
 
 class _SafetensorsReader:
@@ -197,10 +205,10 @@ class _SafetensorsReader:
             self.metadata = file.metadata() or {}
             self.tensors = {key: _safetensors_info(file, key, path) for key in file.keys()}
 
-    def read(self, key: str) -> Tensor:
+    def read(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
         with self._open() as file:
             # A copy: the tensor would otherwise hold on to the map of the file.
-            return file.get_tensor(key).clone()
+            return _copy(file.get_tensor(key), dtype)
 
     def _open(self):
         from safetensors import SafetensorError, safe_open
@@ -222,20 +230,7 @@ def _safetensors_info(file, key: str, path: Path) -> TensorInfo:
     return TensorInfo(tuple(part.get_shape()), dtype)
 
 
-_SAFETENSORS_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
+_SAFETENSORS_DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 
 
 class _PickleReader:
@@ -246,13 +241,12 @@ class _PickleReader:
         self.metadata: dict[str, str] = {}
         self._state: dict | None = None
         self._bytes_read = 0
-        self.tensors = {
-            key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._load().items()
-        }
+        self.tensors = {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._load().items()}
 
-    def read(self, key: str) -> Tensor:
-        value = self._load()[key].clone()
+    def read(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
+        value = self._load()[key]
         self._bytes_read += value.nbytes
+        value = _copy(value, dtype)
         if self._bytes_read > _REOPEN_AFTER:
             self._state, self._bytes_read = None, 0
         return value
@@ -263,33 +257,43 @@ class _PickleReader:
         return self._state
 
 
-def load_pickle(path: Path):
-    """torch.load with weights_only; ValueError for pickled code, truncated and foreign files."""
+def _copy(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return value.to(dtype or value.dtype, copy=True)
+
+
+def load_pickle(path: Path, mapped: bool = True):
+    """torch.load with weights_only; ValueError for pickled code, truncated and foreign files.
+
+    mapped: what is read are views of the file where its format allows it.
+    """
     if is_tar(path):
         raise ValueError(f"{path} is a tar archive, not a file of weights. Unpack it and take the file from inside.")
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\3\4"  # the format before torch 1.6 cannot be mapped
     try:
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError as error:
-            if "mmap" not in str(error):
-                raise
-            return torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
-    except pickle.UnpicklingError as error:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
+    except (pickle.UnpicklingError, struct.error, *_UNREADABLE) as error:
         # torch's own text advises to switch the safety off; only what was refused is worth telling.
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it wants to run {refused[1]}" if refused else "it is not a file of tensors"
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if "TorchScript" in str(error):
+            reason = "it is a TorchScript program (such as OpenAI's CLIP files), not a file of weights"
+        elif refused:
+            reason = f"it wants to run {refused[1]}, which was refused. Files that carry code are not loaded"
+        elif isinstance(error, pickle.UnpicklingError):
+            reason = "it is not a file of tensors"
+        else:
+            raise ValueError(f"{path} is truncated or corrupt ({error}). Download it again.") from error
         raise ValueError(
-            f"{path} could not be read as plain weights: {reason}. Files that carry code are not loaded; "
-            "if it should be plain weights, it is corrupt: download it again."
+            f"{path} could not be read as plain weights: {reason}. If it should be plain weights, it is corrupt: "
+            "download it again."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is truncated or corrupt ({error}). Download it again.") from error
 
 
-def _tensors_of(content, path: Path) -> dict:
-    for key in ("state_dict", "module", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
-        raise ValueError(f"{path}: expected a state dict of tensors, got {type(content).__name__}.")
-    return content
+def _tensors_of(content, path: Path) -> dict[str, Tensor]:
+    while isinstance(content, Mapping) and (inner := [w for w in _WRAPPERS if isinstance(content.get(w), Mapping)]):
+        content = content[inner[0]]
+    named = content.items() if isinstance(content, Mapping) else ()
+    tensors = {str(key): value for key, value in named if torch.is_tensor(value)}
+    if not tensors:
+        raise ValueError(f"{path}: expected a state dict of tensors, got {type(content).__name__} without any.")
+    return tensors

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..config import AdapterConfig
+from ..shape.faceshape import FaceShape
+from ..shape.order import check_shape_order
 from ..shape.topology.topology import Topology
 from .injector import Injector
 from .network.fit import check_grid
@@ -48,13 +50,35 @@ class IdentityAdapter(nn.Module):
         self.encoder = make_encoder(config, topology, operations)
         self.layers = make_layers(config, operations)
 
-    def encode(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
+    def encode(self, vit_feats: Tensor, vertices: Tensor | FaceShape, branch: nn.Module | None = None) -> Tensor:
         """Identity tokens [B, Nid, Cid] of ViT features [B, P, vit_width] and vertices [B, V, 3] in metres.
 
-        A missing batch dimension is added. Raises ValueError for other sizes or values that are not finite.
+        The one door for both hosts. A missing batch dimension is added; a `FaceShape` is trusted for what was proven
+        when it was made. branch: a copy of `encoder` to compute with, where a host manages the memory of one.
+        Raises ValueError for other sizes, values that are not finite, and a shape in another order; and, without
+        gradients, for tokens that are not finite.
         """
-        vit_feats, vertices = self._check(vit_feats, vertices)
-        return self.encoder(vit_feats, vertices)
+        # A host's copy computes in float32 whatever it stores; the adapter's own computes in what it stores.
+        weight = self.encoder.telling_matrix if branch is None else branch.telling_matrix
+        dtype = weight.dtype if branch is None else torch.float32
+        vit_feats, vertices = self._check(vit_feats, vertices, weight.device, dtype)
+        tokens = (branch or self.encoder)(vit_feats, vertices)
+        if not torch.is_grad_enabled() and not tokens.isfinite().all():
+            raise ValueError(
+                "Expected finite identity tokens, got NaN or infinite values: the weights of the adapter or of the face "
+                "encoder are damaged, or they overflow in their precision. Load both with dtype fp32, or get them again."
+            )
+        return tokens
+
+    def check_shape(self, shape: FaceShape) -> None:
+        """Raises ValueError unless the 3D face has this adapter's mesh, its vertices in the same order."""
+        expected = self.config.vertex_counts[0]
+        if len(shape.vertices) != expected:
+            raise ValueError(
+                f"Expected a 3D face of {expected} vertices, got {len(shape.vertices)}. Use a head of the mesh that the "
+                "adapter was trained with (FLAME for the released one)."
+            )
+        check_shape_order(shape, self.topology.template.numpy())
 
     def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
         return self.encode(vit_feats, vertices)
@@ -87,24 +111,32 @@ class IdentityAdapter(nn.Module):
         """Raises ValueError unless the adapter suits latent frames of height x width video tokens."""
         check_grid(self.config.grid if self.config.is_paper else None, (height, width))
 
-    def _check(self, vit_feats: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
-        config, weight = self.config, self.encoder.telling_matrix
-        vit_feats = _batched(vit_feats, "Face features", (config.vit_tokens, config.vit_width))
-        vertices = _batched(vertices, "Vertices", (config.vertex_counts[0], 3))
+    def _check(
+        self, vit_feats: Tensor, vertices: Tensor | FaceShape, device: torch.device, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        vit_feats = _batched(vit_feats, "Face features", (self.config.vit_tokens, self.config.vit_width))
+        if isinstance(vertices, FaceShape):
+            self.check_shape(vertices)
+            vertices = vertices.vertices[None]
+        else:
+            vertices = _batched(vertices, "Vertices", (self.config.vertex_counts[0], 3))
         if vit_feats.shape[0] != vertices.shape[0] and 1 not in (vit_feats.shape[0], vertices.shape[0]):
             raise ValueError(
                 f"Got {vit_feats.shape[0]} face features but {vertices.shape[0]} shapes; give as many."
             )
         batch = max(vit_feats.shape[0], vertices.shape[0])
         # Depth stays in float32: its sine code loses the face's relief in half precision.
-        vertices = vertices.to(weight.device, torch.promote_types(weight.dtype, torch.float32))
-        return vit_feats.to(weight).expand(batch, -1, -1), vertices.expand(batch, -1, -1)
+        vertices = vertices.to(device, torch.promote_types(dtype, torch.float32))
+        return vit_feats.to(device, dtype).expand(batch, -1, -1), vertices.expand(batch, -1, -1)
 
 
 def _batched(x: Tensor, what: str, size: tuple[int, int]) -> Tensor:
     x = x.unsqueeze(0) if x.ndim == 2 else x
     if x.ndim != 3 or tuple(x.shape[1:]) != size:
-        raise ValueError(f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}.")
+        raise ValueError(
+            f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}. Use the face encoder and the 3D face that "
+            "belong to this adapter."
+        )
     if not torch.isfinite(x).all():
         raise ValueError(f"{what}: expected finite numbers, got NaN or infinite values.")
     return x

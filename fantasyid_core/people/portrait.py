@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..face.align import FaceCrop
-from ..shape.files.pointcloud import FaceShape
+from ..shape.faceshape import FaceShape
 from ..shape.ownhead.mesh import head_mesh
 from .backdrop import sample_backdrop
 from .motion import sample_portrait

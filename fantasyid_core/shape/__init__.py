@@ -19,7 +19,9 @@ _HOMES = {
     "head": ("synthetic_head", "synthetic_topology"),
     "reconstruct.landmarks": ("LandmarkEmbedding", "load_landmarks"),
     "order": ("check_order",),
-    "files.pointcloud": ("FaceShape", "load_shape", "read_shape", "save_shape"),
+    "faceshape": ("FaceShape",),
+    "files.pointcloud": ("load_shape", "read_shape", "save_shape"),
+    "reconstruct.facemodels": ("read_checked_shape",),
     "reconstruct.reconstruct": ("Reconstruction", "reconstruct_face"),
 }
 

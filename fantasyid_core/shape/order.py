@@ -15,6 +15,7 @@ Where the order is right, the mesh's edges also stay about as long as they are. 
 
 from __future__ import annotations
 
+import hashlib
 from itertools import permutations, product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,8 @@ from .mesh import check_faces, check_finite
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+    from .faceshape import FaceShape
 
 MAX_MISFIT = 0.5
 """Root mean square distance to the template after the fit, in shares of the template's own radius."""
@@ -75,6 +78,23 @@ def check_order(
             f"{list(points.shape)}. Use a FLAME head."
         )
     check_finite(points, name)
+    return _check_order(points, target, faces, name)
+
+
+def order_of(template: ArrayLike) -> str:  # [V,3]
+    """A short name for the order of a template's vertices: equal for equal templates, in float32."""
+    return hashlib.sha256(np.ascontiguousarray(template, np.float32).tobytes()).hexdigest()[:16]
+
+
+def check_shape_order(shape: FaceShape, template: ArrayLike) -> None:
+    """`check_order` of a shape whose order has not been proven yet; one that has been is trusted."""
+    if shape.proof.order == order_of(template):
+        return
+    points, target = shape.vertices.detach().cpu().numpy().astype(np.float64), np.asarray(template, np.float64)
+    _check_order(points, target, None, shape.name or "The 3D face")
+
+
+def _check_order(points: np.ndarray, target: np.ndarray, faces: ArrayLike | None, name: str) -> str:
     fit = best_fit(points, target)
     if not fit.size > 0:
         raise ValueError(f"{name}: all vertices lie in one place. Export the head again.")

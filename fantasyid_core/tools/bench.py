@@ -21,10 +21,11 @@ from ..identity.folded import FoldedLayer
 from ..identity.network.attention import LayerAttention
 from ..identity.network.release import ReleaseEncoder
 from ..identity.projections import Share
-from ..identity.steering.regions import Region, regions, token_mask
+from ..identity.steering.regions import Region, side_by_side, token_mask
 from ..identity.steering.token_weights import WeightedTokens
 from ..shape.topology.topology import Topology, Transform
 from .bench_transformer import measure_transformer, release_attention
+from .processor import processor_name
 from .timing import paired, ratio
 
 STEPS = 50  # of the release's sampling; each is one call of the model for both halves of guidance
@@ -180,7 +181,7 @@ class Bench:
         """Several people against one: each on the whole picture, and two in a half each."""
         hidden = self.make_hidden()
         one = load_fixed(self.layer, [WeightedTokens(self.make_person())], self.dtype)
-        halves = [self.region(mask) for mask in regions(2)]
+        halves = [self.region(mask) for mask in side_by_side(2)]
         cases = [(f"{count} on the whole picture", [Share()] * count) for count in (2, 3, 4)]
         cases.append(("2 in a half each", [Share(1.0, region) for region in halves]))
         cases.append(("1 in a half", [Share(1.0, halves[0])]))
@@ -265,7 +266,7 @@ def summarise(report: Report, config: AdapterConfig) -> Report:
 
 def describe_machine(device: torch.device) -> Report:
     """What the figures were taken on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
         "device": name, "processors": os.cpu_count(), "threads": torch.get_num_threads(),
         "torch": torch.__version__, "system": platform.system(),

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
+from .. import options
 from ..config import AdapterConfig
 from ..files.checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..files.keymaps import host_name, is_dead
@@ -36,7 +37,7 @@ from ..weights.adapter import (
 )
 from ..weights.transformer import transformer_config, transformer_keys
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8_e4m3fn": torch.float8_e4m3fn}
+DTYPES = {label: getattr(torch, options.DTYPES[label]) for label in options.STORED}
 _LABELS = {torch.float64: "fp64", torch.float32: "fp32"} | {dtype: label for label, dtype in DTYPES.items()}
 
 Progress = Callable[[int, int], None]

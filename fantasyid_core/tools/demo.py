@@ -22,7 +22,7 @@ from ..people.portrait import make_portrait
 from ..people.render import render_frames
 from ..shape.edit.edit import edit_face
 from ..shape.edit.editstate import edit_from_values
-from ..shape.files.pointcloud import FaceShape
+from ..shape.faceshape import FaceShape
 from ..tinymodel.sampler import TinySampler
 
 PROMPTS = (

@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from textwrap import fill
 
+from .. import __version__
 from ..modelfiles import (
     MODEL_FILES,
     ModelFile,
@@ -25,6 +26,7 @@ from ..modelfiles import (
     find_model_file,
     misplaced_files,
 )
+from .processor import processor_name
 
 WIDTH = 100
 FOUND, MISSING, UNUSABLE = "found", "MISSING", "UNUSABLE"
@@ -112,8 +114,8 @@ class Diagnosis:
 
     def lines(self) -> list[str]:
         """The same for a terminal of 100 columns."""
-        lines = [f"{name:<10}{text}" for name, text in self.machine.items()]
-        lines.append(f"{'models':<10}{', '.join(map(str, self.folders)) or 'no models folder found (--models DIR)'}")
+        lines = [f"{name:<11}{text}" for name, text in self.machine.items()]
+        lines.append(f"{'models':<11}{', '.join(map(str, self.folders)) or 'no models folder found (--models DIR)'}")
         for required, title in ((True, "Required model files"), (False, "Optional model files")):
             lines += ["", title]
             for report in (report for report in self.files if report.row.required == required):
@@ -182,9 +184,10 @@ def _file_reports(given: tuple[Path, ...], searched: tuple[Path, ...]) -> list[F
 
 def _detectors(files: list[FileReport]) -> dict[str, tuple[str, ...]]:
     try:
-        detect, networkfile = (import_module(f".face.{name}", __package__) for name in ("detect", "networkfile"))
+        names = ("detect", "networkfile")
+        detect, networkfile = (import_module(f"..face.detectors.{name}", __package__) for name in names)
     except ImportError as error:  # a Python without the requirements; what else is here can still be said
-        return {"all": (f"the requirements: run install.py ({error})",)}
+        return {"all": (f"the requirements: install them with pip ({error})",)}
     states = {report.row.key: report.state for report in files}
     lacks = {}
     for name in (*detect.NETWORKS, "cascade"):
@@ -200,8 +203,10 @@ def _detectors(files: list[FileReport]) -> dict[str, tuple[str, ...]]:
 def _machine() -> dict[str, str]:
     host = find_comfyui()
     return {
+        "FantasyID": __version__,
         "Python": f"{platform.python_version()} ({sys.executable})",
         "PyTorch": _torch(),
+        "Processor": f"{processor_name()}, {os.cpu_count()} threads",
         "ComfyUI": str(host) if host else "not found (COMFYUI_PATH, ~/comfy/ComfyUI)",
     }
 

@@ -8,12 +8,10 @@ import torch
 
 from .batches import ClipSource
 from .config import TrainingConfig
-from .heads_source import HeadsSource
 from .index_source import IndexSource
 from .latents import LatentRows
 from .models import TrainedModels
-
-_PIXELS_PER_LATENT = 8  # of the release's codec
+from .people_source import PeopleSource
 
 
 def build_sources(
@@ -25,12 +23,12 @@ def build_sources(
     ValueError or OSError as the sources do.
     """
     if config.data.kind == "heads":
-        training, held_out = (HeadsSource(config.data, config.identity, held_out=which) for which in (False, True))
+        training, held_out = (PeopleSource(config.data, config.identity, held_out=which) for which in (False, True))
         for source in (training, held_out):
             source.build(lambda done, count: say(f"rendering clips: {done} of {count}"))
     else:
         sizes = models.sizes
-        video = sizes.sample_frames, sizes.sample_height * _PIXELS_PER_LATENT, sizes.sample_width * _PIXELS_PER_LATENT
+        video = sizes.sample_frames, *sizes.picture_size
         vertices = models.adapter.config.vertex_counts[0]
         training, held_out = (
             IndexSource(config.data, config.identity, video, vertices, held_out=which) for which in (False, True)

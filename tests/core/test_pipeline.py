@@ -17,9 +17,9 @@ from fantasyid_core.face.picture import load_picture
 from fantasyid_core.host import diffusers as diffusers_host
 from fantasyid_core.host.diffusers import others as diffusers_models
 from fantasyid_core.pipeline import Inputs, Run, Settings, generate, make_latents, prompt_ids
-from fantasyid_core.request import Person
-from fantasyid_core.shape import load_topology, save_shape, synthetic_head
-from fantasyid_core.tools.random_model import write_tiny_model
+from fantasyid_core.request import PersonRequest
+from fantasyid_core.shape import save_shape, synthetic_head
+from fantasyid_core.tools.random_model import write_random_model
 
 PROMPT = "a person (smiling:1.3) walks through a forest"
 NEGATIVE = "blurred"
@@ -33,8 +33,8 @@ def inputs(tmp_path_factory):
     Image.fromarray(picture).save(folder / "face.png")
     save_shape(synthetic_head(3)[0], folder / "face.ply")
     # The picture shows no face: the centre square is one without being looked for.
-    person = Person(folder / "face.png", folder / "face.ply", FaceRequest("none"))
-    return Inputs(write_tiny_model(folder / "model"), person)
+    person = PersonRequest(folder / "face.png", folder / "face.ply", FaceRequest("none"))
+    return Inputs(write_random_model(folder / "model"), person)
 
 
 def settings(**changes) -> Settings:
@@ -185,12 +185,12 @@ def test_a_long_prompt_is_cut_with_a_warning(inputs):
     assert ids[1, -1] == tokenizer.eos_token_id and ids[0, 4:].tolist() == [0] * 4
 
 
-def test_official_sample_with_the_real_identity_networks(shared, tmp_path):
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    folder = write_tiny_model(
-        tmp_path / "model", 0, None, AdapterConfig(injected_layers=2, dit_width=192), topology
-    )
-    samples = Inputs(folder, Person(shared / "samples" / "anne.jpg", shared / "samples" / "anne.ply"))
+def test_the_identity_networks_in_their_full_size_make_a_video(reference_topology, golden, tmp_path):
+    sizes = AdapterConfig(injected_layers=2, dit_width=192, vertex_counts=reference_topology.vertex_counts)
+    folder = write_random_model(tmp_path / "model", 0, None, sizes, reference_topology)
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 180, 3), np.uint8)).save(photo)
+    samples = Inputs(folder, PersonRequest(photo, golden["vertices"][0]))
     frames = generate(samples, settings(steps=1))
     assert frames.shape == (9, 64, 96, 3) and frames.std() > 5
 

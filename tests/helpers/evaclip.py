@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from fantasyid_core.face.eva import EvaConfig
+from fantasyid_core.face.encoder import EvaConfig
 
 SMALL = EvaConfig(
     name="small", image_size=56, patch_size=14, width=64, depth=2, heads=2, hidden=170, rope_grid=3

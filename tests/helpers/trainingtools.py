@@ -7,7 +7,7 @@ import torch
 
 from fantasyid_core.config import TransformerConfig
 from fantasyid_core.shape.head import synthetic_head
-from fantasyid_core.tools.random_model import write_tiny_model
+from fantasyid_core.tools.random_model import write_random_model
 from fantasyid_core.training.batches import Batch
 from fantasyid_core.training.build import build_models
 from fantasyid_core.training.config import config_from_dict
@@ -21,7 +21,7 @@ TINY = dict(
 
 def write_model(folder):
     """A model folder with few text tokens, so that a step takes a tenth of a second."""
-    return write_tiny_model(folder, transformer=TransformerConfig.tiny(max_text_seq_length=16))
+    return write_random_model(folder, transformer=TransformerConfig.tiny(max_text_seq_length=16))
 
 
 def make_config(output, folder, steps=4, **groups):

@@ -44,7 +44,7 @@ def saved_name(host, before) -> str:
 def test_a_saved_person_is_the_same_person(host, execute, person):
     identity = person["make"](0)
     before = set(host.output_dir.rglob("*.safetensors"))
-    execute("SaveIdentity", identity=identity, filename_prefix="people/anne")
+    execute("SaveIdentity", identity=identity, filename_prefix="people/one")
     name = saved_name(host, before)
     assert name in host.object_info("FantasyID_LoadIdentity")["input"]["required"]["file"][1]["options"]
     again, picture = execute("LoadIdentity", file=name, adapter=person["adapter"])
@@ -109,7 +109,7 @@ def test_scores_of_a_video(host, pack, execute, monkeypatch):
     """ArcFace and the detector are recorded: the vector is the mean colour, the face fills the frame."""
     package = pack.__name__ + ".fantasyid_core."
     face_module = sys.modules.get(package + "face.likeness") or __import__(package + "face.likeness", fromlist=["x"])
-    detect = sys.modules.get(package + "face.detect") or __import__(package + "face.detect", fromlist=["x"])
+    detect = sys.modules.get(package + "face.detectors.detect") or __import__(package + "face.detect", fromlist=["x"])
 
     class Likeness:
         def embed(self, image, points):
@@ -171,7 +171,7 @@ def by_brightness(core, seen):
 def test_the_best_seed_wins_and_its_video_is_that_of_the_sampler(pack, inputs, preview):
     core = pack.__name__ + ".fantasyid_core."
     best = __import__(core + "host.comfy.best", fromlist=["best_video"])
-    run = __import__(core + "host.comfy.run", fromlist=["sample_latent"])
+    run = __import__(core + "host.comfy.sample", fromlist=["sample_latent"])
     seen = []
     with torch.inference_mode():
         found = best.best_video(*inputs, by_brightness(core, seen), [3, 4, 5], preview=preview, **SETTINGS)

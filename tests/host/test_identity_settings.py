@@ -8,7 +8,6 @@ import math
 import pytest
 import torch
 from golden import relative_error
-from linearlayers import watch_linear_layers
 from test_attachment import (  # noqa: F401 (fixtures)
     CONDITIONING,
     NOISE,
@@ -114,7 +113,7 @@ def test_strength_is_linear_at_the_injection_and_may_be_negative(comfy_host, mod
     [
         {"strength": 0.0},
         {"layer_weights": [0, 0]},
-        {"face_weight": 0, "vertex_weight": 0},
+        {"face_weight": 0, "shape_weight": 0},
         {"mask": torch.zeros(64, 96)},
         {"start_percent": 1.0},
         {"start_percent": 0.99},
@@ -234,13 +233,13 @@ def test_concatenated_references_take_the_shared_form(comfy_host, model, adapter
 
 def test_face_and_shape_are_weighted_apart(comfy_host, model, adapter, tokens, run):
     count = adapter.config.face_tokens
-    face_only = run(comfy_host.attach(model, adapter, tokens, vertex_weight=0))
+    face_only = run(comfy_host.attach(model, adapter, tokens, shape_weight=0))
     assert torch.equal(face_only, run(comfy_host.attach(model, adapter, tokens[:, :count])))
     shape_only = run(comfy_host.attach(model, adapter, tokens, face_weight=0))
     assert torch.equal(shape_only, run(comfy_host.attach(model, adapter, tokens[:, count:])))
     assert relative_error(face_only, shape_only) > 1e-3
     assert torch.equal(
-        run(comfy_host.attach(model, adapter, tokens, face_weight=1, vertex_weight=1)),
+        run(comfy_host.attach(model, adapter, tokens, face_weight=1, shape_weight=1)),
         run(comfy_host.attach(model, adapter, tokens)),
     )
     twice = torch.cat([tokens, tokens[:, :count]], dim=1)
@@ -253,7 +252,10 @@ def test_a_memory_budget_changes_nothing_but_rounding(comfy_host, model, adapter
 
     monkeypatch.setattr(FoldedLayer, "unit", 16)  # of 72 video tokens
     plain, seen = run(comfy_host.attach(model, adapter, tokens)), []
-    watch_linear_layers(monkeypatch, seen)
+    add = FoldedLayer.add
+    monkeypatch.setattr(
+        FoldedLayer, "add", lambda form, onto, hidden, shares: seen.append(hidden.shape[1]) or add(form, onto, hidden, shares)
+    )
     chunked = run(comfy_host.attach(model, adapter, tokens, memory_budget=1))
     assert set(seen) == {16, 8} and relative_error(chunked, plain) < 1e-5
 
@@ -307,7 +309,7 @@ def test_the_cost_is_told_before_sampling(comfy_host, model, adapter, tokens, ru
         ({"schedule": [(0.5, 1), (0.1, 1)]}, "in order"),
         ({"face_weight": -1}, "weights of face and shape of 0 or more"),
         ({"mask": torch.zeros(5, 64, 96)}, r"1, 3 \(latent\) or 9 \(video\) frames, got 5"),
-        ({"mask": "left"}, "Expected a mask, none, or 'side by side', got 'left'"),
+        ({"mask": "left"}, "Expected a region among everywhere, side by side, got 'left'"),
         ({"mask": HALVES[0], "feather": -3}, "feather of 0 pixels or more, got -3"),
         ({"identity_guidance": math.nan}, "Identity guidance must be a finite number"),
         ({"memory_budget": 0}, "memory budget in bytes, above 0"),

@@ -122,7 +122,7 @@ def test_lists_follow_the_disk(host, pack, tmp_path):
     assert "later/new_adapter.safetensors" not in offered("FantasyID_LoadModel", "model")
 
 
-def test_a_shape_that_changed_on_disk_is_read_again(host, pack, shared, small_files):
+def test_a_shape_that_changed_on_disk_is_read_again(host, pack, portraits, small_files):
     prompt = {
         "1": {"class_type": "FantasyID_LoadShape", "inputs": {"shape": "changing.ply"}},
         "2": {
@@ -130,11 +130,11 @@ def test_a_shape_that_changed_on_disk_is_read_again(host, pack, shared, small_fi
             "inputs": {"shape": ["1", 0], "filename_prefix": "changes/head", "format": ".npy"},
         },
     }
-    shutil.copyfile(shared / "samples" / "anne.ply", host.input_dir / "changing.ply")
+    shutil.copyfile(portraits("one.ply"), host.input_dir / "changing.ply")
     first = host.run(prompt)["2"]["fantasyid_files"][0]
     host.run(prompt, cached=True)
     assert len(list((host.output_dir / "changes").iterdir())) == 1  # nothing changed, nothing ran
-    shutil.copyfile(shared / "samples" / "taylor.ply", host.input_dir / "changing.ply")
+    shutil.copyfile(portraits("three.ply"), host.input_dir / "changing.ply")
     second = host.run(prompt, cached=True)["2"]["fantasyid_files"][0]
     contents = [(host.output_dir / "changes" / saved["filename"]).read_bytes() for saved in (first, second)]
     assert first["filename"] != second["filename"] and contents[0] != contents[1]
@@ -177,7 +177,7 @@ def test_a_saved_shape_loads_again(host, execute, loaded, suffix):
     import folder_paths
 
     before = set(host.output_dir.rglob("*"))
-    execute("SaveShape", shape=loaded["shape"], filename_prefix="heads/anne", format=suffix)
+    execute("SaveShape", shape=loaded["shape"], filename_prefix="heads/one", format=suffix)
     (path,) = {path for path in host.output_dir.rglob("*") if path.is_file()} - before
     name = f"heads/{path.name} [output]"
     assert folder_paths.get_annotated_filepath(name) == str(path)
@@ -224,9 +224,9 @@ def test_an_identity_of_another_adapter_is_refused(execute, loaded):
 
 
 def test_adapters_are_told_apart(pack, loaded):
-    run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.run"]
+    fingerprint = sys.modules[f"{pack.__name__}.fantasyid_core.identity.fingerprint"]
     other = type(loaded["adapter"])(loaded["adapter"].config, loaded["adapter"].topology)
-    assert run.adapter_fingerprint(other) != run.adapter_fingerprint(loaded["adapter"])
+    assert fingerprint.adapter_fingerprint(other) != fingerprint.adapter_fingerprint(loaded["adapter"])
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,12 @@ def test_a_shape_or_encoder_of_another_model_is_refused(execute, loaded, pack):
     small = type(loaded["shape"])(loaded["shape"].vertices[:100])
     with pytest.raises(ValueError, match="Expected a 3D face of 5023 vertices, got 100"):
         identity_of(execute, loaded, shape=small)
-    broken = type(loaded["shape"])(loaded["shape"].vertices.clone().fill_(torch.inf))
-    with pytest.raises(ValueError, match="Expected finite vertices"):
-        identity_of(execute, loaded, shape=broken)
+    with pytest.raises(ValueError, match="expected finite coordinates"):
+        type(loaded["shape"])(loaded["shape"].vertices.clone().fill_(torch.inf))
     encoder = sys.modules[f"{pack.__name__}.fantasyid_core.face.encoder"]
-    run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.run"]
-    wider = run.host_face_encoder(encoder.tiny_face_encoder(width=128))
-    with pytest.raises(ValueError, match=r"gives features \[17, 128\], the adapter expects \[17, 32\]"):
+    run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.encode"]
+    wider = run.host_face_encoder(encoder.random_face_encoder(width=128))
+    with pytest.raises(ValueError, match=r"Face features: expected \[B, 17, 32\], got \[1, 17, 128\]"):
         identity_of(execute, loaded, encoder=wider)
 
 

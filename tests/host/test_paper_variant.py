@@ -107,7 +107,7 @@ def test_settings_work_as_the_releases_do(comfy_host, model, run):
     assert relative_error(run(attach(model, adapter, tokens, mask=torch.ones(8, 12))), whole) < 1e-5
     assert torch.equal(run(attach(model, adapter, tokens, mask=torch.zeros(8, 12))), run(model))
     assert relative_error(run(attach(model, adapter, tokens, memory_budget=1)), whole) < 1e-5
-    for changed in ({"face_weight": 0.0}, {"vertex_weight": 0.0}, {"identity_guidance": 2.0}, {"strength": 0.5}):
+    for changed in ({"face_weight": 0.0}, {"shape_weight": 0.0}, {"identity_guidance": 2.0}, {"strength": 0.5}):
         assert relative_error(run(attach(model, adapter, tokens, **changed)), whole) > 1e-4, changed
     patched = attach(model, adapter, tokens)
     run(patched)
@@ -168,8 +168,8 @@ def execute(host, pack):
     return execute
 
 
-def test_nodes_and_identity_files_take_the_paper_variant(shared, host, small_host_models, execute):
-    topology = load_topology(shared / "assets" / "transform.pkl")
+def test_nodes_and_identity_files_take_the_paper_variant(portraits, host, small_host_models, execute):
+    topology = load_topology(portraits("topology.safetensors"))
     config = AdapterConfig.paper_tiny(vertex_counts=topology.vertex_counts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -208,8 +208,8 @@ def test_nodes_and_identity_files_take_the_paper_variant(shared, host, small_hos
     assert torch.equal(videos[1], videos[2]) and relative_error(videos[1], videos[0]) > 1e-3
 
 
-def test_the_real_mesh_reuses_its_own_spirals_and_pooling(shared):
-    topology = load_topology(shared / "assets" / "transform.pkl")
+def test_a_mesh_of_flames_size_reuses_its_own_spirals_and_pooling(portraits):
+    topology = load_topology(portraits("topology.safetensors"))
     encoder = IdentityAdapter(AdapterConfig.paper_tiny(vertex_counts=(5023, 1256, 314)), topology).encoder
     assert [each.spirals.shape[0] for each in encoder.vertex_encoder.convolutions] == [5023, 1256]
     assert encoder.vertex_encoder.convolutions[0].spirals is topology.spirals[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden import network_input, relative_error
+from golden import TRANSFORMER_SIZES as SIZES
+from golden import network_input, relative_error, without_second_layer
 from small import make_transformer_state
 
 from fantasyid_core import load_adapter
@@ -12,8 +13,6 @@ from fantasyid_core.config import TransformerConfig
 from fantasyid_core.files.keymaps import host_name
 from fantasyid_core.host import diffusers as diffusers_host
 from fantasyid_core.sampling import OfficialNoise
-
-SIZES = {"sample_height": 8, "sample_width": 12, "sample_frames": 9, "max_text_seq_length": 16}
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +58,11 @@ def test_injection_after_every_block_is_the_official_one(
 
 
 def test_injection_after_every_second_block_is_the_official_one(
-    shared, comfy_host, reference, model, reference_tokens, golden
+    comfy_host, reference, reference_topology, model, reference_tokens, golden
 ):
-    half = {key: value for key, value in reference.items() if not key.startswith("layer_attention.1.")}
-    patched = comfy_host.attach(model, load_adapter(half, shared / "assets" / "transform.pkl"), reference_tokens)
+    adapter = load_adapter(without_second_layer(reference), reference_topology)
+    assert adapter.config.interval == 2
+    patched = comfy_host.attach(model, adapter, reference_tokens)
     assert relative_error(reference_velocity(patched), golden["transformer.interval2"]) <= 1e-5
 
 
@@ -269,7 +269,7 @@ def test_the_crop_is_stretched_and_encoded_as_officially(comfy_host, vaes):
 
 
 def test_the_preview_shows_the_colours(comfy_host, vaes):
-    from fantasyid_core.host.comfy.vae import preview_image
+    from fantasyid_core.host.comfy.preview import preview_image
 
     with torch.inference_mode():
         to_rgb = comfy_host.preview_map(vaes[0])

@@ -43,14 +43,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiny(host, folder):
-    from fantasyid_core.host.comfy.tiny import load_tiny
+    from fantasyid_core.host.comfy.tinymodel import load_tiny
 
     return load_tiny(folder)
 
 
 @pytest.fixture
 def person(tiny):
-    from fantasyid_core.host.comfy.run import encode_identity
+    from fantasyid_core.host.comfy.encode import encode_identity
 
     mesh = head_mesh()
     crop = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
@@ -86,7 +86,8 @@ def test_the_hosts_own_nodes_take_its_text_encoder(host, tiny, folder):
 
 def test_a_video_shows_the_person_and_follows_the_prompt(tiny, person):
     from fantasyid_core.host import comfy
-    from fantasyid_core.host.comfy.run import condition_video, sample_latent
+    from fantasyid_core.host.comfy.condition import condition_video
+    from fantasyid_core.host.comfy.sample import sample_latent
 
     face, tokens = person
     patched = comfy.attach(tiny.model, tiny.adapter, tokens)
@@ -107,7 +108,7 @@ def test_a_video_shows_the_person_and_follows_the_prompt(tiny, person):
 
 
 def test_missing_files_are_named(host, tmp_path):
-    from fantasyid_core.host.comfy.tiny import load_tiny
+    from fantasyid_core.host.comfy.tinymodel import load_tiny
 
     with pytest.raises(FileNotFoundError, match="vae.safetensors"):
         load_tiny(tmp_path)

@@ -16,8 +16,9 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from ..pose import turn
 from .cascade import WINDOW, scan_levels
-from .detected import DetectedFace, clipped_square, turn, window_points
+from .detected import DetectedFace, clipped_square, window_points
 from .pyramid import Pose, Pyramid
 from .votes import Views, Voted, distinct, vote
 

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...modelfiles import find_model_file, missing_file
+from ...options import DETECTORS
 from ..align import check_image
 from ..picture import check_size
-from .detected import NOSE_DEPTH, DetectedFace, centre_face, face_from_points, head_pose
+from ..pose import NOSE_DEPTH, head_pose
+from .detected import DetectedFace, centre_face, face_from_points
 from .networkfile import missing_packages
 from .search import Raw, search_faces
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = [
-    "DETECTORS",
     "NOSE_DEPTH",
     "DetectedFace",
     "available_detectors",
@@ -37,12 +38,10 @@ __all__ = [
     "head_pose",
 ]
 
-DETECTORS = ("auto", "insightface", "yunet", "retinaface", "cascade", "none")
-
 NETWORKS = {
-    "insightface": ".detect_insightface",
-    "yunet": ".detect_yunet",
-    "retinaface": ".detect_retinaface",
+    "insightface": ".insightface",
+    "yunet": ".yunet",
+    "retinaface": ".retinaface",
 }
 """Detector -> module with KEY (of its model file), PACKAGES, SIDES (as in `search_faces`), load(path) -> Raw."""
 
@@ -58,7 +57,7 @@ def detect_faces(
 ) -> list[DetectedFace]:
     """All faces of a picture, surest first; an empty list when there is none.
 
-    image: np.uint8 [H,W,3] RGB. detector: one of `DETECTORS`. points: [5,2], for the detector `none` only;
+    image: np.uint8 [H,W,3] RGB. detector: one of `options.DETECTORS`. points: [5,2], for the detector `none` only;
     without them it returns the centre square as one face. folders: ComfyUI's models folders in which the
     networks' files are looked for, as in `find_model_file`. max_side: pixels along the longer side at which the
     picture is searched, instead of the detector's own (1280; retinaface 1024).

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..pose import turn
 from .cascade import WINDOW
-from .detected import turn
 
 STEP = 1.2  # from one size to the next
 SMALLEST = 18  # pixels along the shorter side of the smallest size

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..pose import turn
 from .cascade import WINDOW, scan_tiles
-from .detected import turn
 from .pyramid import Pose, Pyramid
 
 SAME_FACE = 0.3  # intersection over union from which two windows are one face, or one's middle inside the other

@@ -18,10 +18,11 @@ from ...config import TransformerConfig
 from ...identity.adapter import IdentityAdapter
 from ...identity.fixed import add_people
 from ...identity.projections import Share
+from ...identity.steering.control import Control
 from ...identity.steering.regions import token_mask
-from ...identity.steering.timing import Schedule, Timing
+from ...options import SIDE_BY_SIDE
 from .corrections import check_latent, check_text, check_window, correct, native_sizes
-from .entries import SIDE_BY_SIDE, Entry, make_entry, place_side_by_side
+from .entries import Entry, make_entry, place_side_by_side
 from .guidance import check_guider, guided, plain_parts, predict_with_plain_branch
 from .layers import (
     KEY,
@@ -34,7 +35,7 @@ from .layers import (
     release_layers,
 )
 
-__all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "describe_cost", "encoder_patcher", "token_mask"]
+__all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "attach_controlled", "describe_cost", "encoder_patcher", "token_mask"]
 
 _GUIDER = "fantasyid_guider"
 _LAST_TIMESTEP = 999  # of the host's schedule, at progress 0
@@ -49,38 +50,27 @@ def attach(
     end_percent: float = 1.0,
     layer_weights: Sequence[float] | None = None,
     mask: Tensor | str | None = None,
-    *,
-    fade_in: float = 0.0,
-    fade_out: float = 0.0,
-    schedule: Schedule | None = None,
-    face_weight: float = 1.0,
-    vertex_weight: float = 1.0,
-    feather: float = 0.0,
-    identity_guidance: float | None = None,
-    memory_budget: int | None = None,
+    **settings,
 ):
     """A clone of `model` that shows the identity `tokens` [B, Nid, Cid]; attaching again adds another person.
 
-    strength: 1 as trained, 0 exactly the plain model; layer_weights: one factor per injected layer.
-    start_percent, end_percent: part of the sampling in 0..1; fade_in, fade_out: ramps inside it, as parts of the
-    whole sampling; schedule: points (percent, weight) or a function of the percent, which multiplies.
-    face_weight, vertex_weight: how much the tokens of the face and of the 3D shape count, 0 takes them out.
-    mask: [H, W] or [frames, H, W] in 0..1, where the identity acts, with edges softened over `feather` of its
-    pixels; or SIDE_BY_SIDE: all people attached so share the picture from left to right, in the order of
-    attaching, fading over `feather` pixels of the video.
-    identity_guidance: 1 or None is none; other values take 1.5 times the model's work, see `guidance`.
-    memory_budget: bytes for the injection's activations; without it half of what is free.
-
-    Raises ValueError for values out of range or an adapter that belongs to another model.
+    The settings are those of `identity.steering.control.Control`; layer_weights: its `layers`; mask: its mask, or the
+    word for its region. Raises ValueError for values out of range or an adapter that belongs to another model.
     """
+    if isinstance(mask, str):
+        settings["region"], mask = mask, None
+    timing = (start_percent, end_percent)
+    return attach_controlled(
+        model, adapter, tokens, Control(strength, *timing, layers=layer_weights, mask=mask, **settings)
+    )
+
+
+def attach_controlled(model, adapter: IdentityAdapter, tokens: Tensor, control: Control):
+    """`attach` with the settings as one value."""
     patched = model.clone()
     correct(patched)
     sizes = native_sizes(patched)
-    timing = Timing(start_percent, end_percent, fade_in, fade_out, schedule)
-    entry = make_entry(
-        sizes, adapter, tokens, timing, strength, layer_weights, mask, feather, face_weight, vertex_weight,
-        identity_guidance, memory_budget,
-    )  # fmt: skip
+    entry = make_entry(sizes, adapter, tokens, control)
     entries = place_side_by_side((*(patched.get_attachment(KEY) or ()), entry), sizes)
     patched.set_attachments(KEY, entries)
     IdentityInjection(entries, sizes).install(patched)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ...evaluation.score import VideoScore, best_of, combined_score
-from .run import sample_latent
+from .sample import sample_latent
 from .vae import decode_video
 
 Score = Callable[[Tensor], VideoScore]

@@ -7,20 +7,18 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-import torch
-
+from ...identity.fingerprint import adapter_fingerprint
 from ...shape.edit.controls import face_controls
 from ...shape.edit.effect import NONE, Effect, control_effects, without_effect
 from ...shape.edit.shapespace import COMPONENTS
-from .attachment import encoder_patcher
-from .run import adapter_fingerprint, check_identity_parts
+from .encode import load_branch
 
 if TYPE_CHECKING:
     from ...face.align import FaceCrop
     from ...identity.adapter import IdentityAdapter
-    from ...shape.files.pointcloud import FaceShape
+    from ...shape.faceshape import FaceShape
     from ...shape.reconstruct.flame import FlameModel
-    from .run import HostedFaceEncoder
+    from .encode import HostedFaceEncoder
 
 KEPT = 8  # measurements, of a few kilobytes each
 # of the encoder that saw the face; by identity, since an encoder has no fingerprint, and only while it lives
@@ -60,14 +58,11 @@ def _measured(adapter, encoder, face, shape, flame) -> dict[str, Effect]:
     import comfy.model_management
     import comfy.utils
 
-    patcher = encoder_patcher(adapter)
-    with torch.no_grad():
-        check_identity_parts(adapter, shape, encoder.encode(face))
-    comfy.model_management.load_models_gpu([patcher, encoder.patcher])
-    device = patcher.load_device
+    adapter.check_shape(shape)
+    branch = load_branch(adapter, encoder.patcher)
 
     def encode(feats, vertices):
-        return patcher.model(feats.to(device), vertices.to(device, torch.float32)).float().cpu()
+        return adapter.encode(feats, vertices, branch).float().cpu()
 
     effects = control_effects(encoder.encode, encode, face, shape.vertices, shape.faces, shape.seen, flame=flame)
     bar, found = comfy.utils.ProgressBar(len(face_controls(shape.vertices, flame).controls)), {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,13 +11,10 @@ from torch import Tensor
 from ...config import TransformerConfig
 from ...identity.adapter import IdentityAdapter
 from ...identity.network.fit import check_dit_width, layers_by_block
-from ...identity.steering.layer_weights import check_layer_weights, check_strength
-from ...identity.steering.regions import Region, regions, token_mask
+from ...identity.steering.control import Control
+from ...identity.steering.regions import Region, side_by_side, token_mask
 from ...identity.steering.timing import Timing
 from ...identity.steering.token_weights import WeightedTokens, weight_tokens
-
-SIDE_BY_SIDE = "side by side"
-_PIXELS = 8  # of the video per latent pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,44 +42,27 @@ class Entry:
         return self.timing.weight(progress) if self.can_show else 0.0
 
 
-def make_entry(
-    sizes: TransformerConfig,
-    adapter: IdentityAdapter,
-    tokens: Tensor,
-    timing: Timing,
-    strength: float = 1.0,
-    layer_weights: Sequence[float] | None = None,
-    mask: Tensor | str | None = None,
-    feather: float = 0.0,
-    face_weight: float = 1.0,
-    vertex_weight: float = 1.0,
-    guidance: float | None = None,
-    budget: int | None = None,
-) -> Entry:
-    """The checked entry of one identity for a model of `sizes`; see `attach`. Raises ValueError."""
+def make_entry(sizes: TransformerConfig, adapter: IdentityAdapter, tokens: Tensor, control: Control) -> Entry:
+    """The checked entry of one identity for a model of `sizes`. Raises ValueError for what does not fit."""
     config = adapter.config
     adapter.check_tokens(tokens)
     if not torch.isfinite(tokens).all():
         raise ValueError(
             "Expected finite identity tokens, got NaN or infinite values. Encode the identity again."
         )
-    check_strength(strength)
     check_dit_width(config.dit_width, sizes.width)
     adapter.check_grid(*sizes.frame_grid)
-    weights = check_layer_weights(layer_weights, config.injected_layers)
-    side_by_side = isinstance(mask, str)
-    if side_by_side and mask != SIDE_BY_SIDE:
-        raise ValueError(f"Expected a mask, none, or {SIDE_BY_SIDE!r}, got {mask!r}.")
+    mask, feather = control.mask, control.feather
     return Entry(
-        adapter,
-        weight_tokens(config, tokens.detach(), face_weight, vertex_weight),
-        layers_by_block(config.injected_layers, config.interval, sizes.num_layers),
-        tuple(strength * weight for weight in weights),
-        timing,
-        None if mask is None or side_by_side else Region.of(token_mask(mask, sizes, feather)),
-        feather if side_by_side else None,
-        _check_guidance(guidance),
-        _check_budget(budget),
+        adapter=adapter,
+        person=weight_tokens(config, tokens.detach(), control.face_weight, control.shape_weight),
+        blocks=layers_by_block(config.injected_layers, config.interval, sizes.num_layers),
+        weights=tuple(control.strength * weight for weight in control.layer_weights(config.injected_layers)),
+        timing=control.timing,
+        region=None if mask is None else Region.of(token_mask(mask, sizes, feather)),
+        feather=feather if control.is_side_by_side else None,
+        guidance=control.guidance,
+        budget=control.memory_budget,
     )
 
 
@@ -95,24 +74,10 @@ def place_side_by_side(entries: Sequence[Entry], sizes: TransformerConfig) -> tu
     feathers = [entry.feather for entry in entries if entry.feather is not None]
     if not feathers:
         return tuple(entries)
-    height, width = sizes.sample_height * _PIXELS, sizes.sample_width * _PIXELS
-    masks = iter(regions(len(feathers), max(feathers), height, width))
+    masks = iter(side_by_side(len(feathers), max(feathers), *sizes.picture_size))
     return tuple(
         entry
         if entry.feather is None
         else replace(entry, region=None if len(feathers) == 1 else Region.of(token_mask(next(masks), sizes)))
         for entry in entries
     )
-
-
-def _check_guidance(guidance: float | None) -> float:
-    guidance = 1.0 if guidance is None else float(guidance)
-    if not math.isfinite(guidance):
-        raise ValueError(f"Identity guidance must be a finite number (1 is without it), got {guidance}.")
-    return guidance
-
-
-def _check_budget(budget: int | None) -> int | None:
-    if budget is not None and not budget > 0:
-        raise ValueError(f"Expected a memory budget in bytes, above 0, or none, got {budget}.")
-    return budget

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ...config import TransformerConfig
-from .tiny import is_tiny_text
+from .tinymodel import is_tiny_text
 
 _END, _PAD = 1, 0  # T5's own ids
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...sampling import SOLVERS, OfficialNoise, Step, make_steps
+from ...options import DPM, SOLVERS
+from ...sampling import OfficialNoise, Step, make_steps
 from ...sampling import sample as run_solver
 from .corrections import check_latent, check_text, native_sizes
 
@@ -28,7 +29,7 @@ def sample(
     negative,
     steps: int = 50,
     cfg: float = 6.0,
-    solver: str = "dpm",
+    solver: str = DPM,
     seed: int = 0,
     callback=None,
     step_noise=None,

@@ -1,16 +1,12 @@
-"""The host's CogVideoX VAE as the official pipeline uses it: one encoded crop, an exact decode, a preview."""
+"""The host's CogVideoX VAE as the official pipeline uses it: one encoded crop, an exact decode."""
 
 from __future__ import annotations
-
-import weakref
 
 import torch
 from torch import Tensor
 
-from ...config import TransformerConfig
+from ...config import PIXELS_PER_LATENT, TransformerConfig
 
-_previews: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # first-stage model -> preview map
-_CHART_LEVELS, _CHART_PATCH = 4, 32  # colours per channel, pixels per side of a patch
 _OVERLAP = 8  # latent pixels that neighbouring tiles share
 
 
@@ -43,30 +39,9 @@ def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
         )
     if tile and tile < 128:
         raise ValueError(f"Expected a tile of 0 (whole picture) or at least 128 pixels, got {tile}.")
-    _load(vae, latents if not tile else latents[..., : tile // 8, : tile // 8])
-    frames = [_decode(vae, latents[i : i + 1], tile // 8) for i in range(latents.shape[0])]
+    _load(vae, latents if not tile else latents[..., : tile // PIXELS_PER_LATENT, : tile // PIXELS_PER_LATENT])
+    frames = [_decode(vae, latents[i : i + 1], tile // PIXELS_PER_LATENT) for i in range(latents.shape[0])]
     return torch.cat(frames).movedim(1, -1)
-
-
-def preview_map(vae) -> Tensor:
-    """[C + 1, 3]: latent channels and a one -> RGB in 0..1, fitted to an encoded colour chart once per VAE."""
-    check_vae(vae)
-    if vae.first_stage_model not in _previews:
-        chart = _colour_chart()
-        latent = vae.encode(chart)[0, :, 0].movedim(0, -1)  # [h, w, C]
-        step = chart.shape[1] // latent.shape[0]
-        middle = chart[0, step // 2 :: step, step // 2 :: step].reshape(-1, 3)
-        known = torch.cat([latent.reshape(len(middle), -1), torch.ones(len(middle), 1)], dim=1)
-        _previews[vae.first_stage_model] = torch.linalg.lstsq(
-            known.double(), middle.double()
-        ).solution.float()
-    return _previews[vae.first_stage_model]
-
-
-def preview_image(latents: Tensor, to_rgb: Tensor) -> Tensor:
-    """Middle frame of unscaled latents [B, C, T, h, w] -> [h, w, 3] in 0..1."""
-    frame = latents[0, :, latents.shape[2] // 2].movedim(0, -1).float().cpu()
-    return (frame @ to_rgb[:-1] + to_rgb[-1]).clamp(0, 1)
 
 
 def check_vae(vae) -> None:
@@ -130,12 +105,3 @@ def _ramp(shape, overlap: int) -> Tensor:
         torch.minimum(torch.arange(n), torch.arange(n).flip(0)).add(1).clamp(max=overlap) for n in shape
     )
     return rows[:, None].float() * columns[None, :].float()
-
-
-def _colour_chart() -> Tensor:
-    """All colours of a coarse RGB grid as patches: [1, S, S, 3] in 0..1."""
-    levels = torch.linspace(0, 1, _CHART_LEVELS)
-    colours = torch.cartesian_prod(levels, levels, levels)
-    side = round(len(colours) ** 0.5)
-    chart = colours.reshape(side, side, 3)
-    return chart.repeat_interleave(_CHART_PATCH, 0).repeat_interleave(_CHART_PATCH, 1).unsqueeze(0)

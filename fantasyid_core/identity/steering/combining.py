@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-WAYS = ("average", "concatenate")
+from ...options import AVERAGE, CONCATENATE, JOINS
 
 
-def combine_tokens(tokens: Sequence[Tensor], how: str = "average") -> Tensor:
-    """Joins K sets of identity tokens [B, Nid, Cid], one per picture, in one of `WAYS`.
+def combine_tokens(tokens: Sequence[Tensor], how: str = AVERAGE) -> Tensor:
+    """Joins K sets of identity tokens [B, Nid, Cid], one per picture, in one of `options.JOINS`.
 
     "average": the mean over the pictures, [B, Nid, Cid], summed in float32 at least. What the pictures share
     stays, what differs (light, expression) is smoothed; as costly as one picture.
@@ -22,14 +22,14 @@ def combine_tokens(tokens: Sequence[Tensor], how: str = "average") -> Tensor:
 
     The result has the type and device of the first. Raises ValueError for no tokens, other shapes, and another way.
     """
-    if how not in WAYS:
-        raise ValueError(f"Expected a way to join references out of {', '.join(WAYS)}, got {how!r}.")
+    if how not in JOINS:
+        raise ValueError(f"Expected a way to join references out of {', '.join(JOINS)}, got {how!r}.")
     tokens = list(tokens)
     _check(tokens)
     first = tokens[0]
     if len(tokens) == 1:
         return first
-    if how == "concatenate":
+    if how == CONCATENATE:
         return torch.cat([each.to(first) for each in tokens], dim=1)
     wide = torch.promote_types(first.dtype, torch.float32)
     return torch.stack([each.to(first.device, wide) for each in tokens]).mean(dim=0).to(first.dtype)

@@ -19,13 +19,13 @@ _HOMES = {
     "load_probe": "probe",
     "read": "probe",
     "readable": "readability",
-    "Request": "subjects",
+    "SceneRequest": "subjects",
     "Subject": "subjects",
     "TrueRenderer": "subjects",
     "held_out_people": "subjects",
     "through_codec": "subjects",
-    "measure_control": "control",
-    "measure_leak": "control",
+    "measure_control": "vertex_control",
+    "measure_leak": "vertex_control",
     "measure_clips": "resemblance",
 }
 

@@ -15,10 +15,10 @@ from .. import columns as col
 from ..headshape import SHAPE_NAMES
 from ..render import render_maps
 from .comparing import correlation, nearest, psnr, signed_change
-from .control import SEEDS, Progress
 from .paper_measures import paper_measures
 from .probe import COLOUR_PARTS, POSE_NAMES, Probe, Readings, load_probe, read, truth
-from .subjects import Request, Sampler, Subject, TrueRenderer, ask
+from .subjects import Sampler, SceneRequest, Subject, TrueRenderer, ask
+from .vertex_control import SEEDS, Progress
 
 GALLERY = 4  # true pictures of every person among whom a clip is looked for
 TURNING = 5.0  # degrees of true yaw between first and last frame from which on a clip has a direction
@@ -51,7 +51,7 @@ def measure_clips(
     rows: list[dict[str, float]] = []
     true, true_vectors, heads, facts = None, None, None, None
     for seed in seeds:
-        requests = [Request(subject.vertices, subject.references, subject.prompt, seed) for subject in people]
+        requests = [SceneRequest(subject.vertices, subject.references, subject.prompt, seed) for subject in people]
         clips = ask(sample, requests, progress)
         if true is None:
             true = ask(TrueRenderer(people, clips.shape[1]), requests)

@@ -29,7 +29,7 @@ ZOOM = 1.01
 _MIDDLE = {"zoom": ZOOM}  # as in the clips that `sample_motion` draws
 
 
-class Request(NamedTuple):
+class SceneRequest(NamedTuple):
     vertices: np.ndarray  # [V,3]
     references: np.ndarray  # [R,S,S,3] uint8
     prompt: str
@@ -136,7 +136,7 @@ def through_codec(sample: Sampler, codec) -> Sampler:
     return coded
 
 
-def ask(sample: Sampler, requests: Sequence[Request], progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+def ask(sample: Sampler, requests: Sequence[SceneRequest], progress: Callable[[int, int], None] | None = None) -> np.ndarray:
     """The answers uint8 [N,T,64,64,3]. Raises ValueError for answers of another shape."""
     answers = []
     for at in range(0, len(requests), BATCH):

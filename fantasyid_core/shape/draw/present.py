@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..files.pointcloud import FaceShape
+from ..faceshape import FaceShape
 from .drawing import draw_head, draw_landmarks, draw_overlay
 
 if TYPE_CHECKING:

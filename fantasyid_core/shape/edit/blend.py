@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from .controls import as_given
-from .regions import checked_vertices, face_frame
+from .faceframe import checked_vertices, face_frame
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from ..files.pointcloud import FaceShape
+    from ..faceshape import FaceShape
 
     Vertices = TypeVar("Vertices")
 

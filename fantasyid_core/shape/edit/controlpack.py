@@ -28,8 +28,8 @@ import numpy as np
 
 from ..mesh import check_faces
 from .controls import LEFT_STEPS, STEP, FaceControls, face_controls
-from .controltable import CONTROLS, Control
-from .regions import checked_vertices
+from .controltable import CONTROLS, Slider
+from .faceframe import checked_vertices
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -85,7 +85,7 @@ def unpack_controls(content: bytes) -> tuple[np.ndarray, np.ndarray | None, Face
     for row, entry in zip(steps, header["controls"], strict=True):
         known = CONTROLS.get(entry["name"])
         shown = {key: entry[key] for key in _SHOWN}
-        controls[entry["name"]] = Control(measure=known.measure if known else (), amount=None, **shown)
+        controls[entry["name"]] = Slider(measure=known.measure if known else (), amount=None, **shown)
         row[slice(None) if entry["indices"] is None else _array(body, entry["indices"])] = _array(body, entry["steps"])
     faces = None if header["faces"] is None else _array(body, header["faces"]).astype(np.int64)
     return vertices, faces, FaceControls(controls, steps, _array(body, header["left"]))

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from .controltable import CONTROLS, MIXTURES, Control, measurable, measure
+from .controltable import CONTROLS, MIXTURES, Slider, measurable, measure
+from .faceframe import FaceFrame, checked_vertices, face_frame
 from .fields import EAR, FIELDS, around_ear, around_eye, ramp
 from .places import EYE
-from .regions import FaceFrame, checked_vertices, face_frame
 
 if TYPE_CHECKING:
     from ..reconstruct.flame import FlameModel
@@ -46,12 +46,12 @@ UNITS = 0.0006, 0.0016
 class FaceControls:
     """The controls of one head. The arrays are read-only.
 
-    controls: name -> `Control`, in the order of the sliders. steps: np.int16 [K,V,3], the displacement for a value of
+    controls: name -> `Slider`, in the order of the sliders. steps: np.int16 [K,V,3], the displacement for a value of
     1 in multiples of `STEP`. left: np.uint16 [V], the share of every vertex that follows the left side's value,
     in multiples of 1 / `LEFT_STEPS`; the right side's is the rest.
     """
 
-    controls: dict[str, Control]
+    controls: dict[str, Slider]
     steps: np.ndarray
     left: np.ndarray
 
@@ -130,7 +130,7 @@ def _made(content: bytes, flame: FlameModel | None, plausible: bool) -> FaceCont
     return FaceControls(controls, steps, left)
 
 
-def _fields(frame: FaceFrame, vertices: np.ndarray) -> tuple[dict[str, Control], np.ndarray]:
+def _fields(frame: FaceFrame, vertices: np.ndarray) -> tuple[dict[str, Slider], np.ndarray]:
     """The controls that this mesh can have, and their displacements [K,V,3] in millimetres along the head's axes."""
     raw, names = _raw_fields(frame), measurable(frame.mesh)
     stacked = np.stack([raw[name] for name in [*names, *EXTRA]])

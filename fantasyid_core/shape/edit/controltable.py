@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Measure = tuple[tuple[float, str, str], ...]  # weight, place, axis
 
 
-class Control(NamedTuple):
+class Slider(NamedTuple):
     """label, group, help: for the artist. measure: the control's own quantity. amount: how much of it a value of 1
     adds, in millimetres of a head of mean size, or as "10 %" of what the face has; None for a mixture. low, high:
     the slider's range.
@@ -103,9 +103,9 @@ _MIXED = [
      "nasion.y - nose_base.y - lip_upper.z - lip_lower.z"),
 ]  # fmt: skip
 
-CONTROLS: dict[str, Control] = {
-    **{name: Control(label, group, text, _parsed(of), None) for group, name, label, text, of in _MIXED},
-    **{name: Control(label, group, text, _parsed(of), by) for group, name, label, text, of, by in _TABLE},
+CONTROLS: dict[str, Slider] = {
+    **{name: Slider(label, group, text, _parsed(of), None) for group, name, label, text, of in _MIXED},
+    **{name: Slider(label, group, text, _parsed(of), by) for group, name, label, text, of, by in _TABLE},
 }
 """Name -> control, in the order of the sliders."""
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from ..files.pointcloud import FaceShape
+from ..faceshape import FaceShape
 from .controls import as_given, face_controls
 from .editstate import Edit, edit_from_values, format_edit, parse_edit
-from .regions import checked_vertices
+from .faceframe import checked_vertices
 
 if TYPE_CHECKING:
     from ..reconstruct.flame import FlameModel

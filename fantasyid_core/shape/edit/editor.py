@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..draw.present import describe_change
-from ..files.pointcloud import FaceShape
+from ..faceshape import FaceShape
 from ..topology.known import with_faces
 from ..topology.topology import find_topology, load_topology
 from .controlpack import pack_controls

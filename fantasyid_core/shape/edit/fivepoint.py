@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...face.align import TEMPLATE, TEMPLATE_SIZE, FaceCrop
-from .regions import checked_vertices, five_places, similarity
+from .faceframe import checked_vertices, five_places, similarity
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

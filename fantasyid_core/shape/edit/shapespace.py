@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .controltable import Control
-from .regions import FaceFrame, face_frame
+from .controltable import Slider
+from .faceframe import FaceFrame, face_frame
 
 if TYPE_CHECKING:
     from ..reconstruct.flame import FlameModel
@@ -29,14 +29,14 @@ FAINT = 0.0003
 """Metres by which a component must move the vertices, on average, to count fully in a projection."""
 
 
-def components(flame: FlameModel, frame: FaceFrame) -> tuple[dict[str, Control], np.ndarray]:
+def components(flame: FlameModel, frame: FaceFrame) -> tuple[dict[str, Slider], np.ndarray]:
     """Name ("flame_1") -> control of the first components, and their displacements [K,V,3] in metres for one standard
     deviation, turned like the head. Raises ValueError for a model of another mesh than the head's."""
     directions = _directions(flame, frame, COMPONENTS)
     text = "A direction in which the faces of the FLAME model differ, in standard deviations."
     names = [f"flame_{number}" for number in range(1, len(directions) + 1)]
     controls = {
-        name: Control(f"FLAME {number}", "FLAME shape", text, (), None, -LIMIT, LIMIT)
+        name: Slider(f"FLAME {number}", "FLAME shape", text, (), None, -LIMIT, LIMIT)
         for number, name in enumerate(names, 1)
     }
     return controls, directions

@@ -15,9 +15,9 @@ import numpy as np
 from ...face.align import FaceCrop, opencv
 from ..draw.raster import interpolate, rasterise
 from ..mesh import check_faces
+from .faceframe import checked_vertices, five_places
 from .fields import ramp
 from .fivepoint import Placement, lies_on, placement_by_points, placement_of
-from .regions import checked_vertices, five_places
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -14,7 +14,6 @@ from .plyfaces import with_triangles
 
 MESH_SUFFIXES = (".ply", ".obj", ".glb")
 READABLE = (*MESH_SUFFIXES, ".stl", ".npy", ".npz")
-WRITABLE = (*MESH_SUFFIXES, ".npy")
 
 FOREIGN = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".gltf", ".dae", ".abc", ".blend", ".3ds", ".3mf", ".ma", ".mb")
 """Formats in which 3D programs keep heads, and which are not read."""
@@ -52,7 +51,7 @@ def welded(corners: np.ndarray, faces: np.ndarray, name: str) -> np.ndarray:
 
 
 def encode(vertices: np.ndarray, faces: np.ndarray | None, suffix: str) -> bytes:
-    """The file, of a suffix in `WRITABLE`, for vertices np.float32 [V,3] and faces [F,3] or None."""
+    """The file, of a suffix in `options.SHAPE_FILES`, for vertices np.float32 [V,3] and faces [F,3] or None."""
     if suffix == ".npy":
         buffer = io.BytesIO()
         np.save(buffer, vertices)

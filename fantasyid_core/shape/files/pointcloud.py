@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...files.writing import write_aside
+from ...options import SHAPE_FILES
+from ..faceshape import VERTEX_COUNT, FaceShape, Proof
 from ..mesh import check_faces, check_finite
-from ..order import check_order, check_triangles
-from .meshfile import FOREIGN, READABLE, WRITABLE, decode, encode, welded
+from ..order import check_order, check_triangles, order_of
+from .meshfile import FOREIGN, READABLE, decode, encode, welded
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike
-
-VERTEX_COUNT = 5023
-"""Vertices of a FLAME head (2017, 2020 and 2023 alike)."""
 
 UNITS = (("metres", 1, 0.1, 1.0), ("centimetres", 100, 15.0, 70.0), ("millimetres", 1000, 150.0, 700.0))
 """Name, how many make a metre, and the longest extents a head may have in it. Heads decoded by DECA measure
@@ -34,29 +32,6 @@ MAX_OFFSET = 0.5
 
 MAX_BYTES = 256 * 2**20
 """A head is under a megabyte; with textures, a few dozen."""
-
-
-@dataclass(frozen=True, eq=False)
-class FaceShape:
-    """One head as FLAME vertices.
-
-    vertices: torch.float32 [V,3], metres. faces: np.int64 [F,3], or None for a cloud of points.
-    name: where it comes from, for people. note: what was changed when it was read, "" if nothing.
-    seen: where the head lies in the photo it was made from, as np.float64 [V,3]: x and y in pixels of the photo, and
-    depth in the same pixels, larger is nearer; None when there is no such photo. An edit leaves it as it is.
-    edit: the sliders' state that made it, as JSON (see `editstate`), or "".
-    """
-
-    vertices: torch.Tensor
-    faces: np.ndarray | None = None
-    name: str = ""
-    note: str = ""
-    seen: np.ndarray | None = None
-    edit: str = ""
-
-    def __post_init__(self):
-        if self.vertices.ndim != 2 or self.vertices.shape[1] != 3:
-            raise ValueError(f"Expected the vertices of one head [V,3], got {list(self.vertices.shape)}.")
 
 
 def load_shape(path: str | os.PathLike, vertex_count: int = VERTEX_COUNT) -> torch.Tensor:
@@ -93,7 +68,9 @@ def read_shape(
     note = " ".join(filter(None, notes))
     if note:
         warnings.warn(note, stacklevel=2)
-    return FaceShape(torch.tensor(scaled, dtype=torch.float32), known if found is None else found, path.stem, note)
+    head = torch.tensor(scaled, dtype=torch.float32)
+    proof = Proof(head, "" if template is None else order_of(template))
+    return FaceShape(head, known if found is None else found, path.stem, note, proof=proof)
 
 
 def save_shape(vertices: torch.Tensor | ArrayLike, path: str | os.PathLike, faces: ArrayLike | None = None) -> None:
@@ -108,9 +85,9 @@ def save_shape(vertices: torch.Tensor | ArrayLike, path: str | os.PathLike, face
     import torch
 
     path = Path(path)
-    if path.suffix.lower() not in WRITABLE:
+    if path.suffix.lower() not in SHAPE_FILES:
         raise ValueError(
-            f"Cannot save a shape as {path.name!r}: expected one of {', '.join(WRITABLE)}. Change the ending."
+            f"Cannot save a shape as {path.name!r}: expected one of {', '.join(SHAPE_FILES)}. Change the ending."
         )
     vertices = torch.as_tensor(vertices).detach().cpu().to(torch.float32).numpy()
     _check_vertices(vertices, "The shape to save")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...modelfiles import find_model_file, missing_file
-from ..files.pointcloud import FaceShape, read_shape
+from ..faceshape import FaceShape
+from ..files.pointcloud import read_shape
 from ..topology.topology import load_topology
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ...files.unpickle import ALLOWED, SparseMatrix, restricted_load
 from ...files.wrongfile import what_instead
 from ...modelfiles import missing_file, origin
-from ..files.pointcloud import VERTEX_COUNT
+from ..faceshape import VERTEX_COUNT
 from .skinning import rotation_matrices, skin
 
 SHAPE_COUNT, EXPRESSION_COUNT = 300, 100  # coefficients, in this order, of the file's `shapedirs`

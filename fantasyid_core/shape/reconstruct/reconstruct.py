@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ...face.align import TEMPLATE, TEMPLATE_SIZE, FaceCrop
-from ..files.pointcloud import FaceShape
+from ...options import DECA_VIEWS, LANDMARKS, NEUTRAL, POSES, WHOLE_PICTURE
+from ..faceshape import FaceShape
 from .camera import View, box_of, project, square_view, whole_view
 from .landmarks import five_points, head_yaw
 from .recut import recut
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from .flame import FlameModel
     from .landmarks import LandmarkEmbedding
 
-REGIONS = LANDMARKS, WHOLE = "landmarks", "whole picture"
-POSES = NEUTRAL, PHOTOGRAPHED = "neutral", "as photographed"
 
 MEAN_POINTS = np.array([[-0.5, 0], [0.5, 0], [0, 0.393], [-0.376, 1.012], [0.376, 1.012]])
 MEAN_BOX = np.array([0, 0.667]), 2.195
@@ -113,7 +112,7 @@ def reconstruct_face(
     A face whose points were approximate is cut out again, in the same framing, by the landmarks.
     Raises ValueError for an unknown region or pose, and when the numbers are NaN, as from damaged weights.
     """
-    for what, value, known in (("region", region, REGIONS), ("pose", pose, POSES)):
+    for what, value, known in (("region", region, DECA_VIEWS), ("pose", pose, POSES)):
         if value not in known:
             raise ValueError(f"Expected a {what} among {', '.join(known)}, got {value!r}.")
     models = _Models(deca, flame, embedding)
@@ -150,7 +149,7 @@ def _photo_of(face: FaceCrop) -> _Photo:
 def _look_well(photo: _Photo, models: _Models, region: str) -> tuple[_Look, list[str]]:
     """DECA's last good look at a face, and notes."""
     expected = _mean_box(photo.points)
-    if region == WHOLE:
+    if region == WHOLE_PICTURE:
         look = _look(whole_view(photo.picture), models)
         return look, [] if _plausible(look, expected, photo.known) else [FAILED]
     look = _look(square_view(photo.picture, *expected), models)

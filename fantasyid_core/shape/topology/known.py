@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..files.pointcloud import VERTEX_COUNT, FaceShape
+from ..faceshape import VERTEX_COUNT, FaceShape
 from .topology import find_topology, load_topology
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-from ...face.detectors.detect import DETECTORS
+from ...options import AUTO, NAMED_DETECTORS
 
 VERSION = 1  # of what is made of a video; states of another one are made again
 OF_THE_RUN = ("workers", "shard", "strict", "captions", "sheet_clips")
@@ -20,7 +20,7 @@ class PrepareSettings:
 
     frames, fps, height, width: of a clip; the model's. Videos are cut to this shape around the face, and scaled down
     to it, never up. max_side: pixels along the longer side at which videos are read.
-    detector: one of `face.detect.DETECTORS`, not none. models: folders like ComfyUI's models. every: each how many
+    detector: one of `options.DETECTORS`, not none. models: folders like ComfyUI's models. every: each how many
     frames faces are looked for; between, they are interpolated. detect_side: pixels along the longer side at which
     they are looked for. confidence: least score of the face, None for the detector's own (`tools.CONFIDENCE`).
     rival: share of the main face's area from which another face counts as a second person.
@@ -115,7 +115,7 @@ _RANGES = {
     "sheet_clips": (0, 100_000),
 }
 _CHOICES = {
-    "detector": tuple(name for name in DETECTORS if name != "none"),
+    "detector": (AUTO, *NAMED_DETECTORS),
     "text": ("auto", "easyocr", "opencv", "none"),
     "view_from": ("clip", "video"),
     "shape": ("auto", "sidecar", "none"),

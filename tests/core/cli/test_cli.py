@@ -17,7 +17,7 @@ from fantasyid_core import pipeline
 from fantasyid_core.__main__ import main
 from fantasyid_core.face.align import Framing
 from fantasyid_core.shape import save_shape, synthetic_head
-from fantasyid_core.tools.random_model import write_tiny_model
+from fantasyid_core.tools.random_model import write_random_model
 from fantasyid_core.videofile import read_video
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,7 +27,7 @@ WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    write_tiny_model(folder / "model")
+    write_random_model(folder / "model")
     vertices, faces = synthetic_head(3)
     save_shape(vertices, folder / "face.ply", faces)
     save_shape(vertices[:600], folder / "short.ply")

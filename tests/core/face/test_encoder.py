@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from evaclip import SMALL, faces, official_state, relative, small_timm_model
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fantasyid_core.face import encoder as module
-from fantasyid_core.face.encoder import load_face_encoder, prepare_pixels, save_face_encoder, tiny_face_encoder
+from fantasyid_core.face import encoder
+from fantasyid_core.face.encoder import load_face_encoder, prepare_pixels, random_face_encoder, save_face_encoder
+from fantasyid_core.files.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def test_the_official_names_are_those_of_timms_own_filter(small):
 
 def test_every_kept_weight_matters(small, wanted, tmp_path):
     feats = {}
-    for name in load_small(small, tmp_path).trunk.published_state():
+    for name in load_small(small, tmp_path).trunk.state_dict():
         state = {key: value.clone() for key, value in small.state_dict().items()}
         state[name] += 0.5 * torch.randn(state[name].shape, generator=torch.Generator().manual_seed(9))
         path = tmp_path / "changed.pt"
@@ -84,14 +87,11 @@ def load_small(small, folder):
 
 
 def test_unused_tensors_are_never_read(small, tmp_path, monkeypatch):
-    read = []
-    original = module._SafetensorsFile.__getitem__
-    monkeypatch.setattr(
-        module._SafetensorsFile, "__getitem__", lambda self, name: read.append(name) or original(self, name)
-    )
+    read, original = [], Checkpoint.read
+    monkeypatch.setattr(Checkpoint, "read", lambda self, name, dtype: read.append(name) or original(self, name, dtype))
     save_file(official_state(small), tmp_path / "encoder.safetensors")
     encoder = load_face_encoder(tmp_path / "encoder.safetensors", config=SMALL)
-    assert len(set(read)) == len(encoder.trunk.published_state())
+    assert len(set(read)) == len(read) == len(encoder.trunk.state_dict())
     assert not any(re.search(r"text|blocks\.2|head|rope|visual\.norm|logit", name) for name in read)
 
 
@@ -115,12 +115,12 @@ def test_half_precision_weights(small, wanted, tmp_path, dtype, bound):
     torch.save({name: tensor.half() for name, tensor in small.state_dict().items()}, tmp_path / "half.pt")
     encoder = load_face_encoder(tmp_path / "half.pt", dtype, SMALL)
     feats = encoder.encode(faces(2, 80))
-    assert {tensor.dtype for tensor in (*encoder.parameters(), *encoder.buffers(), feats)} == {dtype}
+    assert {tensor.dtype for tensor in (*encoder.parameters(), feats)} == {dtype}
     assert relative(feats.float(), wanted) < bound
 
 
 def test_saving_and_loading_keeps_every_bit(tmp_path):
-    encoder = tiny_face_encoder(seed=4, width=96, image_size=84, depth=3)
+    encoder = random_face_encoder(seed=4, width=96, image_size=84, depth=3)
     save_face_encoder(encoder, tmp_path / "tiny.safetensors")
     loaded = load_face_encoder(tmp_path / "tiny.safetensors")
     assert loaded.config == encoder.config
@@ -128,34 +128,59 @@ def test_saving_and_loading_keeps_every_bit(tmp_path):
     assert os.listdir(tmp_path) == ["tiny.safetensors"]
 
 
+def test_a_file_of_before_states_could_be_chosen_is_read_the_same(tmp_path):
+    """The first version wrote neither `states` nor `vector`; it read the last block."""
+    encoder, path = random_face_encoder(seed=4, depth=3), tmp_path / "old.safetensors"
+    described = {"kind": "face_encoder", **asdict(encoder.config)}
+    del described["states"], described["vector"]
+    save_file(encoder.trunk.state_dict(), path, {"fantasyid": json.dumps(described)})
+    loaded = load_face_encoder(path)
+    assert loaded.config == encoder.config
+    assert torch.equal(loaded.encode(faces()), encoder.encode(faces()))
+
+
+def test_other_states_are_read_from_the_same_file(small, tmp_path):
+    """What ConsisID asks for: several states, and the vector of the whole tower."""
+    torch.save(small.state_dict(), tmp_path / "small.pt")
+    whole = load_face_encoder(tmp_path / "small.pt", config=replace(SMALL, depth=3, states=(0, 1), vector=8))
+    states, vector = whole.features(faces(2, 80))
+    with torch.no_grad():
+        assert relative(vector, small(prepare_pixels(faces(2, 80), 56))) <= 1e-6
+    assert torch.equal(states[1], load_face_encoder(tmp_path / "small.pt", config=SMALL).encode(faces(2, 80)))
+    assert relative(states[0], states[1]) > 0.01
+    save_face_encoder(whole, tmp_path / "whole.safetensors")
+    again = load_face_encoder(tmp_path / "whole.safetensors", config=SMALL)
+    assert again.config == SMALL and torch.equal(again.encode(faces(2, 80)), states[1])
+
+
 def test_a_tiny_encoder_depends_on_its_seed_alone():
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    first, again, other = tiny_face_encoder(1), tiny_face_encoder(1), tiny_face_encoder(2)
+    first, again, other = random_face_encoder(1), random_face_encoder(1), random_face_encoder(2)
     assert torch.equal(first.encode(faces()), again.encode(faces()))
     assert relative(other.encode(faces()), first.encode(faces())) > 0.1
     assert torch.equal(torch.get_rng_state(), before)
-    feats = tiny_face_encoder(width=64, image_size=336).encode(faces(2))
+    feats = random_face_encoder(width=64, image_size=336).encode(faces(2))
     assert feats.shape == (2, 577, 64) and feats.std() > 0.1
 
 
 def test_a_failed_save_leaves_the_older_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "tiny.safetensors"
-    save_face_encoder(tiny_face_encoder(seed=1), path)
+    save_face_encoder(random_face_encoder(seed=1), path)
     before = path.read_bytes()
 
-    def full_disk(tensors, filename, metadata):
-        filename.write_bytes(b"half")
-        raise SafetensorError("No space left on device")
+    def full_disk(path, tensors, metadata):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", full_disk)
+    monkeypatch.setattr(encoder, "write_tensors", full_disk)
     with pytest.raises(OSError, match="No space left on device.*Nothing was changed"):
-        save_face_encoder(tiny_face_encoder(seed=2), path)
+        save_face_encoder(random_face_encoder(seed=2), path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
 
 
 def test_the_metadata_describes_the_architecture(tmp_path):
-    save_face_encoder(tiny_face_encoder(), tmp_path / "tiny.safetensors")
+    save_face_encoder(random_face_encoder(), tmp_path / "tiny.safetensors")
     with safe_open(tmp_path / "tiny.safetensors", "pt") as file:
         described = json.loads(file.metadata()["fantasyid"])
     assert described["kind"] == "face_encoder"
@@ -163,7 +188,7 @@ def test_the_metadata_describes_the_architecture(tmp_path):
 
 
 def test_gradients_reach_the_picture_and_the_weights():
-    encoder, pixels = tiny_face_encoder(), faces().requires_grad_()
+    encoder, pixels = random_face_encoder(), faces().requires_grad_()
     encoder(pixels).square().sum().backward()
     assert pixels.grad.abs().sum() > 0
     assert all(parameter.grad is not None for parameter in encoder.parameters())
@@ -197,8 +222,8 @@ def test_pixels_are_prepared_as_the_official_pipeline_does(size):
 )
 def test_other_pictures_are_refused(pixels, said):
     with pytest.raises(ValueError, match=said):
-        tiny_face_encoder().encode(pixels)
+        random_face_encoder().encode(pixels)
 
 
 def test_a_one_pixel_picture_and_overshoot_are_fine():
-    assert tiny_face_encoder().encode(torch.full((1, 3, 1, 1), 1.05)).isfinite().all()
+    assert random_face_encoder().encode(torch.full((1, 3, 1, 1), 1.05)).isfinite().all()

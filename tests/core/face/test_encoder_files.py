@@ -11,8 +11,7 @@ import torch
 from evaclip import SMALL, official_state, small_timm_model
 from safetensors.torch import save_file
 
-from fantasyid_core.face.encoder import OFFICIAL_FILE, load_face_encoder
-from fantasyid_core.face.eva import EvaConfig
+from fantasyid_core.face.encoder import OFFICIAL_FILE, EvaConfig, load_face_encoder
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,6 @@ def test_a_missing_file_says_where_it_comes_from(tmp_path):
         (["transformer_blocks.0.attn1.to_q.lora_A.weight"], "a LoRA"),
         (["transformer_blocks.0.attn1.to_q.weight"], "a video model"),
         (["cls_token", "pos_embed", "norm.weight"], "got"),
-        ([], "0 tensors"),
     ],
 )
 @pytest.mark.parametrize("kind", [".pt", ".safetensors"])
@@ -56,29 +54,36 @@ def test_other_models_are_refused(tmp_path, names, guess, kind):
     assert guess in said and all(name in said for name in names)
 
 
+def test_files_without_tensors_are_refused(tmp_path):
+    torch.save({}, tmp_path / "none.pt")
+    refused(tmp_path / "none.pt", "expected a state dict of tensors, got dict without any")
+    save_file({}, tmp_path / "none.safetensors")
+    refused(tmp_path / "none.safetensors", "Expected the image tower .* with 0 tensors")
+
+
 def test_a_plain_timm_vit_is_refused(tmp_path):
     timm = pytest.importorskip("timm")
     vit = timm.create_model("vit_tiny_patch16_224", img_size=56, patch_size=14, depth=2)
     torch.save(vit.state_dict(), tmp_path / "vit.pt")
-    refused(tmp_path / "vit.pt", r"missing: blocks\.0\.attn\.q_proj\.weight")
+    refused(tmp_path / "vit.pt", r"parameters of small are missing: blocks\.0\.attn\.q_proj\.weight")
 
 
 def test_missing_and_unexpected_parameters_are_named(small, tmp_path):
     state, path = official_state(small), tmp_path / "odd.pt"
     fewer = {name: tensor for name, tensor in state.items() if ".blocks.1." not in name}
     torch.save(fewer, path)
-    said = refused(path, r"got 21 missing: blocks\.1\.norm1\.weight, ")
+    said = refused(path, r"21 parameters of small are missing: blocks\.1\.norm1\.weight, ")
     assert said.count("blocks.1.") == 5
     torch.save(state | {"visual.blocks.0.attn.qkv.weight_scale": torch.ones(1)}, path)
-    refused(path, r"got 1 unexpected: blocks\.0\.attn\.qkv\.weight_scale")
+    refused(path, r"1 parameters of small are unexpected: visual\.blocks\.0\.attn\.qkv\.weight_scale")
 
 
 @pytest.mark.parametrize(
     "name, tensor, said",
     [
-        ("pos_embed", torch.zeros(1, 257, 64), r"pos_embed \[1, 257, 64\].*instead of \[1, 17, 64\]"),
-        ("blocks.1.mlp.w1.weight", torch.zeros(176, 64), r"w1\.weight \[176, 64\].*of \[170, 64\]"),
-        ("cls_token", torch.zeros(1, 1, 64, dtype=torch.int8), r"cls_token .* torch\.int8 instead"),
+        ("pos_embed", torch.zeros(1, 257, 64), r"pos_embed is \[1, 257, 64\] instead of \[1, 17, 64\]"),
+        ("blocks.1.mlp.w1.weight", torch.zeros(176, 64), r"w1\.weight is \[176, 64\] instead of \[170, 64\]"),
+        ("cls_token", torch.zeros(1, 1, 64, dtype=torch.int8), r"not floating-point: visual\.cls_token is torch\.int8"),
     ],
 )
 def test_wrong_shapes_are_named(small, tmp_path, name, tensor, said):
@@ -88,14 +93,14 @@ def test_wrong_shapes_are_named(small, tmp_path, name, tensor, said):
 
 def test_a_smaller_eva_is_not_taken_for_the_official_one(small, tmp_path):
     torch.save(official_state(small), tmp_path / "small.pt")
-    refused(tmp_path / "small.pt", "Expected the parameters of EVA02-CLIP-L-14-336", config=None)
+    refused(tmp_path / "small.pt", "parameters of EVA02-CLIP-L-14-336 are missing", config=None)
 
 
 def test_damaged_values_are_refused(small, tmp_path):
     state = official_state(small)
     state["visual.blocks.1.norm1.weight"] = torch.full((64,), torch.inf)
     torch.save(state, tmp_path / "inf.pt")
-    refused(tmp_path / "inf.pt", r"NaN or infinite values in visual\.blocks\.1\.norm1\.weight")
+    refused(tmp_path / "inf.pt", r"NaN or infinite values: visual\.blocks\.1\.norm1\.weight")
 
 
 @pytest.mark.parametrize("kind", [".pt", ".legacy.pt", ".safetensors"])
@@ -107,7 +112,7 @@ def test_truncated_files_are_refused(small, tmp_path, kind, kept):
     else:
         torch.save(official_state(small), path, _use_new_zipfile_serialization=kind == ".pt")
     os.truncate(path, int(path.stat().st_size * kept))
-    refused(path, "truncated or damaged|damaged or not a weights file")
+    refused(path, "truncated or corrupt|not a file of tensors")
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -121,7 +126,7 @@ def test_changed_bytes_never_end_in_a_foreign_error(tmp_path, zipped):
         for _ in range(chance.choice((1, 3, 20))):
             noisy[chance.randrange(len(noisy))] = chance.randrange(256)
         path.write_bytes(noisy)
-        refused(path, "Expected")
+        refused(path, "ownload it again|is missing|are missing|Expected")
 
 
 @pytest.mark.parametrize("content", [b"<html>404</html>", b"version https://git-lfs.github.com/", bytes(999)])
@@ -129,7 +134,7 @@ def test_changed_bytes_never_end_in_a_foreign_error(tmp_path, zipped):
 def test_text_and_noise_are_refused(tmp_path, content, kind):
     path = tmp_path / f"page{kind}"
     path.write_bytes(content)
-    refused(path, "truncated or damaged|damaged or not a weights file")
+    refused(path, "truncated or corrupt|not a file of tensors")
 
 
 class Bomb:
@@ -141,7 +146,7 @@ class Bomb:
 def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, monkeypatch, write):
     monkeypatch.chdir(tmp_path)
     write({"visual.cls_token": Bomb()}, tmp_path / "bomb.pt")
-    refused(tmp_path / "bomb.pt", r"wants to run code when it is opened \(\w+\.mkdir\); this was refused")
+    refused(tmp_path / "bomb.pt", r"it wants to run \w+\.mkdir, which was refused")
     assert not (tmp_path / "exploded").exists()
 
 
@@ -153,7 +158,7 @@ def test_a_torchscript_archive_is_refused(tmp_path):
 
 def test_a_list_is_refused(tmp_path):
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
-    refused(tmp_path / "list.pt", "named tensors, got .* with a list")
+    refused(tmp_path / "list.pt", "expected a state dict of tensors, got list")
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
+from golden import official_layout
 from small import make_adapter
 
 from fantasyid_core.files.keymaps import adapter_name, diffusers_name, host_name, is_dead, release_name
 
 
-def test_every_release_key_is_live_dead_or_the_transformers(shared):
-    layout = json.loads((shared / "reference" / "release_layout.json").read_text())
-    for key in layout:
+def test_every_release_key_is_live_dead_or_the_transformers():
+    for key in official_layout():
         kinds = [adapter_name(key) is not None, is_dead(key), host_name(key) is not None]
         assert sum(kinds) == 1, key
 
 
-def test_names_survive_the_round_trip(shared):
-    layout = json.loads((shared / "reference" / "release_layout.json").read_text())
-    for key in layout:
+def test_names_survive_the_round_trip():
+    for key in official_layout():
         if adapter_name(key):
             assert release_name(adapter_name(key)) == key
         if host_name(key):

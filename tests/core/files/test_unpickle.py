@@ -63,9 +63,9 @@ def test_sparse_matrices_of_old_and_new_versions_are_read_without_scipy(core, la
     np.testing.assert_array_equal(dense, matrix.toarray())
 
 
-def test_topology_file_is_read_as_the_real_unpickler_reads_it(shared):
+def test_topology_file_is_read_as_the_real_unpickler_reads_it(licensed):
     pytest.importorskip("scipy.sparse")
-    path = shared / "assets" / "transform.pkl"
+    path = licensed("transform.pkl")
     read = restricted_load(path)
     with open(path, "rb") as stream:
         real = pickle.load(stream, encoding="latin1")

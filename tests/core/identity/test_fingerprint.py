@@ -35,9 +35,3 @@ def test_a_tiny_weight_keeps_its_sign_when_it_underflows():
     small = copy.deepcopy(adapter).to(torch.float8_e4m3fn)
     assert small.encoder.face_abstractor.projection[0, 0].item() == 0
     assert adapter_fingerprint(small) == adapter_fingerprint(adapter)
-
-
-def test_it_is_still_found_where_it_was():
-    from fantasyid_core.host.comfy import run
-
-    assert run.adapter_fingerprint is adapter_fingerprint

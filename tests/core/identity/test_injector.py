@@ -38,7 +38,7 @@ def brute_force(layer, tokens, hidden):
 
 
 def test_layer_attention_is_the_official_one(reference_adapter, reference_tokens, golden):
-    hidden = network_input("hidden_states", (2, 48, 3072))
+    hidden = network_input("hidden_states", (1, 24, 3072))
     with torch.no_grad():
         delta = reference_adapter.injector(reference_tokens)(0, hidden)
     assert relative_error(delta, golden["layer_attention.0"]) <= 1e-5

@@ -295,8 +295,8 @@ def test_what_only_has_the_name_is_not_taken_for_the_file(tmp_path):
     assert misplaced_files(MODEL_FILES, [tmp_path]) == {}
 
 
-def test_renamed_small_files_are_recognised_by_size_and_hash(tmp_path, shared):
-    good = (shared / "assets" / "transform.pkl").read_bytes()
+def test_renamed_small_files_are_recognised_by_size_and_hash(tmp_path, licensed):
+    good = (licensed("transform.pkl")).read_bytes()
     there = put(tmp_path / "fantasyid" / "transform (1).pkl", good)
     put(tmp_path / "fantasyid" / "same_size.pkl", bytes(len(good)))
     assert misplaced_files([model_file("topology")], [tmp_path]) == {"topology": [there]}

@@ -261,9 +261,9 @@ def test_the_true_renderer_knows_shape_and_scene():
     ],
 )
 def test_bad_input(change, message, true, people):
-    from fantasyid_core.people.instruments import Request
+    from fantasyid_core.people.instruments import SceneRequest
 
-    request = Request(people[0].vertices, people[0].references, people[0].prompt, 0)
+    request = SceneRequest(people[0].vertices, people[0].references, people[0].prompt, 0)
     with pytest.raises(ValueError, match=message):
         change(true, people, request)
 

@@ -339,10 +339,10 @@ def test_another_process_compiles_nothing_anew():
     frames = rows({})
     render_frames(BALD, frames), render_maps(BALD, frames)  # now both are kept on disk
     script = (
-        "from fantasyid_core.people import frame_kernels, people, render\n"
+        "from fantasyid_core.people import frame_kernels, person, render\n"
         "from fantasyid_core.people.motion import frame_row\n"
-        "person, frames = people.sample_person(1), [frame_row()]\n"
-        "render.render_frames(person, frames), render.render_maps(person, frames)\n"
+        "bald, frames = person.sample_person(1), [frame_row()]\n"
+        "render.render_frames(bald, frames), render.render_maps(bald, frames)\n"
         "for kernel in (frame_kernels.render_kernel, frame_kernels.maps_kernel):\n"
         "    print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))\n"
     )
@@ -366,7 +366,7 @@ def test_what_one_name_of_the_package_keeps_compiled_does_not_disturb_another(tm
         f" submodule_search_locations=[{str(root)!r}])\n"
         "package = sys.modules[sys.argv[1]] = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(package)\n"
-        "clips = importlib.import_module(sys.argv[1] + '.training.heads.clips')\n"
+        "clips = importlib.import_module(sys.argv[1] + '.people.clips')\n"
         "print(clips.make_clip(1, frames=1, references=0).pictures.sum())\n"
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba")}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from facesamples import SAMPLES, sample, turn
+from facesamples import OWN, SAMPLES, own_head, sample, turn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fantasyid_core.shape.edit.blend import blend_shapes, blend_weights, circle_weights
 from fantasyid_core.shape.edit.edit import edit_shape
-from fantasyid_core.shape.edit.regions import face_frame
+from fantasyid_core.shape.edit.faceframe import face_frame
 from fantasyid_core.shape.head import synthetic_head
 
 HEAD = synthetic_head(3)[0]
@@ -39,8 +39,15 @@ def test_the_blend_is_the_weighted_mean():
     torch.testing.assert_close(blend_shapes(heads), blend_shapes(heads, [1, 1, 1]))
 
 
-def test_poses_are_undone_before_blending(shared):
-    heads = [sample(shared, name).astype(float) for name in SAMPLES]
+def test_poses_are_undone_before_blending():
+    poses_are_undone([own_head(name).vertices.astype(float) for name in (*OWN, "person 20")])
+
+
+def test_poses_of_official_heads_are_undone_before_blending(licensed):
+    poses_are_undone([sample(licensed, name).astype(float) for name in SAMPLES])
+
+
+def poses_are_undone(heads):
     plain = blend_shapes(heads, [0.5, 0.3, 0.2])
     posed = [heads[0], heads[1] @ turn(10, 30, -20).T + (0.2, 0.1, 0), heads[2] @ turn(-5, 0, 40).T]
     np.testing.assert_allclose(blend_shapes(posed, [0.5, 0.3, 0.2]), plain, atol=2e-6)

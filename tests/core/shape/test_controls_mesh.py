@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-from facesamples import SAMPLES, faces_of, sample
 from meshcheck import away_from, crossings, near_pairs, turned_over
 
 from fantasyid_core.shape.edit.controls import shape_controls
@@ -19,35 +18,32 @@ GROUPS = {
 
 
 @pytest.fixture(scope="module")
-def crossed(shared):
-    """Where the sample heads run through themselves as they are: lids and eyeballs, and pressed lips."""
-    return {name: crossings(sample(shared, name), faces_of(shared)) for name in SAMPLES}
+def crossed(head, faces):
+    """Where the head runs through itself as it is: lids and eyeballs, and pressed lips."""
+    return crossings(head, faces)
 
 
-@pytest.mark.parametrize("person", SAMPLES)
-def test_no_triangle_turns_over(shared, person):
-    head, faces = sample(shared, person).astype(float), faces_of(shared)
+def test_no_triangle_turns_over(head, faces):
+    head = head.astype(float)
     for name, field in shape_controls(head).items():
         for value in (-1, 1):
             assert not len(turned_over(head, head + value * field, faces)), (name, value)
 
 
-@pytest.mark.parametrize("person", SAMPLES)
-@pytest.mark.parametrize("group", GROUPS)
-def test_the_mesh_does_not_run_into_itself(shared, crossed, person, group):
-    head, faces = sample(shared, person).astype(float), faces_of(shared)
+def test_the_mesh_does_not_run_into_itself(head, faces, crossed):
+    head = head.astype(float)
     fields = shape_controls(head)
-    edited = {(name, value): head + value * fields[name] for name in GROUPS[group] for value in (-1, 1)}
-    # The eyes are meshed so finely that boxes shared by all edits would meet millions of others.
-    pairs = None if group == "Eyes" else near_pairs(list(edited.values()), faces)
-    for key, vertices in edited.items():
-        found = crossings(vertices, faces, pairs) - crossed[person]
-        assert not away_from(found, crossed[person], faces), key
+    for group, names in GROUPS.items():
+        edited = {(name, value): head + value * fields[name] for name in names if name in fields for value in (-1, 1)}
+        # FLAME's eyes are meshed so finely that boxes shared by all edits would meet millions of others.
+        pairs = None if group == "Eyes" else near_pairs(list(edited.values()), faces)
+        for key, vertices in edited.items():
+            found = crossings(vertices, faces, pairs) - crossed
+            assert not away_from(found, crossed, faces), key
 
 
-@pytest.mark.parametrize("person", SAMPLES)
-def test_random_mixtures_of_all_controls_hardly_ever_fold(shared, person):
-    head, faces = sample(shared, person).astype(float), faces_of(shared)
+def test_random_mixtures_of_all_controls_hardly_ever_fold(head, faces):
+    head = head.astype(float)
     fields, draw = np.stack(list(shape_controls(head).values())), np.random.default_rng(5)
     turned = {0.6: [], 1.0: []}
     for amount, counts in turned.items():
@@ -55,7 +51,7 @@ def test_random_mixtures_of_all_controls_hardly_ever_fold(shared, person):
             values = draw.uniform(-amount, amount, len(fields))
             counts.append(len(turned_over(head, head + np.tensordot(values, fields, axes=1), faces)))
     assert not any(turned[0.6])
-    assert np.mean(np.array(turned[1.0]) > 0) <= 0.1 and max(turned[1.0]) < 30  # of 9976 triangles
+    assert np.mean(np.array(turned[1.0]) > 0) <= 0.1 and max(turned[1.0]) < 0.003 * len(faces)
 
 
 def test_the_check_itself_sees_folds_and_crossings():

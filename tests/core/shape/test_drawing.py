@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fantasyid_core.shape import load_shape, load_topology, synthetic_head
+from fantasyid_core.shape import synthetic_head
 from fantasyid_core.shape.draw.drawing import STRIPS, VIEWS, draw_head, draw_landmarks, draw_overlay
 from fantasyid_core.shape.draw.shading import hollows, shade, to_srgb
 
@@ -108,10 +108,8 @@ def test_points_without_faces_are_drawn_far_to_near():
     assert dots[:, 32:].max() > dots[:, :20].max() + 100
 
 
-@pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-def test_sample_heads(shared, name):
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    drawn = draw_head(load_shape(shared / "samples" / f"{name}.ply"), topology.faces, 128)
+def test_heads_of_people(head, faces):
+    drawn = draw_head(head, faces, 128)
     for view in np.split(drawn, 2, axis=1):
         left, top, right, bottom = box(clay(view))
         assert max(right - left, bottom - top) == pytest.approx(0.84 * 128, abs=4)

@@ -100,19 +100,19 @@ def test_five_points_of_68():
 
 
 @pytest.fixture(scope="module")
-def mesh(shared):
-    topology = load_topology(shared / "assets" / "transform.pkl")
+def mesh(licensed):
+    topology = load_topology(licensed("transform.pkl"))
     middle = topology.template.mean(dim=0)
     return (topology.template - middle)[None].double(), topology.faces
 
 
 @pytest.fixture(scope="module")
-def official(shared):
-    return load_landmarks(shared / "assets" / "landmark_embedding.npy")
+def official(licensed):
+    return load_landmarks(licensed("landmark_embedding.npy"))
 
 
-def test_the_official_file_is_read_as_numpy_and_torch_read_it(shared, official):
-    real = np.load(shared / "assets" / "landmark_embedding.npy", allow_pickle=True)[()]
+def test_the_official_file_is_read_as_numpy_and_torch_read_it(licensed, official):
+    real = np.load(licensed("landmark_embedding.npy"), allow_pickle=True)[()]
     np.testing.assert_array_equal(official.triangles, real["full_lmk_faces_idx"][0])
     np.testing.assert_array_equal(official.weights.float(), real["full_lmk_bary_coords"][0])
     assert torch.equal(official.turned_triangles, real["dynamic_lmk_faces_idx"])

@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 
 from fantasyid_core.shape import synthetic_head
@@ -161,14 +160,11 @@ def test_stl_in_the_known_order_gets_its_vertices_back(tmp_path, kind, newline):
     np.testing.assert_array_equal(shape.faces, FACES)
 
 
-def test_stl_of_a_sample_head(shared, tmp_path):
-    from fantasyid_core.shape import load_topology
-
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    head, faces = load_shape(shared / "samples" / "imp.ply"), topology.faces.numpy()
-    content = trimesh.Trimesh(head.numpy(), faces, process=False).export(file_type="stl")
-    shape = read_shape(written(tmp_path, content, "head.stl"), faces=faces, template=topology.template)
-    assert torch.equal(shape.vertices, head) and shape.note == ""
+def test_stl_of_people(person, tmp_path):
+    _, head, faces, template = person
+    content = trimesh.Trimesh(head, faces, process=False).export(file_type="stl")
+    shape = read_shape(written(tmp_path, content, "head.stl"), len(head), faces=faces, template=template)
+    assert np.array_equal(shape.vertices, head) and shape.note == ""
 
 
 def test_stl_in_another_order_is_refused(tmp_path):

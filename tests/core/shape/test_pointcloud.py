@@ -10,8 +10,8 @@ import pytest
 import torch
 import trimesh
 
-from fantasyid_core.shape import load_topology
-from fantasyid_core.shape.files.pointcloud import FaceShape, load_shape, read_shape, save_shape
+from fantasyid_core.shape.faceshape import FaceShape
+from fantasyid_core.shape.files.pointcloud import load_shape, read_shape, save_shape
 
 V = 5023
 SUFFIXES = [".ply", ".obj", ".glb", ".npy"]
@@ -52,14 +52,9 @@ def ply(vertices, encoding="ascii", kind="float", faces=()):
 
 
 @pytest.fixture(scope="module")
-def topology(shared):
-    return load_topology(shared / "assets" / "transform.pkl")
-
-
-@pytest.fixture(scope="module")
-def flame(topology):
-    """What reading a file is told about FLAME: keyword arguments."""
-    return {"faces": topology.faces.numpy(), "template": topology.template.numpy()}
+def flame(person):
+    """What reading a file is told about the mesh of `person`: keyword arguments."""
+    return {"faces": person.faces, "template": person.template}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -90,8 +85,8 @@ def test_every_kind_of_ply(tmp_path, head, encoding, kind):
 
 
 @pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-def test_sample_clouds(shared, name):
-    path = shared / "samples" / f"{name}.ply"
+def test_sample_clouds(licensed, name):
+    path = licensed(f"{name}.ply")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         shape = read_shape(path)
@@ -101,47 +96,50 @@ def test_sample_clouds(shared, name):
     assert shape.faces is None and shape.name == name and shape.note == ""
 
 
-@pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_samples_survive_every_format_and_the_check_of_their_order(shared, tmp_path, flame, name, suffix):
-    sample = read_shape(shared / "samples" / f"{name}.ply", **flame)
-    np.testing.assert_array_equal(sample.faces, flame["faces"])  # a cloud of points gets FLAME's
-    save_shape(sample.vertices, tmp_path / f"head{suffix}", sample.faces)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        again = read_shape(tmp_path / f"head{suffix}", **flame)
-    torch.testing.assert_close(again.vertices, sample.vertices, rtol=0, atol=1e-7)
-    np.testing.assert_array_equal(again.faces, flame["faces"])
-    assert again.note == ""
+def test_people_survive_every_format_and_the_check_of_their_order(tmp_path, person, flame):
+    count = len(person.vertices)
+    save_shape(torch.from_numpy(person.vertices), tmp_path / "points.ply")
+    sample = read_shape(tmp_path / "points.ply", count, **flame)
+    np.testing.assert_array_equal(sample.faces, flame["faces"])  # a cloud of points gets the mesh's
+    for suffix in SUFFIXES:
+        save_shape(sample.vertices, tmp_path / f"head{suffix}", sample.faces)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again = read_shape(tmp_path / f"head{suffix}", count, **flame)
+        torch.testing.assert_close(again.vertices, sample.vertices, rtol=0, atol=1e-7)
+        np.testing.assert_array_equal(again.faces, flame["faces"])
+        assert again.note == ""
 
 
-def test_other_orders_are_refused_whatever_the_file_tells(shared, tmp_path, flame):
-    vertices = load_shape(shared / "samples" / "anne.ply")
-    shuffled = np.random.default_rng(0).permutation(V)
-    save_shape(vertices[shuffled], tmp_path / "head.ply", np.argsort(shuffled)[flame["faces"]])
-    with pytest.raises(ValueError, match="head.ply: its 5023 vertices are not in FLAME's order. They look shuffled"):
-        read_shape(tmp_path / "head.ply", **flame)
-    with pytest.raises(ValueError, match="head.ply: 0% of its 9976 triangles join .* not in FLAME's order"):
-        read_shape(tmp_path / "head.ply", faces=flame["faces"])
-    assert len(load_shape(tmp_path / "head.ply")) == V  # nothing to compare with
+def test_other_orders_are_refused_whatever_the_file_tells(tmp_path, person, flame):
+    count = len(person.vertices)
+    shuffled = np.random.default_rng(0).permutation(count)
+    vertices = torch.from_numpy(person.vertices[shuffled])
+    save_shape(vertices, tmp_path / "head.ply", np.argsort(shuffled)[flame["faces"]])
+    with pytest.raises(ValueError, match=f"head.ply: its {count} vertices are not in FLAME's order.*shuffled"):
+        read_shape(tmp_path / "head.ply", count, **flame)
+    with pytest.raises(ValueError, match="head.ply: 0% of its [0-9]+ triangles join .* not in FLAME's order"):
+        read_shape(tmp_path / "head.ply", count, faces=flame["faces"])
+    assert len(load_shape(tmp_path / "head.ply", count)) == count  # nothing to compare with
 
 
-def test_turned_heads_and_foreign_triangles_are_notes(shared, tmp_path, flame):
-    x, y, z = load_shape(shared / "samples" / "anne.ply").T
+def test_turned_heads_and_foreign_triangles_are_notes(tmp_path, person, flame):
+    (x, y, z), some = torch.from_numpy(person.vertices).T, len(person.faces) * 9 // 10
     path = tmp_path / "head.ply"
-    save_shape(torch.stack([x, -z, y], dim=1) * 1000, path, flame["faces"][:9000])
-    with pytest.warns(UserWarning, match="looks like millimetres .*axes swapped: z up instead of y up.*9000 triangles"):
-        shape = read_shape(path, **flame)
+    save_shape(torch.stack([x, -z, y], dim=1) * 1000, path, flame["faces"][:some])
+    message = f"looks like millimetres .*axes swapped: z up instead of y up.*{some} triangles"
+    with pytest.warns(UserWarning, match=message):
+        shape = read_shape(path, len(person.vertices), **flame)
     torch.testing.assert_close(shape.vertices, torch.stack([x, -z, y], dim=1))  # said, not done
-    assert len(shape.faces) == 9000
+    assert len(shape.faces) == some
 
 
-def test_known_faces_and_template_must_fit_the_count(tmp_path, head, flame):
+def test_known_faces_and_template_must_fit_the_count(tmp_path, head):
     save_shape(head, tmp_path / "head.ply")
     with pytest.raises(ValueError, match="FLAME's mesh: expected faces that name vertices 0 to 5022, got 0 to 5023"):
         read_shape(tmp_path / "head.ply", faces=[[0, 1, V]])
     with pytest.raises(ValueError, match=r"FLAME's template has, \[100, 3\], got \[5023, 3\]"):
-        read_shape(tmp_path / "head.ply", template=flame["template"][:100])
+        read_shape(tmp_path / "head.ply", template=head[:100])
 
 
 def test_npz_with_faces_and_a_batch_of_one(tmp_path, head, faces):

@@ -119,12 +119,12 @@ def test_the_first_square_follows_the_mean_proportions(flame):
     torch.testing.assert_close(deca.seen[0], expected.pixels, rtol=0, atol=0.02)
 
 
-def test_the_mean_proportions_are_those_of_the_mean_head(shared):
+def test_the_mean_proportions_are_those_of_the_mean_head(licensed):
     from fantasyid_core.shape import load_topology
     from fantasyid_core.shape.reconstruct.reconstruct import MEAN_BOX, MEAN_POINTS
 
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    official = load_landmarks(shared / "assets" / "landmark_embedding.npy")
+    topology = load_topology(licensed("transform.pkl"))
+    official = load_landmarks(licensed("landmark_embedding.npy"))
     landmarks = official(topology.template[None], topology.faces, torch.zeros(1))[0, :, :2].double().numpy() * (1, -1)
     points = five_points(landmarks)
     eyes, unit = points[:2].mean(axis=0), np.linalg.norm(points[1] - points[0])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facesamples import SAMPLES, faces_of, landmarks_of, sample, turn
+from facesamples import OWN, SAMPLES, faces_of, landmarks_of, own_head, sample, turn
 
+from fantasyid_core.shape.edit.faceframe import face_frame, face_places, five_places
 from fantasyid_core.shape.edit.places import mesh_places
-from fantasyid_core.shape.edit.regions import face_frame, face_places, five_places
 from fantasyid_core.shape.head import synthetic_head
 from fantasyid_core.shape.ownhead.mesh import head_mesh
 
@@ -33,18 +33,18 @@ def boundary(faces):
     return found[counts == 1]
 
 
-def test_the_eyeballs_are_the_separate_parts_of_the_mesh(shared):
-    part = components(faces_of(shared), 5023)
+def test_the_eyeballs_are_the_separate_parts_of_the_mesh(licensed):
+    part = components(faces_of(licensed), 5023)
     assert len(np.unique(part)) == 3
     for start, stop in mesh_places(5023).eyeballs.values():
         assert len(np.unique(part[start:stop])) == 1 and (part == part[start]).sum() == stop - start
-    places = face_places(sample(shared, "template"))
+    places = face_places(sample(licensed, "template"))
     assert places["eye_right"][0] > 0.03 and places["eye_left"][0] < -0.03
 
 
-def test_the_lips_lie_on_the_two_sides_of_the_mouths_opening(shared):
-    faces, lips = faces_of(shared), mesh_places(5023).lips
-    template = sample(shared, "template")
+def test_the_lips_lie_on_the_two_sides_of_the_mouths_opening(licensed):
+    faces, lips = faces_of(licensed), mesh_places(5023).lips
+    template = sample(licensed, "template")
     assert not set(lips["upper"]) & set(lips["lower"])
     rim = np.unique(boundary(faces))
     rim = rim[template[rim, 1] > 1.4]  # the other rim is the neck's
@@ -58,8 +58,8 @@ def test_the_lips_lie_on_the_two_sides_of_the_mouths_opening(shared):
     assert not (upper & lower).any()
 
 
-def test_places_of_the_template_are_where_geometry_says(shared):
-    template, places = sample(shared, "template"), face_places(sample(shared, "template"))
+def test_places_of_the_template_are_where_geometry_says(licensed):
+    template, places = sample(licensed, "template"), face_places(sample(licensed, "template"))
     skin = template[:3931]
     middle = skin[abs(skin[:, 0]) < 1e-4]
     np.testing.assert_array_equal(places["nose_tip"], middle[middle[:, 2].argmax()])
@@ -71,17 +71,27 @@ def test_places_of_the_template_are_where_geometry_says(shared):
     assert abs(places["occiput"][2] - skin[:, 2].min()) < 1e-3
 
 
-def test_left_and_right_mirror_each_other(shared):
-    places = face_places(sample(shared, "template"))
+def test_left_and_right_mirror_each_other():
+    mirrors_itself(face_places(head_mesh().template))
+
+
+def test_left_and_right_of_the_official_mean_head_mirror_each_other(licensed):
+    mirrors_itself(face_places(sample(licensed, "template")))
+
+
+def mirrors_itself(places):
     for name in places:
         mirrored = places[name.replace("_left", "_right") if "_left" in name else name.replace("_right", "_left")]
         np.testing.assert_allclose(places[name] * (-1, 1, 1), mirrored, atol=2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", FLAME_HEADS)
-def test_places_agree_with_the_official_landmarks(shared, name):
-    head = sample(shared, name)
-    marks, places = landmarks_of(shared, head), face_places(head)
+def test_places_agree_with_the_official_landmarks(licensed):
+    for name in FLAME_HEADS:
+        places_agree_with_landmarks(licensed, sample(licensed, name))
+
+
+def places_agree_with_landmarks(licensed, head):
+    marks, places = landmarks_of(licensed, head), face_places(head)
     for place, mark in {
         "nose_tip": 30, "nasion": 27, "mouth_corner_left": 48, "mouth_corner_right": 54, "lip_upper": 51,
         "lip_lower": 57, "eye_outer_left": 36, "eye_inner_left": 39, "eye_inner_right": 42, "eye_outer_right": 45,
@@ -92,9 +102,8 @@ def test_places_agree_with_the_official_landmarks(shared, name):
     assert np.linalg.norm(five_places(head)[:2] - eyes, axis=1).max() < 0.002
 
 
-@pytest.mark.parametrize("name", FLAME_HEADS)
-def test_face_coordinates_do_not_depend_on_the_pose_and_little_on_the_person(shared, name):
-    head, mean = sample(shared, name), face_frame(sample(shared, "template")).coordinates
+def test_face_coordinates_do_not_depend_on_the_pose_and_little_on_the_person(person):
+    head, mean = person.vertices, face_frame(person.template).coordinates
     frame = face_frame(head)
     head = head.astype(float)
     moved = face_frame(1.07 * head @ turn(25, -40, 15).T + (0.3, -1.2, 0.8))
@@ -102,22 +111,23 @@ def test_face_coordinates_do_not_depend_on_the_pose_and_little_on_the_person(sha
     np.testing.assert_allclose(moved.unit, 1.07 * frame.unit, rtol=1e-9)
     np.testing.assert_allclose(moved.rotation, turn(25, -40, 15) @ frame.rotation, atol=1e-9)
     away = np.linalg.norm(frame.coordinates - mean, axis=1)
-    assert away.mean() < 1.5 and away.max() < 10  # millimetres
+    widest = 10 if len(head) == 5023 else 14  # the project's own people differ more
+    assert away.mean() < 2 and away.max() < widest  # millimetres
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_heads_stand_upright_in_their_frame(shared, name):
-    frame = face_frame(sample(shared, name))
+def test_heads_stand_upright_in_their_frame(head):
+    frame = face_frame(head)
     np.testing.assert_allclose(frame.rotation @ frame.rotation.T, np.eye(3), atol=1e-12)
-    upright = frame.upright(sample(shared, name))
-    assert abs(upright[3564, 0]) < 2 and upright[3564, 2] > 40  # the nose is in front
+    upright = frame.upright(head)
+    nose = upright[frame.mesh.vertices["nose_tip"]]
+    assert abs(nose[0]) < 2 and nose[2] > 40  # the nose is in front
     np.testing.assert_allclose(frame.turned(np.eye(3)) @ frame.rotation, np.eye(3) * frame.unit, atol=1e-12)
     tall = np.ptp(upright, axis=0)
     assert tall[1] == tall.max()
 
 
-def test_an_eyeball_keeps_its_form_in_face_coordinates(shared):
-    head = sample(shared, "anne").astype(float)
+def test_an_eyeball_keeps_its_form_in_face_coordinates(licensed):
+    head = sample(licensed, "anne").astype(float)
     frame = face_frame(head)
     for start, stop in frame.mesh.eyeballs.values():
         ball = (head[start:stop] - head[start:stop].mean(axis=0)) @ frame.rotation / frame.unit
@@ -143,12 +153,12 @@ def test_other_meshes_are_refused_with_the_node_to_use():
         face_places(synthetic_head(2)[0])
 
 
-def test_broken_vertices_are_refused(shared):
-    head = sample(shared, "anne").copy()
-    with pytest.raises(ValueError, match=r"\[V,3\], got shape \[1, 5023, 3\]"):
+def test_broken_vertices_are_refused():
+    head = own_head(OWN[0]).vertices.copy()
+    with pytest.raises(ValueError, match=r"\[V,3\], got shape \[1, 2236, 3\]"):
         face_frame(head[None])
     head[7] = np.nan
-    with pytest.raises(ValueError, match="NaN or infinite ones in 1 of 5023 vertices, the first at index 7"):
+    with pytest.raises(ValueError, match="NaN or infinite ones in 1 of 2236 vertices, the first at index 7"):
         face_frame(head)
     with pytest.raises(ValueError, match="squashed"):
-        face_frame(np.zeros((5023, 3)))
+        face_frame(np.zeros((2236, 3)))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fantasyid_core.people.instruments import held_out_people
-from fantasyid_core.people.instruments.control import COARSE, measure_control, measure_leak
 from fantasyid_core.people.instruments.probe import load_probe, read
 from fantasyid_core.people.instruments.resemblance import measure_clips
 from fantasyid_core.people.instruments.subjects import TrueRenderer
+from fantasyid_core.people.instruments.vertex_control import COARSE, measure_control, measure_leak
 from fantasyid_core.people.portrait import make_portrait
 from fantasyid_core.shape.edit.edit import edit_face
 from fantasyid_core.shape.edit.editstate import edit_from_values

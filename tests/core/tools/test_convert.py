@@ -22,7 +22,7 @@ from fantasyid_core.files.keymaps import host_name
 from fantasyid_core.host import diffusers as diffusers_host
 from fantasyid_core.tools import convert as module
 from fantasyid_core.tools.convert import convert
-from fantasyid_core.tools.random_model import write_tiny_model
+from fantasyid_core.tools.random_model import write_random_model
 from fantasyid_core.weights.transformer import POSITION_TABLE, transformer_config
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,7 +31,7 @@ WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    folder = write_tiny_model(tmp_path_factory.mktemp("convert") / "portrait")
+    folder = write_random_model(tmp_path_factory.mktemp("convert") / "portrait")
     state = load_file(folder / WEIGHTS)
     state["face_abstractor.latents"] = torch.zeros(7, 11)  # dead, as in the official file
     save_file(state, folder / WEIGHTS)
@@ -146,7 +146,7 @@ def test_the_released_mesh_may_come_later(tmp_path):
     from fantasyid_core.shape import synthetic_topology
 
     adapter = AdapterConfig.tiny(vertex_counts=(642, 162, 42))
-    folder = write_tiny_model(tmp_path / "flame", adapter=adapter)
+    folder = write_random_model(tmp_path / "flame", adapter=adapter)
     (folder / "topology.safetensors").unlink()
     state = load_file(folder / WEIGHTS)
     state["vertex_spiral_net.vtx_query"] = torch.zeros(1, 314, 16)
@@ -198,7 +198,7 @@ print(peak() - start)
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
 def test_memory_stays_far_below_the_source(tmp_path, suffix):
     sizes = TransformerConfig.tiny(num_layers=42, num_attention_heads=8)
-    whole = write_tiny_model(tmp_path / "whole", transformer=sizes)
+    whole = write_random_model(tmp_path / "whole", transformer=sizes)
     assert (whole / WEIGHTS).stat().st_size > 600e6
     folder = _sharded(whole, tmp_path / "large", suffix, shards=6)
     shutil.rmtree(whole)
@@ -305,7 +305,7 @@ def test_results_are_aligned(source, tmp_path):
 def test_a_folder_of_the_two_files_loads_as_one_model(tmp_path):
     from fantasyid_core.host.diffusers.model import load_transformer
 
-    source = write_tiny_model(tmp_path / "model")
+    source = write_random_model(tmp_path / "model")
     convert(source, tmp_path / "converted")
     assert load_adapter(tmp_path / "converted").config == load_adapter(source).config
     again, original = load_transformer(tmp_path / "converted"), load_transformer(source)

@@ -104,10 +104,10 @@ def test_wrong_files_in_the_right_place_are_told_and_required_ones_count(doctor,
     assert doctor(models)[0] == 0, "an optional file that is wrong costs its own feature only"
 
 
-def test_right_files_in_the_wrong_place_are_told_with_both_places(doctor, models, shared):
+def test_right_files_in_the_wrong_place_are_told_with_both_places(doctor, models, licensed):
     (models / "fantasyid" / "topology.safetensors").unlink()
     there = models / "checkpoints" / "new" / "transform (2).pkl"
-    put(models, {"checkpoints/new/transform (2).pkl": (shared / "assets" / "transform.pkl").read_bytes()})
+    put(models, {"checkpoints/new/transform (2).pkl": (licensed("transform.pkl")).read_bytes()})
     put(models, {"insightface/models/antelopev2.zip": b"PK\x03\x04"})
     code, text = doctor(models)
     said = block(text, "transform.pkl").replace(" ", "")
@@ -117,10 +117,10 @@ def test_right_files_in_the_wrong_place_are_told_with_both_places(doctor, models
     assert f"thearchive{models / 'insightface/models/antelopev2.zip'}:unpackit" in said
 
 
-def test_a_bad_file_in_place_and_a_good_one_elsewhere_are_both_told(doctor, models, shared):
+def test_a_bad_file_in_place_and_a_good_one_elsewhere_are_both_told(doctor, models, licensed):
     (models / "fantasyid" / "topology.safetensors").unlink()
     put(models, {"fantasyid/transform.pkl": b"404: Not Found"})
-    put(models, {"loras/transform.pkl": (shared / "assets" / "transform.pkl").read_bytes()})
+    put(models, {"loras/transform.pkl": (licensed("transform.pkl")).read_bytes()})
     said = block(doctor(models)[1], "transform.pkl")
     assert 'begins with "404: Not Found"' in said and "loras/transform.pkl" in said.replace(" ", "")
     assert said.count("found ") == 1, "the bad one is not offered"
@@ -227,7 +227,7 @@ def test_the_graphics_card_or_its_absence_is_said(monkeypatch):
 def test_a_python_without_the_requirements_still_gets_its_report(doctor, models, monkeypatch):
     monkeypatch.setitem(sys.modules, "fantasyid_core.face.detectors.detect", None)
     code, text = doctor(models)
-    assert code == 0 and "needs     all " in text and "run install.py" in text
+    assert code == 0 and "needs     all " in text and "install them with pip" in text
 
 
 def test_nothing_is_written(doctor, models):

@@ -13,14 +13,14 @@ from safetensors.torch import load_file, save_file
 import fantasyid_core
 from fantasyid_core.tools.convert import convert
 from fantasyid_core.tools.inspection import FOUND, MISSING, UNUSABLE, inspect_model, size_text
-from fantasyid_core.tools.random_model import write_tiny_model
+from fantasyid_core.tools.random_model import write_random_model
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("inspection") / "model")
+    return write_random_model(tmp_path_factory.mktemp("inspection") / "model")
 
 
 @pytest.fixture

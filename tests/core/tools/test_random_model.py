@@ -14,14 +14,14 @@ from fantasyid_core.host import diffusers as diffusers_host
 from fantasyid_core.host.diffusers import others as diffusers_models
 from fantasyid_core.sampling import alphas_cumprod
 from fantasyid_core.shape import synthetic_head, synthetic_topology
-from fantasyid_core.tools.random_model import write_tiny_model
+from fantasyid_core.tools.random_model import write_random_model
 
 PARTS = "face_encoder scheduler text_encoder tokenizer topology.safetensors transformer vae".split()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+    return write_random_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 def test_every_part_loads_and_fits_the_others(folder):
@@ -60,8 +60,8 @@ def test_schedule_is_the_official_one(folder):
 
 def test_equal_seeds_give_equal_weights_and_leave_the_global_state(folder, tmp_path):
     before = torch.get_rng_state()
-    again = write_tiny_model(tmp_path / "again")
-    other = write_tiny_model(tmp_path / "other", seed=1)
+    again = write_random_model(tmp_path / "again")
+    other = write_random_model(tmp_path / "other", seed=1)
     assert torch.equal(torch.get_rng_state(), before)
     for name in ("transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "face_encoder/eva"):
         content = (folder / f"{name}.safetensors").read_bytes()
@@ -72,7 +72,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_state(folder, tmp_p
 def test_own_sizes(tmp_path):
     transformer = TransformerConfig.tiny(num_layers=4, sample_width=16)
     adapter = AdapterConfig.tiny(vertex_counts=(2562, 642, 162), interval=2, id_width=64)
-    folder = write_tiny_model(tmp_path, 0, transformer, adapter, synthetic_topology(3, 4))
+    folder = write_random_model(tmp_path, 0, transformer, adapter, synthetic_topology(3, 4))
     assert load_adapter(folder).config == adapter
     assert json.loads((folder / "transformer" / "config.json").read_text())["cross_attn_interval"] == 2
     assert diffusers_host.transformer_sizes(diffusers_host.load_transformer(folder)) == transformer
@@ -88,7 +88,7 @@ def test_own_sizes(tmp_path):
 )
 def test_sizes_that_do_not_fit(tmp_path, adapter, message):
     with pytest.raises(ValueError, match=message):
-        write_tiny_model(tmp_path / "model", adapter=adapter)
+        write_random_model(tmp_path / "model", adapter=adapter)
     assert not (tmp_path / "model").exists()
 
 

@@ -18,9 +18,9 @@ from fantasyid_core.people.person import sample_person, sample_twin
 from fantasyid_core.training.batches import batches, generator, order
 from fantasyid_core.training.clipcache import ClipCache
 from fantasyid_core.training.config import DataSettings, IdentitySettings
-from fantasyid_core.training.heads_source import HeadsSource
 from fantasyid_core.training.index_source import IndexSource, fill, read_index
 from fantasyid_core.training.latents import LatentRows
+from fantasyid_core.training.people_source import PeopleSource
 from fantasyid_core.videofile import save_video
 
 
@@ -117,7 +117,7 @@ def fake_renderer():
 def heads(tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("heads"))
     data = DataSettings(kind="heads", cache=cache, clips=6, people=4, held_out=2, workers=1)
-    source = HeadsSource(data, IdentitySettings())
+    source = PeopleSource(data, IdentitySettings())
     source.build()
     return data, source
 
@@ -130,7 +130,7 @@ def test_own_heads_are_rendered_once_and_read_as_they_are(heads):
     assert np.array_equal(batch.pictures[0], clip.pictures) and np.array_equal(batch.first[0], clip.pictures[0])
     assert np.array_equal(batch.vertices[0], clip.vertices)
     assert any(np.array_equal(batch.references[0], view) for view in clip.references)
-    again = HeadsSource(data, IdentitySettings())
+    again = PeopleSource(data, IdentitySettings())
     again._cache.build(lambda part: pytest.fail("rendered again"))
 
 
@@ -144,7 +144,7 @@ def test_the_view_is_random_but_the_same_for_the_same_numbers(heads):
 
 def test_without_multi_view_the_reference_is_a_frame_of_the_clip(heads):
     data, _ = heads
-    source = HeadsSource(data, IdentitySettings(reference="own frame"))
+    source = PeopleSource(data, IdentitySettings(reference="own frame"))
     source.build()
     batch = source.batch([2], np.random.default_rng(3))
     assert any(np.array_equal(batch.references[0], frame) for frame in batch.pictures[0])
@@ -153,9 +153,9 @@ def test_without_multi_view_the_reference_is_a_frame_of_the_clip(heads):
 def test_every_clip_is_followed_by_its_twin(tmp_path):
     """Everything is the same but one parameter of the shape; whose face it is comes from the same pictures."""
     data = DataSettings(kind="heads", cache=str(tmp_path), clips=8, people=3, twins=True, held_out=2, workers=1)
-    source = HeadsSource(data, IdentitySettings())
+    source = PeopleSource(data, IdentitySettings())
     source.build()
-    plain = HeadsSource(replace(data, twins=False), IdentitySettings())
+    plain = PeopleSource(replace(data, twins=False), IdentitySettings())
     assert len(source) == 8 and source.fingerprint != plain.fingerprint
     batch = source.batch([2, 3, 6, 7], np.random.default_rng(1))
     assert batch.names == ["person 1 clip 0", "person 1 clip 0 (twin)", "person 0 clip 1", "person 0 clip 1 (twin)"]
@@ -166,13 +166,13 @@ def test_every_clip_is_followed_by_its_twin(tmp_path):
     assert np.array_equal(batch.vertices[3], sample_twin(sample_person(0), 1).vertices())
     clip = fake_clip(1, 0, 9, 64, 3, sample_twin(sample_person(1)))
     assert np.array_equal(batch.pictures[1], clip.pictures) and not np.array_equal(*batch.pictures[:2])
-    held_out = HeadsSource(data, IdentitySettings(), held_out=True)
+    held_out = PeopleSource(data, IdentitySettings(), held_out=True)
     assert len(held_out) == 2 and held_out.together == 1
 
 
 def test_held_out_people_never_train(heads):
     data, source = heads
-    held_out = HeadsSource(data, IdentitySettings(), held_out=True)
+    held_out = PeopleSource(data, IdentitySettings(), held_out=True)
     held_out.build()
     assert len(held_out) == 2
     assert held_out.fingerprint != source.fingerprint

@@ -15,7 +15,7 @@ from fantasyid_core.people.clips import Clip
 from fantasyid_core.shape.ownhead.mesh import head_mesh
 from fantasyid_core.shape.topology.spiral import spiral_indices
 from fantasyid_core.shape.topology.topology import Topology, Transform
-from fantasyid_core.tools.random_model import write_tiny_model
+from fantasyid_core.tools.random_model import write_random_model
 from fantasyid_core.training.runlog import RunLog, duration, read_log
 from fantasyid_core.videofile import read_video
 
@@ -54,7 +54,7 @@ def config_file(tmp_path_factory):
     topology = heads_topology()
     sizes = TransformerConfig.tiny(sample_width=8, sample_height=8, max_text_seq_length=16)
     adapter = AdapterConfig.tiny(vertex_counts=topology.vertex_counts)
-    write_tiny_model(folder / "model", transformer=sizes, adapter=adapter, topology=topology)
+    write_random_model(folder / "model", transformer=sizes, adapter=adapter, topology=topology)
     content = {
         "output": str(folder / "run"), "steps": 2, "precision": "bf16", "device": "cpu", "log_every": 1,
         "model": {"folder": str(folder / "model"), "variant": "paper", "sizes": SIZES},

@@ -33,7 +33,7 @@ def prepared(videos, tmp_path_factory):
 def start(folder, code, *arguments):
     """A Python process that runs `code`, which sees the tests' helpers."""
     (folder / "child.py").write_text(code)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests" / "helpers")))}
     command = [sys.executable, folder / "child.py", *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 

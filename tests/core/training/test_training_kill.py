@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from trainingtools import NoiseSource, make_config, make_models, write_model
 
+from fantasyid_core.files.tensorfile import write_tensors
 from fantasyid_core.training import checkpoints, state
 from fantasyid_core.training.checkpoints import (
     MANIFEST,
@@ -27,7 +28,6 @@ from fantasyid_core.training.checkpoints import (
     remove_leftovers,
 )
 from fantasyid_core.training.loop import FAILED_BATCH, train
-from fantasyid_core.training.tensorfile import write_tensors
 
 KILLS = 16
 forked = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden import network_input, relative_error
+from golden import TRANSFORMER_SIZES as SIZES
+from golden import network_input, relative_error, without_second_layer
 from small import inputs_of, make_adapter
 
 from fantasyid_core import load_adapter
@@ -14,8 +15,6 @@ from fantasyid_core.files.keymaps import host_name
 from fantasyid_core.host import diffusers as diffusers_host
 from fantasyid_core.sampling import make_steps, sample
 from fantasyid_core.weights.transformer import transformer_config
-
-SIZES = {"sample_height": 8, "sample_width": 12, "sample_frames": 9, "max_text_seq_length": 16}
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +46,9 @@ def test_injection_after_every_block_is_the_official_one(
 
 
 def test_injection_after_every_second_block_is_the_official_one(
-    shared, reference, transformer, reference_tokens, golden
+    reference, reference_topology, transformer, reference_tokens, golden
 ):
-    half = {key: value for key, value in reference.items() if not key.startswith("layer_attention.1.")}
-    adapter = load_adapter(half, topology=shared / "assets" / "transform.pkl")
+    adapter = load_adapter(without_second_layer(reference), topology=reference_topology)
     assert adapter.config.interval == 2
     with torch.no_grad(), diffusers_host.attach(transformer, adapter.injector(reference_tokens)):
         assert relative_error(reference_run(transformer), golden["transformer.interval2"]) <= 1e-5

@@ -45,7 +45,9 @@ def test_a_folder_gives_back_the_adapter(folder):
 
 
 def test_sizes_of_the_official_checkpoint_come_from_its_shapes(reference_adapter):
-    assert reference_adapter.config == AdapterConfig(injected_layers=2, interval=1)
+    assert reference_adapter.config == AdapterConfig(
+        injected_layers=2, interval=1, vertex_counts=(2236, 560, 160)
+    )
 
 
 def test_the_official_interval_leaves_layers_unused(folder):
@@ -176,12 +178,12 @@ def test_the_topology_is_looked_for_and_asked_for(folder, tmp_path, monkeypatch)
 
 def test_only_the_adapter_is_read_from_a_whole_model(folder, monkeypatch):
     rewrite(folder, lambda s: s.update({"transformer_blocks.0.ff.net.2.weight": torch.ones(4, 4)}))
-    from fantasyid_core.files.writing import checkpoint
+    from fantasyid_core.files import checkpoint
 
     read = []
     original = checkpoint._SafetensorsReader.read
     monkeypatch.setattr(
-        checkpoint._SafetensorsReader, "read", lambda self, key: read.append(key) or original(self, key)
+        checkpoint._SafetensorsReader, "read", lambda self, key, dtype: read.append(key) or original(self, key, dtype)
     )
     load_adapter(folder, topology=TOPOLOGY)
     assert read and not [key for key in read if key.startswith("transformer_blocks")]

@@ -8,15 +8,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from decafile import make_state, write_deca
-from flamefile import make_content, write_npz
 from PIL import Image
+from standinflame import stand_in, stand_in_topology, write_face_files
 
 from fantasyid_core.__main__ import main
 from fantasyid_core.face.align import TEMPLATE
 from fantasyid_core.face.photo import FaceRequest
-from fantasyid_core.request import Person, load_face, load_vertices
-from fantasyid_core.shape import load_shape, load_topology
+from fantasyid_core.request import PersonRequest, load_face, load_shape_of
+from fantasyid_core.shape import load_shape, save_shape
 
 POINTS = "60,80 120,80 90,115 65,140 115,140"
 
@@ -30,56 +29,50 @@ def photo(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(shared, tmp_path_factory):
-    """A models folder with seeded DECA and FLAME files of the real sizes, in their usual places."""
+def models(tmp_path_factory):
+    """A models folder with stand-ins for DECA and FLAME in their usual places."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "fantasyid").mkdir()
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    template = topology.template.double().numpy()
-    template -= (template.min(axis=0) + template.max(axis=0)) / 2
-    content = make_content(vertices=template, faces=topology.faces.numpy())
-    write_npz(folder / "fantasyid" / "flame.npz", content)
-    write_deca(folder / "fantasyid" / "deca_model.tar", make_state(influence=0.01))
-    (folder / "fantasyid" / "landmark_embedding.npy").write_bytes(
-        (shared / "assets" / "landmark_embedding.npy").read_bytes()
-    )
+    write_face_files(folder / "fantasyid")
     return folder
 
 
-def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, shared):
-    topology = load_topology(shared / "assets" / "transform.pkl")
-    given = torch.randn(5023, 3)
+def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, tmp_path):
+    topology = stand_in_topology()
+    given = torch.from_numpy(stand_in().vertices)
     request = FaceRequest("none", TEMPLATE / 512 * 170, folders=(models,))
-    face = load_face(Person(photo, given, request))
-    assert load_vertices(Person(photo, given, request), face, topology)[0] is given
-    path = shared / "samples" / "anne.ply"
-    assert torch.equal(load_vertices(Person(photo, path, request), face, topology)[0], load_shape(path))
-    made = Person(photo, None, request, flame=models / "fantasyid" / "flame.npz")
-    vertices, again = load_vertices(made, face, topology)
-    assert vertices.shape == (5023, 3) and again is not None
-    turned = Person(photo, None, request, flame=models / "fantasyid" / "flame.npz", pose="as photographed")
-    assert not torch.equal(vertices, load_vertices(turned, face, topology)[0])
+    face = load_face(PersonRequest(photo, given, request))
+    assert load_shape_of(PersonRequest(photo, given, request), face, topology)[0].vertices is given
+    path = tmp_path / "somebody.ply"
+    save_shape(given, path)
+    read = load_shape_of(PersonRequest(photo, path, request), face, topology)[0]
+    assert torch.equal(read.vertices, given)
+    made = PersonRequest(photo, None, request, flame=models / "fantasyid" / "flame.npz")
+    shape, again = load_shape_of(made, face, topology)
+    assert shape.vertices.shape == (5023, 3) and again is not None
+    turned = PersonRequest(photo, None, request, flame=models / "fantasyid" / "flame.npz", pose="as photographed")
+    other = load_shape_of(turned, face, topology)[0]
+    assert not torch.equal(shape.vertices, other.vertices)
 
 
 def test_notes_about_the_face_are_warnings(photo):
     edge = np.array([[2, 80], [60, 80], [30, 110], [5, 140], [55, 140]], np.float32)
     with pytest.warns(UserWarning, match="lies outside the picture"):
-        load_face(Person(photo, None, FaceRequest("none", edge)))
+        load_face(PersonRequest(photo, None, FaceRequest("none", edge)))
 
 
 def test_several_photos_may_be_files_and_arrays(photo):
     other = np.random.default_rng(1).integers(0, 255, (200, 180, 3), np.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        face = load_face(Person([photo, other], None, FaceRequest("none")))
+        face = load_face(PersonRequest([photo, other], None, FaceRequest("none")))
     assert len(face.others) == 1
 
 
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="pose among neutral, as photographed, got 'sideways'"):
-        Person("a.jpg", pose="sideways")
+        PersonRequest("a.jpg", pose="sideways")
     with pytest.raises(ValueError, match="joining among average, concatenate, got 'sum'"):
-        Person("a.jpg", references="sum")
+        PersonRequest("a.jpg", references="sum")
 
 
 def reconstruct(photo, models, out, **changes) -> int:
@@ -92,7 +85,7 @@ def test_the_command_writes_the_3d_face_and_a_picture(photo, models, tmp_path, c
     out, picture = tmp_path / "face.obj", tmp_path / "face.png"
     assert reconstruct(photo, models, out, picture=picture) == 0
     assert f"5023 vertices: {out}" in capsys.readouterr().out
-    assert load_shape(out).shape == (5023, 3)
+    assert load_shape(out, 5023).shape == (5023, 3)
     with Image.open(picture) as image:
         assert image.size == (1024, 512)
 

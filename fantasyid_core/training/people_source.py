@@ -14,7 +14,7 @@ from .config import DataSettings, IdentitySettings
 from .latents import LatentRows
 
 
-class HeadsSource:
+class PeopleSource:
     """The first `clips` clips of the training people, or with held_out those of people that never train.
 
     Clip i shows person i % people; its references show the same person, otherwise unlike the clip. With `data.twins`

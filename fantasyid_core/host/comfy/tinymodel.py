@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ...face.align import FaceCrop
 from ...weights.adapter import load_adapter
+from .condition import WITHOUT_PICTURE
 from .model import load_model
-from .run import WITHOUT_PICTURE
 
 if TYPE_CHECKING:
     from ...identity.adapter import IdentityAdapter

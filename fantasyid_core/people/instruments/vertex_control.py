@@ -17,7 +17,7 @@ from ..headshape import SHAPE_NAMES
 from .comparing import WithinPerson, within_person
 from .probe import Probe, index_of, load_probe, read
 from .silhouette import MEASURED, outline, shows
-from .subjects import Request, Sampler, Subject, ask
+from .subjects import Sampler, SceneRequest, Subject, ask
 
 COARSE = ("face_width", "jaw_width", "jaw_sharpness", "chin_length", "forehead_height")
 FINE = ("nose_length", "eye_spacing", "brow_height", "mouth_width")
@@ -49,7 +49,7 @@ def measure_control(
         beside = {key: [] for key in WithinPerson._fields}
         for seed in seeds:
             requests = [
-                Request(_moved(subject, name, value), subject.references, subject.plain_prompt, seed)
+                SceneRequest(_moved(subject, name, value), subject.references, subject.plain_prompt, seed)
                 for subject in people
                 for value in values
             ]
@@ -90,7 +90,7 @@ def measure_leak(
         slopes = []
         for seed in seeds:
             requests = [
-                Request(subject.vertices, references, subject.plain_prompt, seed)
+                SceneRequest(subject.vertices, references, subject.plain_prompt, seed)
                 for subject, row in zip(people, pictures, strict=True)
                 for references in row
             ]

@@ -1,0 +1,18 @@
+"""Faces and their 478 points, with MediaPipe's networks and nothing to download.
+
+Read `points` (which lies where), the networks `short_range`, `full_range` and `mesh` with `layers` and
+`attention`, `weights` and `convert` (where they come from); then what is done with them: `views` and `squares`
+(what they are shown), `boxes` (what they answer), `search`, `confirm` and `faces`.
+"""
+
+from importlib import import_module
+
+_HOMES = {"LandmarkedFace": "faces", "find_landmarks": "faces", "landmarked_faces": "faces"}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

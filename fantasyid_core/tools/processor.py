@@ -1,0 +1,30 @@
+"""The processor's name: every time and every ratio of times is quoted with it."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+
+def processor_name() -> str:
+    """What the system calls its processor, such as "AMD EPYC"; its architecture where the system does not tell."""
+    named = {"Linux": _linux, "Darwin": _macos}.get(platform.system(), platform.processor)()
+    return " ".join(named.split()) or platform.machine()
+
+
+def _linux(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    try:
+        found = re.search(r"(?m)^model name\s*:(.*)$", cpuinfo.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+    return found[1] if found else ""
+
+
+def _macos() -> str:
+    try:
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
