@@ -18,12 +18,15 @@ from pathlib import Path
 
 import torch
 
+from ..files.checkpoint import open_checkpoint
+from ..files.network import load_strictly
 from ..training.build import build_models
 from ..training.config import TrainingConfig, load_config
 from ..training.loop import Run
 from ..training.models import TrainedModels
 from .clip_pairs import ClipPairs
 from .sharper_loss import SharperDenoiser, SharperLoss, SharperTask
+from .train_reading import READOUT_FILE
 
 CONFIG = Path(__file__).with_name("configs") / "tiny_sharper.yaml"
 
@@ -38,7 +41,12 @@ class SharperRun(Run):
     def make_network(self) -> SharperDenoiser:
         models = self.models
         network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
-        network.readout.fit(self._clips.numbers())
+        path = Path(self.config.model.folder) / READOUT_FILE
+        if path.is_file():
+            checkpoint = open_checkpoint(path)
+            load_strictly(network.readout, {name: checkpoint.read(name) for name in checkpoint}, str(path))
+        else:
+            network.readout.fit(self._clips.numbers())
         return network
 
     def make_task(self) -> SharperTask:

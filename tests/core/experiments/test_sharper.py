@@ -16,14 +16,22 @@ from fantasyid_core.experiments.sharper_loss import SharperLoss, more_where_twin
 from fantasyid_core.experiments.snapshot import main as snapshot_main
 from fantasyid_core.experiments.snapshot import snapshot
 from fantasyid_core.experiments.teaching import PlainAttention, Teaching, TeachingSettings
-from fantasyid_core.experiments.train_reading import TokenReader, teach, train_face, train_tokens, wider_adapter
-from fantasyid_core.experiments.train_sharper import CONFIG, train_sharper
+from fantasyid_core.experiments.train_reading import (
+    READOUT_FILE,
+    TokenReader,
+    teach,
+    train_face,
+    train_tokens,
+    wider_adapter,
+)
+from fantasyid_core.experiments.train_sharper import CONFIG, SharperRun, train_sharper
 from fantasyid_core.people.person import training_seeds
 from fantasyid_core.shape.edit.controls import shape_controls
 from fantasyid_core.tinymodel.gridface import GridFaceConfig, GridFaceEncoder
 from fantasyid_core.tinymodel.loading import SHIPPED, load_vae
 from fantasyid_core.tinymodel.models import TinyCodec
 from fantasyid_core.tinymodel.sampler import ADAPTER_FILE, TinySampler, load_networks
+from fantasyid_core.training.build import build_models
 from fantasyid_core.training.config import load_config
 from fantasyid_core.weights.adapter import load_adapter
 
@@ -210,6 +218,15 @@ def _stop_after(step: int):
             raise InterruptedError
 
     return report
+
+
+def test_a_run_reads_with_what_reading_has_taught(start):
+    models = build_models(load_config(CONFIG, [f"model.folder={start}"]))
+    taught = load_file(start / READOUT_FILE)
+    run = SharperRun.__new__(SharperRun)
+    run.config, run.models = load_config(CONFIG, [f"model.folder={start}"]), models
+    own = run.make_network().readout.state_dict()
+    assert own.keys() == taught.keys() and all(torch.equal(own[name], taught[name]) for name in own)
 
 
 def test_a_reader_is_read_from_all_tokens(start):
