@@ -3,6 +3,7 @@
     python install.py               looks at this Python and at the model files; changes nothing
     python install.py demo [...]    makes .venv, installs into it, makes small videos (output/demo)
     python install.py test [...]    makes .venv, installs into it, runs the checks
+    python install.py test --comfyui [...]    fetches ComfyUI into .comfyui, too, and runs the checks in it
 
 Further arguments of demo go to `python -m fantasyid_core demo`, those of test to pytest. The first form
 is what ComfyUI-Manager calls, with ComfyUI's own Python: it installs and downloads nothing.
@@ -15,6 +16,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -31,6 +33,9 @@ TORCH_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 # Peers that single tests compare with. Their own requirements would bring a second OpenCV, so they come without.
 DRAWING = ["numba>=0.59"]  # what draws people: for the demo, the node Sample Person and training
 PEERS = {"peers": ["--no-deps", "-r", "tests/requirements-no-deps.txt"], "numba": DRAWING}
+COMFYUI = ROOT / ".comfyui"  # what `test --comfyui` fetches
+COMFYUI_SOURCE = "https://github.com/comfyanonymous/ComfyUI"
+COMFYUI_TAG = "v0.33.0"  # the release that the tests were made with
 NEWS_EVERY = 20  # seconds between signs of life while pip works
 
 # Packages that put the same module into Python as the required one.
@@ -226,12 +231,18 @@ def demo(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     """Installs what the tests need and runs ruff and pytest; the exit code of the tests, or else of ruff."""
     steps = [[*TORCH_PINS, *requirement("requirements.txt"), *requirement("tests/requirements.txt")]]
+    if "--comfyui" in arguments:
+        arguments = [word for word in arguments if word != "--comfyui"]
+        os.environ["COMFYUI_PATH"] = str(fetch_comfyui())
     host = load_model_files().find_comfyui()
     if host:
         say(f"ComfyUI found in {host}: its tests run too.")
         steps.append(["-r", str(host / "requirements.txt")])
     else:
-        say("No ComfyUI found (COMFYUI_PATH, ~/comfy/ComfyUI): tests that need it will be SKIPPED.")
+        say(
+            "No ComfyUI found (COMFYUI_PATH, ~/comfy/ComfyUI): tests that need it will be SKIPPED. "
+            "python3 install.py test --comfyui fetches it."
+        )
     prepare("test", steps)
     for name, words in PEERS.items():
         prepare_optional(name, [str(ROOT / word) if word.endswith(".txt") else word for word in words])
@@ -242,6 +253,41 @@ def test(arguments: list[str]) -> int:
     if lint:
         say("ruff check found problems: see above.")
     return tests or lint
+
+
+def fetch_comfyui() -> Path:
+    """The folder of the ComfyUI release that the tests were made with; fetched by git unless it is there already."""
+    stamp = COMFYUI / "fetched-release"  # written last, so that it stands for a whole folder
+    if stamp.is_file() and stamp.read_text().strip() == COMFYUI_TAG:
+        say(f"ComfyUI {COMFYUI_TAG} is there already: {COMFYUI}")
+        return COMFYUI
+    if COMFYUI.exists() and not (COMFYUI / "main.py").is_file() and any(COMFYUI.iterdir()):
+        raise SetupError(f"Expected ComfyUI or nothing at {COMFYUI}, got a folder of something else. Move it away.")
+    part = COMFYUI.with_name(COMFYUI.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    say(f"Fetching ComfyUI {COMFYUI_TAG} from {COMFYUI_SOURCE}")
+    command = ["git", "clone", "--quiet", "--depth", "1", "--branch", COMFYUI_TAG, COMFYUI_SOURCE, str(part)]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise SetupError(
+            "git is not installed, so ComfyUI cannot be fetched. Install git, or set COMFYUI_PATH to a ComfyUI that "
+            "you have, and run the same command again."
+        ) from None
+    if done.returncode or not (part / "main.py").is_file():
+        shutil.rmtree(part, ignore_errors=True)
+        reason = last_lines(done.stdout) or "what came is no ComfyUI: there is no main.py."
+        raise SetupError(
+            f"ComfyUI {COMFYUI_TAG} could not be fetched from {COMFYUI_SOURCE}:\n{reason}\nCheck the network "
+            "connection and the free space, or set COMFYUI_PATH to a ComfyUI that you have; then run the same command again."
+        )
+    shutil.rmtree(COMFYUI, ignore_errors=True)
+    part.rename(COMFYUI)
+    stamp.write_text(COMFYUI_TAG + "\n")
+    return COMFYUI
 
 
 def in_parallel() -> list[str]:

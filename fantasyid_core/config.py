@@ -11,6 +11,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 
+PIXELS_PER_LATENT = 8
+"""Of the CogVideoX VAE: pixels along a side of what one latent covers. (FantasyID-Tiny's own VAE covers 4.)"""
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
@@ -57,9 +60,15 @@ class TransformerConfig:
         """Rows and columns of the video tokens of a latent frame."""
         return self.sample_height // self.patch_size, self.sample_width // self.patch_size
 
-    def describe_size(self, compression: int = 8) -> str:
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the video in pixels."""
+        return self.sample_height * PIXELS_PER_LATENT, self.sample_width * PIXELS_PER_LATENT
+
+    def describe_size(self) -> str:
         """The native size in words, e.g. `49 frames of 720x480`."""
-        return f"{self.sample_frames} frames of {self.sample_width * compression}x{self.sample_height * compression}"
+        height, width = self.picture_size
+        return f"{self.sample_frames} frames of {width}x{height}"
 
     @classmethod
     def tiny(cls, **changes) -> TransformerConfig:

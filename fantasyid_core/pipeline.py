@@ -239,7 +239,8 @@ def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
 def _encode_picture(
     run: Run, sizes: TransformerConfig, crop: FaceCrop, draws: torch.Generator
 ) -> Tensor:  # -> [1, T, 16, h, w]
-    pixels = stretch(crop.crop, sizes.sample_width * 8, sizes.sample_height * 8)
+    height, width = sizes.picture_size
+    pixels = stretch(crop.crop, width, height)
     with _on_device(run, run.vae):
         posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
     # Drawn in float32 whatever the dtype, so that a seed means the same noise everywhere.

@@ -5,8 +5,6 @@ Nothing here needs weights, a GPU or a network connection.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 from pathlib import Path
 
@@ -21,14 +19,10 @@ MARKER_OF_FIXTURE = {"comfyui": "host", "browser": "browser", "licensed": "licen
 
 
 def pytest_sessionstart(session):
-    """Imports the whole core, so that no module is imported for the first time while a test has patched another.
-
-    It would keep the patched object for good, and tests would depend on their order.
-    """
     if not session.config.option.collectonly:
-        for module in pkgutil.walk_packages([str(ROOT / "fantasyid_core")], "fantasyid_core."):
-            if not module.name.startswith(("fantasyid_core.__main__", "fantasyid_core.host.")):
-                importlib.import_module(module.name)
+        from importall import import_core
+
+        import_core()
 
 
 def pytest_collection_modifyitems(config, items):
@@ -80,6 +74,17 @@ def licensed():
             "python3 -m fantasyid_core download samples"
         )
     return find
+
+
+@pytest.fixture(scope="session")
+def portraits(tmp_path_factory):
+    """A function: name -> path of what a user brings, made here: one, two, three as .ply, .jpg and .png, and
+    topology.safetensors, a stand-in for FLAME's mesh."""
+    from standinflame import write_people
+
+    folder = tmp_path_factory.mktemp("people")
+    write_people(folder)
+    return lambda name: folder / name
 
 
 @pytest.fixture(scope="session")

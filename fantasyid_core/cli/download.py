@@ -1,4 +1,4 @@
-"""Downloads one model file, verified and resumed; without a name it lists what there is. Asks before nothing else.
+"""Downloads one model file, or the official samples; verified and resumed. Without a name it lists what there is.
 
 Exit code 0 when the file is there, 2 when it is not: refused by its licence, out of reach, or not the right one.
 """
@@ -10,8 +10,9 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="key or file name; without it: a list of both")
+    parser.add_argument("name", nargs="?", metavar="NAME", help='key or file name, or "samples"; without it: a list')
     parser.add_argument("--models", metavar="DIR", help="ComfyUI's models folder, if it is not found by itself")
+    parser.add_argument("--out", metavar="DIR", help="where samples go (output/samples)")
     parser.add_argument(
         "--accept-licence",
         "--accept-license",
@@ -21,21 +22,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..tools.download import download, find_row, refusal
+    from ..tools.samples import DEFAULT_FOLDER, download_samples
 
     if arguments.name is None:
         print("\n".join(listing()))
         return 0
-    row = find_row(arguments.name)
-    if reason := refusal(row, arguments.accept_licence):
-        raise RuntimeError(reason)
+    if arguments.out and arguments.name != "samples":
+        raise ValueError("--out is for samples; for a model file, name ComfyUI's models folder with --models DIR.")
     try:
         with Bar() as bar:
-            download(row, models_folder(arguments.models), arguments.accept_licence, bar)
+            if arguments.name == "samples":
+                download_samples(Path(arguments.out or DEFAULT_FOLDER).expanduser(), bar)
+            else:
+                _download_model_file(arguments, bar)
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again, it goes on where it stopped.")
         return 130
     return 0
+
+
+def _download_model_file(arguments: argparse.Namespace, bar: Bar) -> None:
+    from ..tools.download import download, find_row, refusal
+
+    row = find_row(arguments.name)
+    if reason := refusal(row, arguments.accept_licence):
+        raise RuntimeError(reason)
+    download(row, models_folder(arguments.models), arguments.accept_licence, bar)
 
 
 def models_folder(given: str | None) -> Path:
@@ -54,6 +66,7 @@ def models_folder(given: str | None) -> Path:
 def listing() -> list[str]:
     """Lines on every file of the table: key, size, name and licence, and which ones have to be fetched by hand."""
     from ..modelfiles import MODEL_FILES
+    from ..tools.samples import LICENCE
 
     lines = ["python -m fantasyid_core download NAME fetches one of these (key or file name):", ""]
     for row in (row for row in MODEL_FILES if row.download):
@@ -61,7 +74,9 @@ def listing() -> list[str]:
         lines += [f"  {row.key:<22}{size:>12}  {row.name}", f"{'':38}{row.licence}"]
         if row.must_accept:
             lines.append(f"{'':38}needs --accept-licence")
-    lines += ["", "These you have to fetch yourself, after registering there:", ""]
+    lines += [f"  {'samples':<22}{'1.59 MB':>12}  three photos, their 3D faces and FLAME's mesh, for trying out and for tests"]
+    lines += [f"{'':38}{LICENCE}", ""]
+    lines += ["These you have to fetch yourself, after registering there:", ""]
     for row in (row for row in MODEL_FILES if not row.download):
         lines += [f"  {row.key:<36}{row.name}", f"{'':38}{row.sources[0]}", f"{'':38}{row.licence}"]
     return lines

@@ -71,7 +71,8 @@ def load_inception(path: str | os.PathLike | None = None, device: torch.device |
 
 
 def _torchvision(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
-    from ..files.checkpoint import open_checkpoint
+    from ..files.checkpoint import open_file
+    from ..files.strict import mismatch
 
     try:
         make = import_module("torchvision.models").inception_v3
@@ -79,19 +80,17 @@ def _torchvision(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]
         raise RuntimeError(f"FID needs torchvision ({error}). Install it: pip install torchvision") from error
     network = make(weights=None, init_weights=False, aux_logits=True, transform_input=False)
     network.fc = torch.nn.Identity()
-    checkpoint = open_checkpoint(path)
-    wanted = {key for key in network.state_dict() if not key.startswith("AuxLogits.")}
-    counters = {key for key in wanted if key.endswith(".num_batches_tracked")}  # older files lack them
-    missing = sorted(wanted - counters - set(checkpoint))
-    if missing:
-        raise ValueError(
-            f"{path} is not torchvision's inception_v3: of its tensors {len(missing)} are missing, such as "
-            f"{', '.join(missing[:5])}. {ADVICE}."
-        )
-    try:
-        network.load_state_dict({key: checkpoint.read(key) for key in wanted & set(checkpoint)}, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit inception_v3 ({error}). {ADVICE}.") from error
+    checkpoint = open_file(path)
+    wanted = {
+        key: tuple(value.shape)
+        for key, value in network.state_dict().items()
+        if not key.startswith("AuxLogits.") and not key.endswith(".num_batches_tracked")  # older files lack the counters
+    }
+    found = {key: checkpoint.read(key, torch.float32) for key in checkpoint if key in wanted}
+    wrong = mismatch(found, wanted)
+    if wrong:
+        raise ValueError(f"{path} is not torchvision's inception_v3: {wrong}. {ADVICE}.")
+    network.load_state_dict(found, strict=False)
     network = network.to(device).eval()
     return lambda pixels: network(2 * pixels - 1)
 

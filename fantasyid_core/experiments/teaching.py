@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..files.checkpoint import load_pickle
 from ..files.writing import write_aside
 from ..training.config import OptimizerSettings
 from ..training.optimizer import MuonAdamW, split
@@ -110,7 +111,8 @@ class Teaching:
     @torch.no_grad()
     def _follow(self) -> None:
         decay = min(self.settings.average, (1 + self.step) / (_RAMP + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+        for average, own in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            average.lerp_(own, 1 - decay)
 
     def _write(self) -> None:
         state = {
@@ -123,7 +125,7 @@ class Teaching:
             torch.save(state, aside)
 
     def _read(self) -> None:
-        state = torch.load(self.path, weights_only=True)
+        state = load_pickle(self.path, mapped=False)
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])

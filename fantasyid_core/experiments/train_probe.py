@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..files.settings import above, at_least, read_settings
 from ..people.backdrop import sample_backdrop
 from ..people.instruments.probe import (
     COLOUR_NAMES,
@@ -68,33 +68,15 @@ class ProbeTraining:
 
     def __post_init__(self):
         for field in fields(self):
-            value = getattr(self, field.name)
-            least = 0 if field.name in ("seed", "noise", "likeness", "warmup") else 1e-9
-            if not (math.isfinite(value) and value >= least):
-                wanted = "from 0 on" if least == 0 else "above 0"
-                raise ValueError(f"{field.name}: expected a number {wanted}, got {value}.")
+            check = at_least if field.name in ("seed", "noise", "likeness", "warmup") else above
+            check(field.name, getattr(self, field.name), 0)
         if not 2 <= self.batch_people <= self.people:
             raise ValueError(f"batch_people: expected 2 to {self.people} (people), got {self.batch_people}.")
 
 
 def load_settings(path: str | os.PathLike = CONFIG) -> ProbeTraining:
-    """From a YAML file. Raises FileNotFoundError, and ValueError for unknown keys and impossible values."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no config {path}. Give the path of a YAML file.")
-    yaml = import_module("yaml")  # its package has another name, pyyaml
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a YAML file ({error}). Correct it, or copy {CONFIG.name}.") from error
-    known = {field.name: type(field.default) for field in fields(ProbeTraining)}
-    if not isinstance(content, dict) or set(content) - set(known):
-        raise ValueError(f"{path}: expected the keys {', '.join(known)}, got {content!r}.")
-    try:  # YAML reads 1e-3 as a word
-        values = {key: known[key](value) for key, value in content.items()}
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: expected numbers ({error}).") from error
-    return ProbeTraining(**values)
+    """From a YAML file; errors as `read_settings`."""
+    return read_settings(ProbeTraining, path, CONFIG.parent)
 
 
 def views_of(seed: int, size: int = SIDE) -> tuple[np.ndarray, np.ndarray]:

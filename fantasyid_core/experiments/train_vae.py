@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import pickle
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..files.checkpoint import load_pickle
 from ..files.writing import write_aside
 from ..people.clips import make_clips
 from ..people.person import held_out_seeds, training_seeds
@@ -220,12 +219,12 @@ def _advance_to_the_end(run: VaeRun, checkpoint: Path, report: Callable[[str], N
 
 def _read_checkpoint(path: Path) -> dict:
     try:
-        state = torch.load(path, weights_only=True)
-        if not isinstance(state, dict) or state.keys() != {"settings", "step", "vae", "average", "optimizers"}:
-            raise ValueError("it holds something else")
-        return state
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged ({error}). Delete it to train from the beginning.") from error
+        state = load_pickle(path, mapped=False)
+    except ValueError as error:
+        raise ValueError(f"{error} Or delete it to train from the beginning.") from error
+    if not isinstance(state, dict) or state.keys() != {"settings", "step", "vae", "average", "optimizers"}:
+        raise ValueError(f"{path} is no state of this training. Delete it to train from the beginning.")
+    return state
 
 
 def _split(vae: TinyVae) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

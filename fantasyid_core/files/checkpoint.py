@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .tensorfile import DTYPE_NAMES
 from .writing import is_tar
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -191,7 +192,7 @@ class _StateDictReader:
         self.state = state
         self.tensors = {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in state.items()}
 
-    def read(self, key: str, dtype: torch.dtype | None) -> Tensor:
+    def read(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
         return self.state[key] if dtype is None else self.state[key].to(dtype)
 
 
@@ -204,7 +205,7 @@ class _SafetensorsReader:
             self.metadata = file.metadata() or {}
             self.tensors = {key: _safetensors_info(file, key, path) for key in file.keys()}
 
-    def read(self, key: str, dtype: torch.dtype | None) -> Tensor:
+    def read(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
         with self._open() as file:
             # A copy: the tensor would otherwise hold on to the map of the file.
             return _copy(file.get_tensor(key), dtype)
@@ -229,20 +230,7 @@ def _safetensors_info(file, key: str, path: Path) -> TensorInfo:
     return TensorInfo(tuple(part.get_shape()), dtype)
 
 
-_SAFETENSORS_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
+_SAFETENSORS_DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 
 
 class _PickleReader:
@@ -255,7 +243,7 @@ class _PickleReader:
         self._bytes_read = 0
         self.tensors = {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._load().items()}
 
-    def read(self, key: str, dtype: torch.dtype | None) -> Tensor:
+    def read(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
         value = self._load()[key]
         self._bytes_read += value.nbytes
         value = _copy(value, dtype)
@@ -273,14 +261,17 @@ def _copy(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     return value.to(dtype or value.dtype, copy=True)
 
 
-def load_pickle(path: Path):
-    """torch.load with weights_only; ValueError for pickled code, truncated and foreign files."""
+def load_pickle(path: Path, mapped: bool = True):
+    """torch.load with weights_only; ValueError for pickled code, truncated and foreign files.
+
+    mapped: what is read are views of the file where its format allows it.
+    """
     if is_tar(path):
         raise ValueError(f"{path} is a tar archive, not a file of weights. Unpack it and take the file from inside.")
     with path.open("rb") as file:
         is_zip = file.read(4) == b"PK\3\4"  # the format before torch 1.6 cannot be mapped
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
     except (pickle.UnpicklingError, struct.error, *_UNREADABLE) as error:
         # torch's own text advises to switch the safety off; only what was refused is worth telling.
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoint import open_checkpoint
+from .strict import mismatch, not_finite
 from .tensorfile import write_tensors
 from .writing import write_aside
 
@@ -46,16 +47,9 @@ def load_network(make: type, config: type, path: str | os.PathLike, kind: str, d
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     """Copies tensors into a network; ValueError with the first five that are missing, unknown or misshapen."""
     own = network.state_dict()
-    wrong = [f"{key} is missing" for key in own if key not in tensors]
-    wrong += [f"{key} is unknown" for key in tensors if key not in own]
-    wrong += [
-        f"{key} is {list(tensors[key].shape)} instead of {list(own[key].shape)}"
-        for key in own
-        if key in tensors and tensors[key].shape != own[key].shape
-    ]
-    wrong += [f"{key} holds NaN or infinity" for key in own if key in tensors and not tensors[key].isfinite().all()]
+    wrong = mismatch(tensors, {key: tuple(value.shape) for key, value in own.items()}) or not_finite(tensors)
     if wrong:
-        raise ValueError(f"{name} does not fit the network: {'; '.join(wrong[:5])}. Get the file again.")
+        raise ValueError(f"{name} does not fit the network: {wrong}. Get the file again.")
     network.load_state_dict({key: value.to(own[key].dtype) for key, value in tensors.items()})
 
 

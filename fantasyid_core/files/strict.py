@@ -16,20 +16,22 @@ def mismatch(
 ) -> str | None:
     """Why `found` is not what is `expected`, as "3 tensors are missing: a, b, c"; None when it is.
 
-    found: name -> what has a `shape` and a `dtype`. expected: name -> shape. what: what the tensors are called.
+    found: name -> what should have a `shape` and a `dtype`. expected: name -> shape. what: what the tensors are called.
     shown: the name by which the user knows a tensor. Only the first kind of fault is told, and of it the first five.
     """
     both = [name for name in expected if name in found]
     faults = {
-        "missing": [_shown(shown, name) for name in expected if name not in found],
-        "unexpected": [_shown(shown, name) for name in found if name not in expected],
+        "missing": [shown(name) or name for name in expected if name not in found],
+        "unexpected": [shown(name) or name for name in found if name not in expected],
         "of the wrong shape": [
-            f"{_shown(shown, name)} is {list(found[name].shape)} instead of {list(expected[name])}"
+            f"{shown(name) or name} is {_described(found[name])} instead of {list(expected[name])}"
             for name in both
-            if tuple(found[name].shape) != tuple(expected[name])
+            if tuple(getattr(found[name], "shape", ())) != tuple(expected[name])
         ],
         "not floating-point": [
-            f"{_shown(shown, name)} is {found[name].dtype}" for name in both if not found[name].dtype.is_floating_point
+            f"{shown(name) or name} is {getattr(found[name], 'dtype', _described(found[name]))}"
+            for name in both
+            if not getattr(getattr(found[name], "dtype", None), "is_floating_point", False)
         ],
     }
     for fault, names in faults.items():
@@ -50,5 +52,5 @@ def first_five(words: Iterable[str]) -> str:
     return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
 
 
-def _shown(shown: Callable[[str], str | None], name: str) -> str:
-    return shown(name) or name
+def _described(value) -> str:
+    return str(list(value.shape)) if hasattr(value, "shape") else type(value).__name__

@@ -21,7 +21,7 @@ from ..identity.folded import FoldedLayer
 from ..identity.network.attention import LayerAttention
 from ..identity.network.release import ReleaseEncoder
 from ..identity.projections import Share
-from ..identity.steering.regions import Region, regions, token_mask
+from ..identity.steering.regions import Region, side_by_side, token_mask
 from ..identity.steering.token_weights import WeightedTokens
 from ..shape.topology.topology import Topology, Transform
 from .bench_transformer import measure_transformer, release_attention
@@ -181,7 +181,7 @@ class Bench:
         """Several people against one: each on the whole picture, and two in a half each."""
         hidden = self.make_hidden()
         one = load_fixed(self.layer, [WeightedTokens(self.make_person())], self.dtype)
-        halves = [self.region(mask) for mask in regions(2)]
+        halves = [self.region(mask) for mask in side_by_side(2)]
         cases = [(f"{count} on the whole picture", [Share()] * count) for count in (2, 3, 4)]
         cases.append(("2 in a half each", [Share(1.0, region) for region in halves]))
         cases.append(("1 in a half", [Share(1.0, halves[0])]))

@@ -1,6 +1,7 @@
-"""What the demo shows: people that FantasyID-Tiny has never seen, each as they are, with an edited face, and blended.
+"""What the demo shows: people that FantasyID-Tiny has never seen, each as they are and with an edited face.
 
-Every step is the one of the nodes: portrait -> face and 3D face -> edit or blend -> identity -> video.
+Every step is the one of the nodes: portrait -> face and 3D face -> edit -> identity -> video. Beside every video stands
+what it should be: the person drawn with the head bent as the sliders bend it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from ..people.columns import FRAME
 from ..people.instruments.comparing import correlation, psnr, signed_change
 from ..people.instruments.probe import Readings, load_probe, read
 from ..people.instruments.resemblance import GALLERY
-from ..people.instruments.subjects import Subject, TrueRenderer, held_out_people, scene_of
-from ..people.person import HELD_OUT_FROM
+from ..people.instruments.subjects import SIDE, Subject, held_out_people, scene_of
+from ..people.person import HELD_OUT_FROM, sample_person
 from ..people.portrait import make_portrait
-from ..shape.edit.blend import blend_faces
+from ..people.render import render_frames
 from ..shape.edit.edit import edit_face
 from ..shape.edit.editstate import edit_from_values
 from ..shape.faceshape import FaceShape
@@ -29,13 +30,15 @@ PROMPTS = (
     "turns the head to the left and opens the mouth, green background, light from the right",
     "turns the head from right to left and raises the brows, grey background, light from the left",
 )
+PLAIN = "plain"
 EDITS: dict[str, dict[str, float]] = {
-    "plain": {},
     "wider face": {"face_width": 1.0},
-    "sharper jaw": {"jaw_sharpness": 1.0},
+    "narrow jaw, long chin": {"jaw_width": -1.0, "chin_height": 1.0},
 }
-BLENDED = "blended"
-VARIANTS = (*EDITS, BLENDED)
+"""Name -> values of the editor's sliders."""
+MEASURED = {"wider face": "face_width", "narrow jaw, long chin": "jaw_width"}
+"""What the probe reads to tell how far an edit has moved a video."""
+VARIANTS = (PLAIN, *EDITS)
 CROWD = 50  # people among whom a clip has to find its own
 
 
@@ -49,12 +52,13 @@ class Member(NamedTuple):
 
 
 class Take(NamedTuple):
-    """One video of a member. variant: one of `VARIANTS`; shape: the face it was made from."""
+    """One video of a member. variant: one of `VARIANTS`; shape: the face it was made from; true: what it should be."""
 
     member: int
     variant: str
     shape: FaceShape
     frames: np.ndarray  # uint8 [T,64,64,3]
+    true: np.ndarray  # uint8 [T,64,64,3]
 
 
 def make_cast(people: Sequence[int]) -> list[Member]:
@@ -67,21 +71,37 @@ def make_cast(people: Sequence[int]) -> list[Member]:
     return cast
 
 
-def variants_of(cast: Sequence[Member], place: int) -> dict[str, FaceShape]:
-    """The faces of one member: edited with the sliders, and halfway to the next member's."""
-    shape, neighbour = cast[place].shape, cast[(place + 1) % len(cast)].shape
-    edited = {name: edit_face(shape, edit_from_values(values)) for name, values in EDITS.items()}
-    return edited | {BLENDED: blend_faces([shape, neighbour], [0.5, 0.5])}
+def variants_of(member: Member) -> dict[str, FaceShape]:
+    """The faces of a member: as it is, and edited with the sliders."""
+    faces = {name: edit_face(member.shape, edit_from_values(values)) for name, values in EDITS.items()}
+    return {PLAIN: member.shape, **faces}
 
 
 def make_takes(cast: Sequence[Member], sampler: TinySampler, seed: int) -> list[Take]:
     """All variants of all members. The noise is the same for all, so that only the face and the prompt differ."""
-    shots = [(place, *item) for place in range(len(cast)) for item in variants_of(cast, place).items()]
+    shots = [(place, *item) for place, member in enumerate(cast) for item in variants_of(member).items()]
     requests = [
         (shape.vertices.numpy(), cast[place].picture[None], cast[place].prompt, seed) for place, _, shape in shots
     ]
     clips = sampler.many(requests)
-    return [Take(*shot, frames) for shot, frames in zip(shots, clips, strict=True)]
+    return [
+        Take(*shot, frames, true_frames(cast[shot[0]], shot[2], len(frames)))
+        for shot, frames in zip(shots, clips, strict=True)
+    ]
+
+
+def true_frames(member: Member, shape: FaceShape, count: int) -> np.ndarray:  # uint8 [T,64,64,3]
+    """The member drawn with its head bent to `shape`, moving as the prompt says."""
+    motion, backdrop = scene_of(member.prompt)
+    person = sample_person(member.seed)
+    bend = shape.vertices.numpy() - person.vertices()
+    return render_frames(person, motion.frames(count), backdrop, SIDE, bend=bend)
+
+
+def facing(member: Member, count: int) -> int:
+    """The frame in which the head looks at the camera most."""
+    yaw = scene_of(member.prompt)[0].frames(count)[:, FRAME.index("yaw")]
+    return int(np.abs(yaw).argmin())
 
 
 def score_takes(cast: Sequence[Member], takes: Sequence[Take]) -> list[dict]:
@@ -95,7 +115,7 @@ def score_takes(cast: Sequence[Member], takes: Sequence[Take]) -> list[dict]:
     rows = []
     for take in takes:
         member, subject = cast[take.member], crowd[cast[take.member].seed]
-        true = _true_frames(subject, take, member.prompt)
+        true = take.true
         readings, wanted = read(probe, take.frames), read(probe, true)
         plain.setdefault(take.member, (readings, wanted))  # the first variant is the plain one
         told = {"person": member.seed, "variant": take.variant, "prompt": member.prompt}
@@ -112,14 +132,10 @@ MEANING = {
     "skin_error": "mean difference of the skin's sRGB from the true one, 0..1",
     "yaw": "correlation of the head's turn in the frames with what the prompt asks for",
     "change": "correlation of the change between first and last frame with the true one",
-    "face_width, jaw_sharpness": "change against the plain video, in slider units as the probe reads them; "
-    "true_...: of true renders",
+    "face_width, jaw_width": "change against the plain video, in units of drawn people's parameters as the probe reads "
+    "them; true_...: of true renders",
     "psnr": "dB against the true render of what was asked for",
 }
-
-
-def _true_frames(subject: Subject, take: Take, prompt: str) -> np.ndarray:
-    return TrueRenderer([subject], len(take.frames))(take.shape.vertices.numpy(), subject.references, prompt)
 
 
 def _likeness(readings: Readings, gallery: np.ndarray, own: int, subject: Subject) -> dict[str, float]:
@@ -145,6 +161,6 @@ def _shape(clips: tuple[Readings, Readings], plain: tuple[Readings, Readings]) -
     """How far the video's shape and the true render's are from those of the plain one."""
     return {
         f"{who}{name}": float((edited.of(name) - as_is.of(name)).mean())
-        for name in ("face_width", "jaw_sharpness")
+        for name in MEASURED.values()
         for who, edited, as_is in zip(("", "true_"), clips, plain, strict=True)
     }

@@ -1,6 +1,6 @@
 """Brings a model file on request: resumed where it stopped, verified, and never half-written under its name.
 
-The only file of the project that downloads. Hugging Face is asked through huggingface_hub, everything else over
+All that the project downloads goes through here. Hugging Face is asked through huggingface_hub, everything else over
 https; what arrives is written beside its place, checked against the size and SHA-256 in the table of model
 files, and then renamed. A file that is there already and not usable is renamed, not deleted.
 """
@@ -214,7 +214,7 @@ def _from_https(row: ModelFile, target: Path, progress: Progress, say: Say) -> N
     part = target.with_name(f"{wanted.file.name}.part")
     fetch(wanted.addresses, wanted.file, part, progress)
     if not wanted.path:
-        return _put(part, target, say)
+        return put_in_place(part, target, say)
     for other in MODEL_FILES:  # one archive holds the files of several rows
         place = target.with_name(other.belongs.rsplit("/")[-1])
         if other.download and other.download.file == wanted.file and (other == row or not place.exists()):
@@ -236,7 +236,7 @@ def _unpack(archive: Path, file: OfficialFile, target: Path, say: Say) -> None:
         part.unlink(missing_ok=True)
         raise _disk_error(part, error) from error
     _verify(part, file, archive.name)
-    _put(part, target, say)
+    put_in_place(part, target, say)
 
 
 def _from_hub(row: ModelFile, target: Path, say: Say) -> None:
@@ -255,10 +255,10 @@ def _from_hub(row: ModelFile, target: Path, say: Say) -> None:
         raise _hub_error(row, aside, error) from error
     if file is None:
         shutil.rmtree(aside / ".cache", ignore_errors=True)  # the library's notes on how far it was
-        return _put(aside, target, say)
+        return put_in_place(aside, target, say)
     try:
         _verify(part, file, row.download.page)
-        _put(part, target, say)
+        put_in_place(part, target, say)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -289,7 +289,7 @@ def _target(row: ModelFile, models: Path) -> Path:
     return models / row.belongs
 
 
-def _put(part: Path, target: Path, say: Say) -> None:
+def put_in_place(part: Path, target: Path, say: Say) -> None:
     """Gives `part` the name `target`; what has this name already is kept as name.bad, name.bad-2 ..."""
     aside = None
     if os.path.lexists(target):

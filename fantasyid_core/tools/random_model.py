@@ -18,6 +18,7 @@ from torch import Tensor
 from ..config import AdapterConfig, TransformerConfig
 from ..face.encoder import random_face_encoder, save_face_encoder
 from ..files.keymaps import release_name
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.network.abstractor import square_side
 from ..shape.head import synthetic_topology
@@ -25,7 +26,6 @@ from ..shape.topology.topology import Topology, save_topology
 from ..weights.adapter import METADATA_KEY, adapter_shapes
 from ..weights.transformer import POSITION_TABLE
 
-COMPRESSION = 8  # pixels per latent along a side
 _PATCH = 14  # pixels per token of the face encoder
 _TABLE_SCALE = 0.5  # of learned positions and queries: visible beside features of scale one
 _GATE_SCALE = 0.3  # of what modulates the blocks, so that a random network stays near its input
@@ -95,8 +95,6 @@ def _check_fit(transformer: TransformerConfig, adapter: AdapterConfig, topology:
 def _write_weights(
     folder: Path, transformer: TransformerConfig, adapter: AdapterConfig, topology: Topology, seed: int
 ) -> None:
-    from safetensors.torch import save
-
     shapes = _transformer_shapes(transformer)
     shapes |= {release_name(name): shape for name, shape in adapter_shapes(adapter, topology).items()}
     config = {
@@ -108,7 +106,7 @@ def _write_weights(
         METADATA_KEY: asdict(adapter),
     }
     with write_aside(folder / "diffusion_pytorch_model.safetensors") as aside:
-        aside.write_bytes(save(_random_weights(shapes, seed), {"format": "pt"}))
+        write_tensors(aside, _random_weights(shapes, seed), {"format": "pt"})
     _write_json(folder / "config.json", config)
 
 
@@ -143,7 +141,7 @@ def _scale(name: str, shape: tuple[int, ...]) -> float:
 def _write_others(folder: Path, transformer: TransformerConfig, adapter: AdapterConfig, seed: int) -> None:
     from ..host.diffusers.others import write_untrained_vae
 
-    height, width = transformer.sample_height * COMPRESSION, transformer.sample_width * COMPRESSION
+    height, width = transformer.picture_size
     write_untrained_vae(folder / "vae", height, width, seed)
     _write_text_encoder(folder, transformer.text_embed_dim, seed)
     _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)

@@ -6,15 +6,11 @@ reads the file and the changes of the command line (`optimizer.lr=1e-4`).
 
 from __future__ import annotations
 
-import difflib
-import math
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from importlib import import_module
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ..files.settings import above, at_least, one_of, ratio, read_settings, settings_from
 from ..options import DPM, SOLVERS
 
 TRAINS = ("adapter", "adapter+lora", "all")
@@ -50,12 +46,12 @@ class ModelSettings:
     gradient_checkpointing: bool = True
 
     def __post_init__(self):
-        _one_of("model.kind", self.kind, ("release", "tiny"))
-        _one_of("model.adapter", self.adapter, ("new", "folder"))
-        _one_of("model.variant", self.variant, ("release", "paper"))
-        _one_of("model.trains", self.trains, TRAINS)
-        _at_least("model.lora_rank", self.lora_rank, 1)
-        _above("model.lora_alpha", self.lora_alpha, 0)
+        one_of("model.kind", self.kind, ("release", "tiny"))
+        one_of("model.adapter", self.adapter, ("new", "folder"))
+        one_of("model.variant", self.variant, ("release", "paper"))
+        one_of("model.trains", self.trains, TRAINS)
+        at_least("model.lora_rank", self.lora_rank, 1)
+        above("model.lora_alpha", self.lora_alpha, 0)
         if self.adapter == "folder" and self.kind == "tiny" and not self.folder:
             raise ValueError("model.folder is missing: expected a packaged folder, such as "
                 "fantasyid_core/tinymodel/weights.")
@@ -88,10 +84,10 @@ class DataSettings:
     workers: int = 2
 
     def __post_init__(self):
-        _one_of("data.kind", self.kind, ("heads", "index"))
-        _one_of("data.latents", self.latents, ("cached", "each step"))
+        one_of("data.kind", self.kind, ("heads", "index"))
+        one_of("data.latents", self.latents, ("cached", "each step"))
         for name in ("clips", "people", "frames", "size", "references", "held_out", "workers"):
-            _at_least(f"data.{name}", getattr(self, name), 1)
+            at_least(f"data.{name}", getattr(self, name), 1)
         if self.twins and (self.kind == "index" or self.clips % 2):
             raise ValueError("data.twins: expected data.kind heads and an even number of data.clips.")
         if self.people > self.clips // (2 if self.twins else 1):
@@ -116,9 +112,9 @@ class IdentitySettings:
     null_vertices: float = 0.0
 
     def __post_init__(self):
-        _one_of("identity.reference", self.reference, REFERENCES)
+        one_of("identity.reference", self.reference, REFERENCES)
         for name in ("null_text", "null_identity", "null_face", "null_vertices"):
-            _ratio(f"identity.{name}", getattr(self, name))
+            ratio(f"identity.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -134,9 +130,9 @@ class ConditionSettings:
     dropout: float = 0.05
 
     def __post_init__(self):
-        _one_of("condition.picture", self.picture, CONDITIONS)
-        _at_least("condition.noise_std", self.noise_std, 0)
-        _ratio("condition.dropout", self.dropout)
+        one_of("condition.picture", self.picture, CONDITIONS)
+        at_least("condition.noise_std", self.noise_std, 0)
+        ratio("condition.dropout", self.dropout)
 
 
 @dataclass(frozen=True)
@@ -166,17 +162,17 @@ class OptimizerSettings:
     ema: float = 0.999
 
     def __post_init__(self):
-        _one_of("optimizer.kind", self.kind, OPTIMIZERS)
+        one_of("optimizer.kind", self.kind, OPTIMIZERS)
         for name in ("lr", "muon_lr", "eps"):
-            _above(f"optimizer.{name}", getattr(self, name), 0)
+            above(f"optimizer.{name}", getattr(self, name), 0)
         if self.encoder_lr is not None:
-            _above("optimizer.encoder_lr", self.encoder_lr, 0)
+            above("optimizer.encoder_lr", self.encoder_lr, 0)
         for name in ("weight_decay", "clip", "warmup"):
-            _at_least(f"optimizer.{name}", getattr(self, name), 0)
+            at_least(f"optimizer.{name}", getattr(self, name), 0)
         for name in ("batch", "accumulation", "cycles"):
-            _at_least(f"optimizer.{name}", getattr(self, name), 1)
+            at_least(f"optimizer.{name}", getattr(self, name), 1)
         for name in ("beta1", "beta2", "final", "ema"):
-            _ratio(f"optimizer.{name}", getattr(self, name))
+            ratio(f"optimizer.{name}", getattr(self, name))
         if 1.0 in (self.beta1, self.beta2, self.ema):
             raise ValueError("optimizer: expected beta1, beta2 and ema below 1; with 1 nothing would ever change.")
 
@@ -191,9 +187,9 @@ class CheckpointSettings:
     keep_every: int = 0
 
     def __post_init__(self):
-        _at_least("checkpoints.every", self.every, 1)
-        _at_least("checkpoints.keep_last", self.keep_last, 1)
-        _at_least("checkpoints.keep_every", self.keep_every, 0)
+        at_least("checkpoints.every", self.every, 1)
+        at_least("checkpoints.keep_last", self.keep_last, 1)
+        at_least("checkpoints.keep_every", self.keep_every, 0)
 
 
 @dataclass(frozen=True)
@@ -208,12 +204,12 @@ class ValidationSettings:
     fps: float = 8.0
 
     def __post_init__(self):
-        _at_least("validation.every", self.every, 0)
-        _at_least("validation.clips", self.clips, 1)
-        _at_least("validation.steps", self.steps, 1)
-        _at_least("validation.cfg", self.cfg, 1)
-        _one_of("validation.solver", self.solver, SOLVERS)
-        _above("validation.fps", self.fps, 0)
+        at_least("validation.every", self.every, 0)
+        at_least("validation.clips", self.clips, 1)
+        at_least("validation.steps", self.steps, 1)
+        at_least("validation.cfg", self.cfg, 1)
+        one_of("validation.solver", self.solver, SOLVERS)
+        above("validation.fps", self.fps, 0)
 
 
 @dataclass(frozen=True)
@@ -246,43 +242,26 @@ class TrainingConfig:
     validation: ValidationSettings = field(default_factory=ValidationSettings)
 
     def __post_init__(self):
-        _at_least("seed", self.seed, 0)
-        _at_least("steps", self.steps, 1)
-        _at_least("log_every", self.log_every, 1)
-        _one_of("precision", self.precision, PRECISIONS)
-        _ratio("early_share", self.early_share)
-        _at_least("stills", self.stills, 0)
-        _at_least("twin_weight", self.twin_weight, 0)
+        at_least("seed", self.seed, 0)
+        at_least("steps", self.steps, 1)
+        at_least("log_every", self.log_every, 1)
+        one_of("precision", self.precision, PRECISIONS)
+        ratio("early_share", self.early_share)
+        at_least("stills", self.stills, 0)
+        at_least("twin_weight", self.twin_weight, 0)
         if self.data.twins and self.optimizer.batch % 2:
             raise ValueError(f"optimizer.batch: expected an even one with data.twins, got {self.optimizer.batch}.")
-        _one_of("device", self.device, (None, "cpu"))
+        one_of("device", self.device, (None, "cpu"))
 
 
 def load_config(path: str | Path, changes: Sequence[str] = ()) -> TrainingConfig:
-    """The config of a YAML file, with `changes` such as "optimizer.lr=1e-4" on top.
-
-    `path` may also be the name of a config that comes along ("tiny", "paper_5b"). Raises FileNotFoundError, and
-    ValueError that names the key (with the nearest known one) or the value and what was expected.
-    """
-    path = _find(Path(path))
-    yaml = _yaml()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a YAML file ({error}). Correct it, or copy tiny.yaml.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected keys and values, got {type(content).__name__}.")
-    for change in changes:
-        _apply(content, change, yaml)
-    try:
-        return config_from_dict(content)
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+    """The config of a YAML file or one that comes along ("tiny", "paper_5b"); `changes`, errors as `read_settings`."""
+    return read_settings(TrainingConfig, path, Path(__file__).with_name("configs"), changes)
 
 
 def config_from_dict(content: Mapping) -> TrainingConfig:
     """The inverse of `config_to_dict`; errors as `load_config`."""
-    return _build(TrainingConfig, content, "")
+    return settings_from(TrainingConfig, content)
 
 
 def config_to_dict(config: TrainingConfig) -> dict:
@@ -300,89 +279,3 @@ def differences(ours: Mapping, theirs: Mapping, place: str = "") -> list[str]:
         elif mine != other:
             found.append(f"{place}{key}: {mine!r} instead of {other!r}")
     return found
-
-
-def _find(path: Path) -> Path:
-    if path.is_file():
-        return path
-    shipped = Path(__file__).with_name("configs")
-    named = shipped / f"{path.name.removesuffix('.yaml')}.yaml"
-    if len(path.parts) == 1 and named.is_file():
-        return named
-    known = ", ".join(sorted(each.stem for each in shipped.glob("*.yaml")))
-    raise FileNotFoundError(f"There is no config {path}. Give the path of a YAML file, or one of: {known}.")
-
-
-def _yaml():
-    try:
-        return import_module("yaml")  # its package has another name, pyyaml
-    except ImportError as error:
-        raise RuntimeError("Configs need the package pyyaml. Install it with: pip install pyyaml") from error
-
-
-def _apply(content: dict, change: str, yaml) -> None:
-    key, equals, text = change.partition("=")
-    if not equals or not key.strip():
-        raise ValueError(f"Expected a change such as optimizer.lr=1e-4, got {change!r}.")
-    *groups, last = key.strip().split(".")
-    for group in groups:
-        content = content.setdefault(group, {})
-        if not isinstance(content, dict):
-            raise ValueError(f"{key}: {group} is a value, not a group of keys.")
-    content[last] = yaml.safe_load(text)
-
-
-def _build(kind: type, content, place: str):
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{place.rstrip('.') or 'the config'}: expected keys and values, got {content!r}.")
-    hints = typing.get_type_hints(kind)
-    known = [each.name for each in fields(kind)]
-    values = {}
-    for key, value in content.items():
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1, 0.4)
-            hint = f"did you mean {place}{near[0]}?" if near else f"known are {', '.join(known)}."
-            raise ValueError(f"{place}{key} is no setting; {hint}")
-        values[key] = _convert(hints[key], value, f"{place}{key}")
-    for each in fields(kind):  # a group that is not named still checks its defaults
-        if each.name not in values and is_dataclass(hints[each.name]) and each.default_factory is not MISSING:
-            values[each.name] = _build(hints[each.name], {}, f"{place}{each.name}.")
-    return kind(**values)
-
-
-def _convert(kind, value, name: str):
-    if is_dataclass(kind):
-        return _build(kind, value, f"{name}.")
-    if isinstance(kind, types.UnionType):
-        return None if value is None else _convert(typing.get_args(kind)[0], value, name)
-    if kind is dict and isinstance(value, Mapping):
-        return dict(value)
-    if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:  # YAML reads 1e-4 as a word
-            return float(value)
-        except ValueError:
-            pass
-    elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-        return value
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "keys and values"}
-    raise ValueError(f"{name}: expected {words[kind]}, got {value!r}.")
-
-
-def _one_of(name: str, value, known: tuple) -> None:
-    if value not in known:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {value!r}.")
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{name}: expected at least {least}, got {value}.")
-
-
-def _above(name: str, value: float, least: float) -> None:
-    if not (math.isfinite(value) and value > least):
-        raise ValueError(f"{name}: expected a number above {least}, got {value}.")
-
-
-def _ratio(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name}: expected a number from 0 to 1, got {value}.")

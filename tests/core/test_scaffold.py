@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import stat
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from importall import core_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,3 +74,13 @@ def test_no_model_file_and_no_sample_is_part_of_the_repository():
         pytest.skip(f"not a git checkout: {error}")
     suffixes = {Path(name).suffix.lower() for name in listed.stdout.splitlines()}
     assert not suffixes & {".pkl", ".pt", ".bin", ".onnx", ".tar"}
+
+
+@pytest.mark.parametrize("name", [name for name in core_modules() if not name.startswith("fantasyid_core.host.comfy")])
+def test_every_module_can_be_imported(name):
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name.split(".")[0] == "fantasyid_core":
+            raise
+        pytest.skip(f"needs {error.name}: python3 install.py test installs it")

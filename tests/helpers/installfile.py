@@ -19,6 +19,7 @@ def loaded_install(folder: Path, monkeypatch) -> Iterator[ModuleType]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "VENV", folder / ".venv")
+    monkeypatch.setattr(module, "COMFYUI", folder / ".comfyui")
     monkeypatch.setattr(module, "LOG", module.VENV / "install.log")
     monkeypatch.setattr(module, "UNFINISHED", module.VENV / "install-unfinished")
     before = set(sys.modules)

@@ -46,10 +46,20 @@ def _directions() -> np.ndarray:
     """Where each vertex lies on the sphere of the skin, or of its eyeball, [5023,3]."""
     from fantasyid_core.shape.edit.places import mesh_places
     from fantasyid_core.shape.ownhead.mesh import head_mesh
+    from fantasyid_core.shape.ownhead.surface import surface
 
-    theirs, ours, own = mesh_places(COUNT), mesh_places(2236), head_mesh().directions
-    fixed = {index: own[ours.vertices[name]] for name, index in theirs.vertices.items() if name in ours.vertices}
-    corners = [own[ours.vertices[f"mouth_corner_{side}"]] for side in ("left", "right")]
+    theirs, ours, own = mesh_places(COUNT), mesh_places(2236), head_mesh()
+    both = [name for name in theirs.vertices if name in ours.vertices]
+    fixed = {theirs.vertices[name]: own.directions[ours.vertices[name]] for name in both}
+    # The other places of a mean face, moved as those are that both meshes have, and then onto the surface.
+    wanted = np.array([[*theirs.coordinates[name], 1] for name in both])
+    change = np.linalg.lstsq(wanted, 1000 * own.template[[ours.vertices[name] for name in both]], rcond=None)[0]
+    dense = _spread(40_000)
+    skin_of_dense = surface(dense)
+    for name in theirs.vertices.keys() - set(both):
+        place = np.array([*theirs.coordinates[name], 1]) @ change
+        fixed[theirs.vertices[name]] = dense[np.linalg.norm(skin_of_dense - place, axis=1).argmin()]
+    corners = [own.directions[ours.vertices[f"mouth_corner_{side}"]] for side in ("left", "right")]
     for name, lift in (("upper", 0.012), ("lower", -0.012)):
         free = [index for index in theirs.lips[name] if index not in fixed]
         for share, index in zip(np.linspace(0.1, 0.9, len(free)), free, strict=True):
@@ -162,7 +172,8 @@ def write_face_files(folder: Path, pickled: bool = False) -> list[Path]:
     """generic_model.pkl (or flame.npz), deca_model.tar and landmark_embedding.npy in `folder`, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     head = stand_in()
-    content = make_content(vertices=head.vertices.astype(np.float64), faces=head.faces)
+    face = head.vertices[3931:].mean(axis=0) - (0, 0.045, 0)  # its middle, where DECA's camera looks
+    content = make_content(vertices=head.vertices.astype(np.float64) - face * (0, 1, 0), faces=head.faces)
     flame = folder / ("generic_model.pkl" if pickled else "flame.npz")
     landmarks = folder / "landmark_embedding.npy"
     np.save(landmarks, np.array(_landmark_entries(), dtype=object), allow_pickle=True)
@@ -171,3 +182,22 @@ def write_face_files(folder: Path, pickled: bool = False) -> list[Path]:
         write_deca(folder / "deca_model.tar", make_state(influence=0.01)),
         landmarks,
     ]
+
+
+def write_people(folder: Path) -> None:
+    """What a user brings: one.ply, two.ply, three.ply and their photos as .jpg and .png, and topology.safetensors.
+
+    The photos are the astronaut of scikit-image, as she is, mirrored, and in another light.
+    """
+    from PIL import Image
+    from skimage.data import astronaut
+
+    from fantasyid_core.shape import save_shape, save_topology
+
+    photo = astronaut()
+    photos = {"one": photo, "two": photo[:, ::-1], "three": (photo * 0.7 + 60).astype(np.uint8)[:420, 40:440]}
+    for seed, (name, pixels) in enumerate(photos.items()):
+        save_shape(torch.from_numpy(stand_in_person(seed)), folder / f"{name}.ply")
+        Image.fromarray(pixels).save(folder / f"{name}.jpg", quality=95)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    save_topology(stand_in_topology(), folder / "topology.safetensors")

@@ -10,24 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from comfy_process import ROOT, ComfyProcess
-from decafile import make_state, write_deca
-from flamefile import make_content, write_python2
+from importall import import_core
+from standinflame import write_face_files
 
 from fantasyid_core.config import AdapterConfig, TransformerConfig
-from fantasyid_core.modelfiles import DEFAULT_COMFYUI, find_comfyui
 from fantasyid_core.shape import load_topology
 from fantasyid_core.tools.random_model import write_random_model
 
 SMALL_T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 32128}
-
-
-@pytest.fixture(scope="session")
-def comfyui() -> Path:
-    """The folder of the real ComfyUI."""
-    folder = find_comfyui()
-    if folder is None:
-        pytest.skip(f"ComfyUI is not at COMFYUI_PATH (default {DEFAULT_COMFYUI}): the real host is NOT tested")
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -43,17 +33,19 @@ def host(comfyui: Path, tmp_path_factory) -> ComfyProcess:
 @pytest.fixture(scope="session")
 def pack(host: ComfyProcess):
     """The pack as the host has imported it (its `fantasyid_core` is another import than the tests' own)."""
-    return host.load_pack(ROOT)
+    module = host.load_pack(ROOT)
+    import_core(f"{module.__name__}.fantasyid_core", hosts=("comfy",))
+    return module
 
 
 @pytest.fixture(scope="session")
-def small_files(licensed: Path, pack, host: ComfyProcess) -> Path:
-    """A small seeded model with the real mesh topology, laid out in the host's folders as a user would.
+def small_files(portraits, pack, host: ComfyProcess) -> Path:
+    """A small seeded model on a mesh of FLAME's count, laid out in the host's folders as a user would.
 
-    models/fantasyid/FantasyID, models/vae, models/text_encoders, models/clip_vision; anne.jpg and anne.ply of
-    the samples as face.jpg and face.ply in the input folder. Returns the release folder.
+    models/fantasyid/FantasyID, models/vae, models/text_encoders, models/clip_vision; the first of `portraits` as
+    face.jpg and face.ply in the input folder. Returns the release folder.
     """
-    topology = load_topology(licensed("transform.pkl"))
+    topology = load_topology(portraits("topology.safetensors"))
     sizes = TransformerConfig.tiny(max_text_seq_length=226)
     adapter = AdapterConfig.tiny(vertex_counts=topology.vertex_counts)
     models = host.models_dir
@@ -61,8 +53,8 @@ def small_files(licensed: Path, pack, host: ComfyProcess) -> Path:
     for source, target in (
         (release / "vae" / "diffusion_pytorch_model.safetensors", models / "vae" / "cogvideox_vae.safetensors"),
         (release / "face_encoder" / "eva.safetensors", models / "clip_vision" / "eva.safetensors"),
-        (licensed("anne.jpg"), host.input_dir / "face.jpg"),
-        (licensed("anne.ply"), host.input_dir / "face.ply"),
+        (portraits("one.jpg"), host.input_dir / "face.jpg"),
+        (portraits("one.ply"), host.input_dir / "face.ply"),
     ):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -71,24 +63,13 @@ def small_files(licensed: Path, pack, host: ComfyProcess) -> Path:
 
 
 @pytest.fixture(scope="module")
-def face_files(host, pack, licensed, tmp_path_factory):
-    """deca_model.tar, generic_model.pkl and landmark_embedding.npy in models/fantasyid; photos in the input folder."""
+def face_files(host, pack, portraits):
+    """Stand-ins for DECA's, FLAME's and the landmarks' file in models/fantasyid; photos in the input folder."""
     models = host.models_dir / "fantasyid"
-    models.mkdir(parents=True, exist_ok=True)
-    topology = load_topology(licensed("transform.pkl"))
-    template = topology.template.double().numpy()
-    middle = (template.min(axis=0) + template.max(axis=0)) / 2  # the mesh of a whole body: the head is high above 0
-    content = make_content(vertices=template - middle, faces=topology.faces.numpy())
-    written = [
-        write_python2(models / "generic_model.pkl", content),
-        write_deca(models / "deca_model.tar", make_state(influence=0.01)),
-        models / "landmark_embedding.npy",
-        models / "transform.pkl",
-    ]
-    for path in written[2:]:
-        shutil.copyfile(licensed(path.name), path)
-    for name in ("anne", "imp", "taylor"):
-        shutil.copyfile(licensed(f"{name}.jpg"), host.input_dir / f"{name}.jpg")
+    written = [*write_face_files(models, pickled=True), models / "topology.safetensors"]
+    shutil.copyfile(portraits("topology.safetensors"), written[-1])
+    for name in ("one", "two", "three"):
+        shutil.copyfile(portraits(f"{name}.jpg"), host.input_dir / f"{name}.jpg")
     yield
     for path in written:
         path.unlink()

@@ -45,8 +45,8 @@ def shown(host, output: dict) -> np.ndarray:
 
 
 def test_a_photo_becomes_a_saved_3d_face_and_every_node_shows_what_it_did(host, face_files):
-    outputs = host.run(graph("anne.jpg"))
-    assert shown(host, outputs["crop"]).shape == (904, 864, 3)
+    outputs = host.run(graph("one.jpg"))
+    assert shown(host, outputs["crop"]).shape == (512, 512, 3)
     assert shown(host, outputs["make"]).shape == (512, 1024, 3)
     assert shown(host, outputs["save"]).shape == (512, 1024, 3)
     saved = outputs["save"]["fantasyid_files"][0]
@@ -59,11 +59,11 @@ def test_photos_and_files_make_a_difference(host, face_files):
         saved = host.run(graph(photo, reconstruct=changes))["save"]["fantasyid_files"][0]
         return load_shape(host.output_dir / saved["subfolder"] / saved["filename"])
 
-    anne = vertices("anne.jpg")
-    assert torch.equal(anne, vertices("anne.jpg"))
-    assert not torch.equal(anne, vertices("taylor.jpg"))
-    assert not torch.equal(anne, vertices("anne.jpg", region="whole picture"))
-    assert not torch.equal(anne, vertices("anne.jpg", pose="as photographed"))
+    one = vertices("one.jpg")
+    assert torch.equal(one, vertices("one.jpg"))
+    assert not torch.equal(one, vertices("three.jpg"))
+    assert not torch.equal(one, vertices("one.jpg", region="whole picture"))
+    assert not torch.equal(one, vertices("one.jpg", pose="as photographed"))
 
 
 def test_the_text_on_the_node_says_what_is_worth_knowing(host, face_files, monkeypatch):
@@ -71,7 +71,7 @@ def test_the_text_on_the_node_says_what_is_worth_knowing(host, face_files, monke
 
     said = {}
     monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
-    host.run(graph("anne.jpg"))
+    host.run(graph("one.jpg"))
     assert "points are estimated from the face's box" in said["crop"]
     assert "5023 vertices" in said["make"] and "cut out again" in said["make"]
     assert "made/head" in said["save"]
@@ -82,7 +82,7 @@ def test_several_photos_of_a_person_are_one_identity(host, face_files, small_hos
         with torch.inference_mode():
             return host.node_classes[f"FantasyID_{name}"].execute(**inputs).result
 
-    photos = [host.node_classes["LoadImage"]().load_image(f"{name}.jpg")[0] for name in ("anne", "taylor")]
+    photos = [host.node_classes["LoadImage"]().load_image(f"{name}.jpg")[0] for name in ("one", "three")]
     (batch,) = host.node_classes["ImageBatch"]().batch(*photos)
     face, crop, numbered = execute("CropFace", image=batch, **CROP)
     assert len(face.others) == 1 and crop.shape == (1, 512, 512, 3) and len(numbered) == 2
@@ -100,7 +100,7 @@ def test_several_photos_of_a_person_are_one_identity(host, face_files, small_hos
 
 
 def test_a_picture_without_a_face_says_what_to_do(host, face_files):
-    prompt = graph("anne.jpg")
+    prompt = graph("one.jpg")
     grey = {"width": 256, "height": 256, "batch_size": 1, "color": 0x808080}
     prompt["photo"] = {"class_type": "EmptyImage", "inputs": grey}
     with pytest.raises(NodeError, match="FantasyID_CropFace: .*no face found.*detector none"):
@@ -119,7 +119,7 @@ def test_a_missing_file_is_named_before_anything_runs(host, face_files, name, me
     path.rename(path.with_suffix(".away"))
     try:
         with pytest.raises(NodeError, match=message):
-            host.run(graph("anne.jpg"))
+            host.run(graph("one.jpg"))
     finally:
         path.with_suffix(".away").rename(path)
 
@@ -132,7 +132,7 @@ def test_a_chosen_file_is_taken_instead(host, face_files):
         options = host.object_info("FantasyID_ReconstructFace")["input"]["required"]["deca"][1]["options"]
         assert options == ["auto", "deca_model.tar", "mine/deca_other.tar"]
         outputs = [
-            host.run(graph("anne.jpg", reconstruct={"deca": name}))["save"]["fantasyid_files"][0]["filename"]
+            host.run(graph("one.jpg", reconstruct={"deca": name}))["save"]["fantasyid_files"][0]["filename"]
             for name in ("auto", "mine/deca_other.tar")
         ]
         one, two = (load_shape(host.output_dir / "made" / name) for name in outputs)
@@ -141,8 +141,8 @@ def test_a_chosen_file_is_taken_instead(host, face_files):
         shutil.rmtree(other.parent)
 
 
-def test_a_shape_in_another_order_is_refused(host, face_files, licensed):
-    vertices = load_shape(licensed("anne.ply")).numpy()
+def test_a_shape_in_another_order_is_refused(host, face_files, portraits):
+    vertices = load_shape(portraits("one.ply")).numpy()
     np.save(host.input_dir / "reversed.npy", vertices[::-1])
     prompt = {
         "1": {"class_type": "FantasyID_LoadShape", "inputs": {"shape": "reversed.npy"}},
@@ -155,7 +155,7 @@ def test_a_shape_in_another_order_is_refused(host, face_files, licensed):
 
 def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, small_host_models):
     prompt = workflow_prompt(host, "two_people")
-    with Image.open(host.input_dir / "anne.jpg") as one, Image.open(host.input_dir / "taylor.jpg") as two:
+    with Image.open(host.input_dir / "one.jpg") as one, Image.open(host.input_dir / "two.jpg") as two:
         both = Image.new("RGB", (1000, 500))
         for number, photo in enumerate((one, two)):
             both.paste(photo.resize((500, 500)), (500 * number, 0))
@@ -182,7 +182,7 @@ def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, sma
     assert (host.output_dir / saved["subfolder"] / saved["filename"]).exists()
 
 
-def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, licensed):
+def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, portraits):
     prompt = workflow_prompt(host, "one_photo_to_video")
     prompt["9"]["inputs"]["detector"] = "cascade"
     outputs = host.run(prompt)

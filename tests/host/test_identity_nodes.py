@@ -44,7 +44,7 @@ def saved_name(host, before) -> str:
 def test_a_saved_person_is_the_same_person(host, execute, person):
     identity = person["make"](0)
     before = set(host.output_dir.rglob("*.safetensors"))
-    execute("SaveIdentity", identity=identity, filename_prefix="people/anne")
+    execute("SaveIdentity", identity=identity, filename_prefix="people/one")
     name = saved_name(host, before)
     assert name in host.object_info("FantasyID_LoadIdentity")["input"]["required"]["file"][1]["options"]
     again, picture = execute("LoadIdentity", file=name, adapter=person["adapter"])

@@ -122,7 +122,7 @@ def test_lists_follow_the_disk(host, pack, tmp_path):
     assert "later/new_adapter.safetensors" not in offered("FantasyID_LoadModel", "model")
 
 
-def test_a_shape_that_changed_on_disk_is_read_again(host, pack, licensed, small_files):
+def test_a_shape_that_changed_on_disk_is_read_again(host, pack, portraits, small_files):
     prompt = {
         "1": {"class_type": "FantasyID_LoadShape", "inputs": {"shape": "changing.ply"}},
         "2": {
@@ -130,11 +130,11 @@ def test_a_shape_that_changed_on_disk_is_read_again(host, pack, licensed, small_
             "inputs": {"shape": ["1", 0], "filename_prefix": "changes/head", "format": ".npy"},
         },
     }
-    shutil.copyfile(licensed("anne.ply"), host.input_dir / "changing.ply")
+    shutil.copyfile(portraits("one.ply"), host.input_dir / "changing.ply")
     first = host.run(prompt)["2"]["fantasyid_files"][0]
     host.run(prompt, cached=True)
     assert len(list((host.output_dir / "changes").iterdir())) == 1  # nothing changed, nothing ran
-    shutil.copyfile(licensed("taylor.ply"), host.input_dir / "changing.ply")
+    shutil.copyfile(portraits("three.ply"), host.input_dir / "changing.ply")
     second = host.run(prompt, cached=True)["2"]["fantasyid_files"][0]
     contents = [(host.output_dir / "changes" / saved["filename"]).read_bytes() for saved in (first, second)]
     assert first["filename"] != second["filename"] and contents[0] != contents[1]
@@ -177,7 +177,7 @@ def test_a_saved_shape_loads_again(host, execute, loaded, suffix):
     import folder_paths
 
     before = set(host.output_dir.rglob("*"))
-    execute("SaveShape", shape=loaded["shape"], filename_prefix="heads/anne", format=suffix)
+    execute("SaveShape", shape=loaded["shape"], filename_prefix="heads/one", format=suffix)
     (path,) = {path for path in host.output_dir.rglob("*") if path.is_file()} - before
     name = f"heads/{path.name} [output]"
     assert folder_paths.get_annotated_filepath(name) == str(path)

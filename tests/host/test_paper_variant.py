@@ -168,8 +168,8 @@ def execute(host, pack):
     return execute
 
 
-def test_nodes_and_identity_files_take_the_paper_variant(licensed, host, small_host_models, execute):
-    topology = load_topology(licensed("transform.pkl"))
+def test_nodes_and_identity_files_take_the_paper_variant(portraits, host, small_host_models, execute):
+    topology = load_topology(portraits("topology.safetensors"))
     config = AdapterConfig.paper_tiny(vertex_counts=topology.vertex_counts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -208,8 +208,8 @@ def test_nodes_and_identity_files_take_the_paper_variant(licensed, host, small_h
     assert torch.equal(videos[1], videos[2]) and relative_error(videos[1], videos[0]) > 1e-3
 
 
-def test_the_real_mesh_reuses_its_own_spirals_and_pooling(licensed):
-    topology = load_topology(licensed("transform.pkl"))
+def test_a_mesh_of_flames_size_reuses_its_own_spirals_and_pooling(portraits):
+    topology = load_topology(portraits("topology.safetensors"))
     encoder = IdentityAdapter(AdapterConfig.paper_tiny(vertex_counts=(5023, 1256, 314)), topology).encoder
     assert [each.spirals.shape[0] for each in encoder.vertex_encoder.convolutions] == [5023, 1256]
     assert encoder.vertex_encoder.convolutions[0].spirals is topology.spirals[0]

@@ -8,9 +8,7 @@ import pytest
 from chromium import chromium, page_server
 from comfyui_server import comfyui_server, give_input
 from comfyuipage import RENDERERS, open_page
-from PIL import Image
 
-from fantasyid_core.modelfiles import DEFAULT_COMFYUI, find_comfyui
 from fantasyid_core.shape.edit.controlpack import pack_controls
 from fantasyid_core.shape.head import synthetic_head
 
@@ -58,19 +56,15 @@ def editor(page):
 
 
 @pytest.fixture(scope="session")
-def comfy(licensed, tmp_path_factory):
+def comfy(comfyui, portraits, tmp_path_factory):
     """ComfyUI with this pack, two heads, a photo and the mesh topology."""
-    folder = find_comfyui()
-    if folder is None:
-        pytest.skip(f"ComfyUI is not at COMFYUI_PATH (default {DEFAULT_COMFYUI}): the editor in its page is NOT tested")
-    with comfyui_server(folder, tmp_path_factory.mktemp("comfyui")) as server:
-        give_input(server, licensed("anne.ply"), "face.ply")
-        give_input(server, licensed("imp.ply"), "imp.ply")
-        with Image.open(licensed("anne.jpg")) as photo:
-            photo.save(server.base / "input" / "face.png")  # ComfyUI's decoder of JPEG is not ours
-        topology = server.base / "models" / "fantasyid" / "transform.pkl"
+    with comfyui_server(comfyui, tmp_path_factory.mktemp("comfyui")) as server:
+        give_input(server, portraits("one.ply"), "face.ply")
+        give_input(server, portraits("two.ply"), "two.ply")
+        give_input(server, portraits("one.png"), "face.png")  # ComfyUI's decoder of JPEG is not ours
+        topology = server.base / "models" / "fantasyid" / "topology.safetensors"
         topology.parent.mkdir(exist_ok=True)
-        topology.write_bytes((licensed("transform.pkl")).read_bytes())
+        topology.write_bytes(portraits("topology.safetensors").read_bytes())
         yield server
 
 

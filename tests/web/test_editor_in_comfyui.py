@@ -116,8 +116,8 @@ def test_before_the_first_run_a_template_can_be_edited(page):
     assert page.evaluate(SHOWN) != before
 
 
-def test_edit_queue_save_reload(page, comfy, licensed):
-    base = load_shape(licensed("anne.ply"))
+def test_edit_queue_save_reload(page, comfy, portraits):
+    base = load_shape(portraits("one.ply"))
     base = np.asarray(getattr(base, "vertices", base))
     place = page.evaluate("[...node().pos]")
     queue(page)

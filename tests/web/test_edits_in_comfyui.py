@@ -57,7 +57,7 @@ FOLLOWS = """() => {
 BLEND = """() => {
   app.graph.clear();
   const one = add("FantasyID_LoadShape", 20, 60, { shape: "face.ply" });
-  const two = add("FantasyID_LoadShape", 20, 460, { shape: "imp.ply" });
+  const two = add("FantasyID_LoadShape", 20, 460, { shape: "two.ply" });
   const blend = add("FantasyID_BlendShapes", 380, 60);
   blend.setSize([380, 620]);
   const save = add("FantasyID_SaveShape", 820, 60, { format: ".npy", filename_prefix: "blend/head" });
@@ -88,7 +88,7 @@ def newest(folder, pattern: str):
     return max(folder.rglob(pattern), key=lambda path: path.stat().st_mtime_ns)
 
 
-def test_the_picture_that_the_video_starts_from_follows_a_dragged_slider(page, comfy, licensed):
+def test_the_picture_that_the_video_starts_from_follows_a_dragged_slider(page, comfy, portraits):
     build(page, FOLLOWS)
     part(page, "canvas").wait_for()
     page.wait_for_function("document.querySelector('.fid-message').hidden")
@@ -104,16 +104,16 @@ def test_the_picture_that_the_video_starts_from_follows_a_dragged_slider(page, c
     queue(page)
     page.wait_for_timeout(700)
     keep_screenshot(page, f"comfyui_follows_{page.renderer}")
-    faces = load_topology(licensed("transform.pkl")).faces.numpy()
-    face = find_face([load_picture(licensed("anne.jpg"))], FaceRequest("cascade")).face
-    before = load_shape(licensed("anne.ply"))
+    faces = load_topology(portraits("topology.safetensors")).faces.numpy()
+    face = find_face([load_picture(portraits("one.png"))], FaceRequest("cascade")).face
+    before = load_shape(portraits("one.ply"))
     expected = warp_face(face, before, edit_shape(before, values), faces).crop
     with Image.open(newest(comfy.base / "output", "warped*.png")) as saved:
         np.testing.assert_array_equal(np.asarray(saved), expected)
     assert (expected != face.crop).mean() > 0.05
 
 
-def test_the_circle_of_people(page, comfy, licensed):
+def test_the_circle_of_people(page, comfy, portraits):
     build(page, BLEND)
     pad = part(page, "circle")
     pad.wait_for()
@@ -133,8 +133,8 @@ def test_the_circle_of_people(page, comfy, licensed):
     assert lower["y"] == pytest.approx(place["y"] - 0.05, abs=2e-3)
     queue(page)
     keep_screenshot(page, f"comfyui_circle_{page.renderer}")
-    heads = [load_shape(licensed(f"{name}.ply")).numpy() for name in ("anne", "imp")]
-    average = load_topology(licensed("transform.pkl")).template.numpy()
+    heads = [load_shape(portraits(f"{name}.ply")).numpy() for name in ("one", "two")]
+    average = load_topology(portraits("topology.safetensors")).template.numpy()
     expected = blend_shapes(heads, circle_weights(0, lower["y"], 2), 0, average, onto=0)
     np.testing.assert_allclose(np.load(newest(comfy.base / "output", "head*.npy")), expected, atol=1e-6)
     page.evaluate("app.graph.nodes.find(({ type }) => type === 'FantasyID_BlendShapes').disconnectInput(1)")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facesamples import OWN, SAMPLES, faces_of, own_head, sample
 
-from fantasyid_core.shape import load_shape
 from fantasyid_core.shape.edit.blend import circle_weights
 from fantasyid_core.shape.edit.controlpack import pack_controls
 from fantasyid_core.shape.edit.controls import STEP, FaceControls
@@ -19,7 +19,6 @@ from fantasyid_core.shape.edit.controltable import Slider
 from fantasyid_core.shape.edit.edit import edit_shape
 from fantasyid_core.shape.edit.editstate import parse_edit
 from fantasyid_core.shape.head import synthetic_head
-from fantasyid_core.shape.topology.topology import load_topology
 
 HERE = Path(__file__).parent
 GOLDEN = json.loads((HERE / "golden_edit.json").read_text(encoding="utf-8"))
@@ -86,10 +85,17 @@ def test_the_browser_shows_what_python_computes_on_the_projects_head(browser, tm
     assert not np.array_equal(shown[1], shown[0])
 
 
-@pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
-def test_the_browser_shows_what_python_computes_on_real_heads(browser, tmp_path, licensed, name):
-    vertices = np.asarray(load_shape(licensed(f"{name}.ply")))
-    faces = load_topology(licensed("transform.pkl")).faces
+def test_the_browser_shows_what_python_computes_on_people(browser, tmp_path):
+    for name in OWN:
+        shows_the_same(browser, tmp_path, *own_head(name)[1:3])
+
+
+def test_the_browser_shows_what_python_computes_on_official_heads(browser, tmp_path, licensed):
+    for name in SAMPLES:
+        shows_the_same(browser, tmp_path, sample(licensed, name), faces_of(licensed))
+
+
+def shows_the_same(browser, tmp_path, vertices, faces):
     content = pack_controls(vertices, faces)
     assert len(content) < 2e6
     for mine, text in zip(browser(content, EDITS, tmp_path), EDITS, strict=True):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ...modelfiles import origin
 
+_COUNTER = "num_batches_tracked"
+
 
 def missing_packages(names: tuple[str, ...]) -> list[str]:
     """Those of the packages that are not installed; nothing is imported."""
@@ -38,44 +40,22 @@ def load_weights(network, path: Path, key: str, prefix: str = ""):
     Pickled code is not executed. Returns the network in evaluation mode, without gradients. Raises ValueError
     for a damaged file and for one of another network.
     """
-    from torch import Tensor
-
-    from ...files.checkpoint import load_pickle
+    from ...files.checkpoint import open_file
+    from ...files.strict import mismatch
 
     try:
-        content = load_pickle(path)
+        checkpoint = open_file(path)
     except ValueError as error:
         raise ValueError(f"{error} For this detector, {origin(key)}.") from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(
-            f"{path} holds {type(content).__name__}: expected the weights of a face detector, tensors by name. "
-            f"It is another file: {origin(key)}."
-        )
-    state = {str(name).removeprefix(prefix): tensor.float() for name, tensor in content.items()}
-    _check_names(state, network.state_dict(), path, key)
-    network.load_state_dict(state, strict=False)  # the names were checked, apart from counters
-    return network.eval().requires_grad_(False)
-
-
-def _check_names(state: dict, expected: dict, path: Path, key: str) -> None:
+    state = {name.removeprefix(prefix): checkpoint.read(name) for name in checkpoint}
     # Batch norms count their batches while training; files of before PyTorch 0.4.1 have no such counters.
-    names = {name for name in expected if not name.endswith("num_batches_tracked")}
-    missing, unknown = sorted(names - set(state)), sorted(set(state) - set(expected))
-    if missing or unknown:
-        first = [", ".join(some[:5]) or "none" for some in (missing, unknown)]
-        raise ValueError(
-            f"{path} is the file of another network: of {len(names)} expected tensors {len(missing)} are missing "
-            f"({first[0]}), and {len(unknown)} are unknown ({first[1]}). For this detector, {origin(key)}."
-        )
-    for name in sorted(names):
-        tensor = expected[name]
-        if state[name].shape != tensor.shape:
-            raise ValueError(
-                f"{path} is the file of another network: expected {name} of shape {list(tensor.shape)}, got "
-                f"{list(state[name].shape)}. For this detector, {origin(key)}."
-            )
+    weights = {name: value.float() for name, value in state.items() if not name.endswith(_COUNTER)}
+    own = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.endswith(_COUNTER)}
+    wrong = mismatch(weights, own)
+    if wrong:
+        raise ValueError(f"{path} is the file of another network: {wrong}. For this detector, {origin(key)}.")
+    network.load_state_dict(weights, strict=False)  # the names were checked, apart from counters
+    return network.eval().requires_grad_(False)
 
 
 def first_line(error: Exception) -> str:

@@ -12,11 +12,9 @@ from ...config import TransformerConfig
 from ...identity.adapter import IdentityAdapter
 from ...identity.network.fit import check_dit_width, layers_by_block
 from ...identity.steering.control import Control
-from ...identity.steering.regions import Region, regions, token_mask
+from ...identity.steering.regions import Region, side_by_side, token_mask
 from ...identity.steering.timing import Timing
 from ...identity.steering.token_weights import WeightedTokens, weight_tokens
-
-_PIXELS = 8  # of the video per latent pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +74,7 @@ def place_side_by_side(entries: Sequence[Entry], sizes: TransformerConfig) -> tu
     feathers = [entry.feather for entry in entries if entry.feather is not None]
     if not feathers:
         return tuple(entries)
-    height, width = sizes.sample_height * _PIXELS, sizes.sample_width * _PIXELS
-    masks = iter(regions(len(feathers), max(feathers), height, width))
+    masks = iter(side_by_side(len(feathers), max(feathers), *sizes.picture_size))
     return tuple(
         entry
         if entry.feather is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...config import TransformerConfig
+from ...config import PIXELS_PER_LATENT, TransformerConfig
 
 _OVERLAP = 8  # latent pixels that neighbouring tiles share
 
@@ -39,8 +39,8 @@ def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
         )
     if tile and tile < 128:
         raise ValueError(f"Expected a tile of 0 (whole picture) or at least 128 pixels, got {tile}.")
-    _load(vae, latents if not tile else latents[..., : tile // 8, : tile // 8])
-    frames = [_decode(vae, latents[i : i + 1], tile // 8) for i in range(latents.shape[0])]
+    _load(vae, latents if not tile else latents[..., : tile // PIXELS_PER_LATENT, : tile // PIXELS_PER_LATENT])
+    frames = [_decode(vae, latents[i : i + 1], tile // PIXELS_PER_LATENT) for i in range(latents.shape[0])]
     return torch.cat(frames).movedim(1, -1)
 
 

@@ -99,7 +99,7 @@ def feathered(mask: Tensor, feather: float) -> Tensor:
     return mask
 
 
-def regions(count: int, feather: float = 0, height: int = 480, width: int = 720) -> list[Tensor]:
+def side_by_side(count: int, feather: float = 0, height: int = 480, width: int = 720) -> list[Tensor]:
     """`count` masks [height, width] that split the picture from left to right into equal parts.
 
     Neighbours fade into each other over `feather` pixels; the masks add up to 1 everywhere. Raises ValueError for

@@ -51,11 +51,8 @@ def outline(frames: np.ndarray) -> dict[str, np.ndarray]:  # uint8 [T,64,64,3]
     face_width, jaw_width: of the rows where the average head has cheeks and jaw. forehead_height: from the eyes of the
     average head to the top. chin_length: the row in which the light of the chin becomes the shadow of the neck.
     """
+    cover, full = _cover(frames)
     frames = frames.astype(np.float64) / 255
-    edges = np.concatenate([frames[:, :, :_EDGE], frames[:, :, -_EDGE:]], axis=2)
-    apart = np.abs(frames - np.median(edges, axis=2, keepdims=True)).max(axis=3)  # [T,H,W]
-    full = np.median(apart[:, _CHEEKS, _MIDDLE], axis=(1, 2))
-    cover = (apart / np.maximum(_NEARLY * full, 1e-3)[:, None, None]).clip(0, 1)
     light = frames[:, _UNDER_CHIN, SIDE // 2 - 3 : SIDE // 2 + 3].mean(axis=(2, 3))  # [T,rows]
     falls = np.maximum(0, light[:, :-1] - light[:, 1:]) ** 2
     found = {
@@ -65,3 +62,17 @@ def outline(frames: np.ndarray) -> dict[str, np.ndarray]:  # uint8 [T,64,64,3]
         "chin_length": falls @ np.arange(falls.shape[1]) / np.maximum(falls.sum(axis=1), 1e-9),
     }
     return {name: np.where(full > 0.05, values, np.nan) for name, values in found.items()}
+
+
+def coverage(frames: np.ndarray) -> np.ndarray:  # uint8 [T,64,64,3] -> [T,64,64]
+    """How much of every pixel a person covers, 0..1, before a plain background."""
+    return _cover(frames)[0]
+
+
+def _cover(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Beside the coverage, how far the face's colours are from the background's, in every frame."""
+    frames = frames.astype(np.float64) / 255
+    edges = np.concatenate([frames[:, :, :_EDGE], frames[:, :, -_EDGE:]], axis=2)
+    apart = np.abs(frames - np.median(edges, axis=2, keepdims=True)).max(axis=3)  # [T,H,W]
+    full = np.median(apart[:, _CHEEKS, _MIDDLE], axis=(1, 2))
+    return (apart / np.maximum(_NEARLY * full, 1e-3)[:, None, None]).clip(0, 1), full

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ...files.checkpoint import load_pickle
-from ...files.unpickle import DAMAGE
+from ...files.strict import first_five, mismatch, not_finite
 from ...files.wrongfile import what_instead
 from ...modelfiles import missing_file, origin
-from .resnet import COUNTER, FEATURES, ResNet50, folded_state, published_shapes
 
 SIZE = 224
 """Pixels along the side of the square that DECA sees."""
@@ -27,7 +26,8 @@ SIZE = 224
 PARAMETERS = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera": 3, "light": 27}
 """What the 236 numbers are, in their order, and how many there are of each."""
 
-HIDDEN = 1024
+FEATURES, HIDDEN = 2048, 1024
+COUNTER = "num_batches_tracked"  # of training; not needed
 PART = "E_flame"  # of the file; the others belong to DECA's wrinkles and to its training
 TRUNK = "encoder."
 MAX_BYTES = 4 * 2**30  # the official file has 434 MB
@@ -36,14 +36,15 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 class Deca(nn.Module):
-    """`deca(pixels)` -> named numbers; `load_deca` makes it. `operations` as in ComfyUI (torch.nn by default)."""
+    """`deca(pixels)` -> named numbers; `load_deca` makes it."""
 
-    def __init__(self, operations=nn):
+    def __init__(self):
+        from torchvision.models import resnet50
+
         super().__init__()
-        self.encoder = ResNet50(operations)
-        self.layers = nn.Sequential(
-            operations.Linear(FEATURES, HIDDEN), nn.ReLU(), operations.Linear(HIDDEN, sum(PARAMETERS.values()))
-        )
+        self.encoder = resnet50(weights=None)
+        self.encoder.fc = nn.Identity()
+        self.layers = nn.Sequential(nn.Linear(FEATURES, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, sum(PARAMETERS.values())))
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:  # [B, 3, 224, 224] RGB in 0..1
         """One tensor [B, count] for each name of `PARAMETERS`, in the dtype and on the device of the weights.
@@ -59,22 +60,9 @@ class Deca(nn.Module):
         numbers = self.layers(self.encoder(pixels.to(weight.device, weight.dtype)))  # [B, 236]
         return dict(zip(PARAMETERS, numbers.split(tuple(PARAMETERS.values()), dim=1), strict=True))
 
-    def published_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name -> shape of what the published file holds below "E_flame", counters of training left out."""
-        trunk = {TRUNK + name: shape for name, shape in published_shapes(self.encoder).items()}
-        return trunk | {f"layers.{name}": tuple(value.shape) for name, value in self.layers.named_parameters()}
-
-    def load_published_state(self, state: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
-        """Takes over copies of the published tensors, which must be those of `published_shapes`."""
-        trunk = {name[len(TRUNK) :]: value for name, value in state.items() if name.startswith(TRUNK)}
-        folded = {TRUNK + name: value for name, value in folded_state(self.encoder, trunk).items()}
-        heads = {name: value for name, value in state.items() if not name.startswith(TRUNK)}
-        own = {name: value.to(dtype, copy=True) for name, value in (folded | heads).items()}
-        self.load_state_dict(own, assign=True)
-
 
 @torch.inference_mode(False)  # hosts load inside inference mode; training must be able to use the result
-def load_deca(path: str | os.PathLike, dtype: torch.dtype = torch.float32, operations=nn) -> Deca:
+def load_deca(path: str | os.PathLike, dtype: torch.dtype = torch.float32) -> Deca:
     """Reads DECA's encoder from the official `deca_model.tar`, a PyTorch file in spite of its name.
 
     Of the file only "E_flame" is used. It is read with `weights_only`, so no code in it runs. `dtype` is
@@ -93,10 +81,11 @@ def load_deca(path: str | os.PathLike, dtype: torch.dtype = torch.float32, opera
         raise _unusable(path, f"expected one file of about 434 MB, got {found}")
     state = _encoder_state(path)
     with torch.device("meta"):  # no memory for what is replaced at once
-        deca = Deca(operations)
-    expected = deca.published_shapes()
-    _check_state(path, state, expected)
-    deca.load_published_state({name: state[name] for name in expected}, dtype)
+        deca = Deca()
+    _check_state(path, state, {name: tuple(value.shape) for name, value in deca.state_dict().items()})
+    own = {name: value.to(dtype, copy=True) for name, value in state.items()}
+    counters = {name: torch.tensor(0) for name in deca.state_dict() if name.endswith(COUNTER)}
+    deca.load_state_dict(own | counters, assign=True)
     return deca.eval().requires_grad_(False)
 
 
@@ -108,44 +97,19 @@ def _encoder_state(path: Path) -> dict[str, Any]:
         loaded = load_pickle(path)
     except ValueError as error:  # it names the file and the fault
         raise ValueError(f"{error} To replace it, {origin('deca')}.") from error
-    except (*DAMAGE, RuntimeError, AssertionError, OSError) as error:
-        raise _unusable(path, f"it is damaged ({type(error).__name__}: {error})") from error
     part = loaded.get(PART) if isinstance(loaded, Mapping) else None
     if not isinstance(part, Mapping):
-        held = _first_five(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
+        held = first_five(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
         raise _unusable(path, f"expected weights under '{PART}', got {held or 'nothing'}")
     return {str(name): value for name, value in part.items() if not str(name).endswith(COUNTER)}
 
 
 def _check_state(path: Path, state: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]]) -> None:
-    missing = [name for name in expected if name not in state]
-    unknown = [name for name in state if name not in expected]
-    for problem, names in (("missing", missing), ("unknown", unknown)):
-        if names:
-            raise _unusable(path, f"{len(names)} of its {len(state)} weights are {problem}: {_first_five(names)}")
-    wrong = [
-        f"{name} {_described(state[name])} instead of {list(shape)}"
-        for name, shape in expected.items()
-        if not _is_float(state[name]) or tuple(state[name].shape) != shape
-    ]
-    if wrong:
-        raise _unusable(path, f"{len(wrong)} weights have another shape: {_first_five(wrong)}")
-    broken = [name for name in expected if not _is_sound(name, state[name])]
-    if broken:
-        raise _unusable(path, f"{len(broken)} weights are NaN, infinite or impossible: {_first_five(broken)}")
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def _is_sound(name: str, value: Tensor) -> bool:
-    finite = bool(torch.isfinite(value).all())
-    return finite and not (name.endswith("running_var") and bool((value < 0).any()))
-
-
-def _described(value: Any) -> str:
-    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    expected = {name: shape for name, shape in expected.items() if not name.endswith(COUNTER)}
+    wrong = mismatch(state, expected, "of its weights") or not_finite(state, "of its weights")
+    impossible = [] if wrong else [n for n in expected if n.endswith("running_var") and bool((state[n] < 0).any())]
+    if wrong or impossible:
+        raise _unusable(path, wrong or f"variances below 0 are impossible: {first_five(impossible)}")
 
 
 def _check_pixels(pixels: Tensor) -> None:
@@ -166,8 +130,3 @@ def _check_pixels(pixels: Tensor) -> None:
 
 def _unusable(path: Path, reason: str) -> ValueError:
     return ValueError(f"{path} is not a usable DECA model: {reason}. To replace it, {origin('deca')}.")
-
-
-def _first_five(words) -> str:
-    words = list(words)
-    return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")

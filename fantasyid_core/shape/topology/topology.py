@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...files.checkpoint import open_file
+from ...files.tensorfile import write_tensors
 from ...files.unpickle import SparseMatrix, restricted_load
 from ...files.writing import write_aside
 from ...modelfiles import model_file
@@ -183,10 +185,8 @@ def pool(
 
 def save_topology(topology: Topology, path: str | os.PathLike) -> None:
     """Writes a safetensors file that `load_topology` reads. Raises OSError when it cannot be written."""
-    from safetensors.torch import save
-
     with write_aside(path) as aside:
-        aside.write_bytes(save(topology.tensors()))
+        write_tensors(aside, topology.tensors())
 
 
 @torch.inference_mode(False)  # hosts load inside inference mode; training must be able to use the result
@@ -247,19 +247,12 @@ def _in_folder(folder: Path) -> Path | None:
 
 
 def _read_safetensors(path: Path) -> Topology:
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            return Topology.from_tensors(
-                # Copied, so that the file is not held open by what was read from it.
-                {key: file.get_tensor(key).clone() for key in file.keys() if key.startswith(PREFIX)}
-            )
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a readable safetensors file ({error}): it is truncated or something else. "
-            f"Delete it and load {_ORIGIN} instead."
-        ) from error
+        checkpoint = open_file(path)
+    except ValueError as error:
+        raise ValueError(f"{error} Or delete it and load {_ORIGIN} instead.") from error
+    try:
+        return Topology.from_tensors({key: checkpoint.read(key) for key in checkpoint if key.startswith(PREFIX)})
     except ValueError as error:
         raise _unusable(path, error) from error
 

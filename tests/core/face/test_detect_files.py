@@ -96,7 +96,7 @@ def test_the_file_of_another_network_is_refused(name, other, files, tmp_path):
     for package in PACKAGES[name]:
         pytest.importorskip(package)
     with pytest.raises(
-        ValueError, match=r"file of another network: of \d+ expected tensors \d+ are missing \(.*unknown"
+        ValueError, match=r"file of another network: \d+ tensors are missing: "
     ):
         detect_faces(dotted((99, 99)), name, folders=[tmp_path])
 
@@ -107,10 +107,10 @@ def test_a_file_with_another_shape_or_no_weights_is_refused(files, tmp_path):
     state = torch.load(files("yunet") / model_file("yunet").belongs, weights_only=True)
     path = place_for(tmp_path, "yunet")
     torch.save(state | {"model0.conv1.weight": torch.zeros(16, 4, 3, 3)}, path)
-    with pytest.raises(ValueError, match=r"model0.conv1.weight of shape \[16, 3, 3, 3\], got \[16, 4, 3, 3\]"):
+    with pytest.raises(ValueError, match=r"model0.conv1.weight is \[16, 4, 3, 3\] instead of \[16, 3, 3, 3\]"):
         detect_faces(dotted((99, 99)), "yunet", folders=[tmp_path])
     torch.save([1, 2], path)
-    with pytest.raises(ValueError, match="holds list: expected the weights of a face detector"):
+    with pytest.raises(ValueError, match="expected a state dict of tensors, got list"):
         detect_faces(dotted((99, 99)), "yunet", folders=[tmp_path])
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -125,6 +126,31 @@ def test_saving_and_loading_keeps_every_bit(tmp_path):
     assert loaded.config == encoder.config
     assert torch.equal(loaded.encode(faces()), encoder.encode(faces()))
     assert os.listdir(tmp_path) == ["tiny.safetensors"]
+
+
+def test_a_file_of_before_states_could_be_chosen_is_read_the_same(tmp_path):
+    """The first version wrote neither `states` nor `vector`; it read the last block."""
+    encoder, path = random_face_encoder(seed=4, depth=3), tmp_path / "old.safetensors"
+    described = {"kind": "face_encoder", **asdict(encoder.config)}
+    del described["states"], described["vector"]
+    save_file(encoder.trunk.state_dict(), path, {"fantasyid": json.dumps(described)})
+    loaded = load_face_encoder(path)
+    assert loaded.config == encoder.config
+    assert torch.equal(loaded.encode(faces()), encoder.encode(faces()))
+
+
+def test_other_states_are_read_from_the_same_file(small, tmp_path):
+    """What ConsisID asks for: several states, and the vector of the whole tower."""
+    torch.save(small.state_dict(), tmp_path / "small.pt")
+    whole = load_face_encoder(tmp_path / "small.pt", config=replace(SMALL, depth=3, states=(0, 1), vector=8))
+    states, vector = whole.features(faces(2, 80))
+    with torch.no_grad():
+        assert relative(vector, small(prepare_pixels(faces(2, 80), 56))) <= 1e-6
+    assert torch.equal(states[1], load_face_encoder(tmp_path / "small.pt", config=SMALL).encode(faces(2, 80)))
+    assert relative(states[0], states[1]) > 0.01
+    save_face_encoder(whole, tmp_path / "whole.safetensors")
+    again = load_face_encoder(tmp_path / "whole.safetensors", config=SMALL)
+    assert again.config == SMALL and torch.equal(again.encode(faces(2, 80)), states[1])
 
 
 def test_a_tiny_encoder_depends_on_its_seed_alone():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fantasyid_core.config import TransformerConfig
-from fantasyid_core.identity.steering.regions import Region, feathered, regions, token_mask
+from fantasyid_core.identity.steering.regions import Region, feathered, side_by_side, token_mask
 
 SIZES = TransformerConfig.tiny()  # 9 frames of 64x96 pixels: 3 latent frames of 4x6 tokens
 
@@ -69,7 +69,7 @@ def test_an_edge_becomes_a_straight_ramp():
 
 @pytest.mark.parametrize(("count", "feather"), [(1, 0), (2, 0), (2, 40), (3, 60), (5, 144)])
 def test_people_side_by_side_share_the_picture(count, feather):
-    masks = regions(count, feather)
+    masks = side_by_side(count, feather)
     assert len(masks) == count and all(mask.shape == (480, 720) for mask in masks)
     assert torch.allclose(sum(masks), torch.ones(480, 720), atol=1e-5)
     for index, mask in enumerate(masks):
@@ -92,7 +92,7 @@ def test_people_side_by_side_share_the_picture(count, feather):
 )
 def test_regions_that_cannot_be_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        regions(*arguments)
+        side_by_side(*arguments)
 
 
 def test_regions_know_which_tokens_they_cover():

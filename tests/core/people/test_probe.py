@@ -110,9 +110,9 @@ def test_bad_files(tmp_path, capsys):
         load_probe(tmp_path / "bad.safetensors")
     for text, message in (
         ("steps: -1", "steps: expected a number above 0"),
-        ("step: 1", "expected the keys seed, people"),
-        ("steps: [1]", "expected numbers"),
-        ("steps: many", "expected numbers"),
+        ("step: 1", "step is no setting; did you mean steps"),
+        ("steps: [1]", r"steps: expected a whole number, got \[1\]"),
+        ("steps: many", "steps: expected a whole number"),
         ("{", "is not a YAML file"),
         ("batch_people: 1", "batch_people: expected 2 to"),
     ):

@@ -10,11 +10,9 @@ import pytest
 import torch
 from decafile import make_state, make_trunk, write_deca
 from flamefile import _Call, make_content
-from torch import nn
 
 from fantasyid_core.shape import load_deca
-from fantasyid_core.shape.reconstruct.deca import PARAMETERS
-from fantasyid_core.shape.reconstruct.resnet import COUNTER, ResNet50, folded_state, published_shapes
+from fantasyid_core.shape.reconstruct.deca import COUNTER, PARAMETERS
 
 ORIGIN = r"https://deca\.is\.tue\.mpg\.de .*models/fantasyid/deca_model\.tar \(MPI"
 COUNTS = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera": 3, "light": 27}
@@ -40,23 +38,6 @@ def draw_pixels(batch=2, seed=0):
 
 
 # Against torchvision
-
-
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 5e-6)])
-def test_the_trunk_is_torchvisions_resnet50(dtype, tolerance):
-    trunk = make_trunk().to(dtype)
-    own = ResNet50().to(dtype)
-    own.load_state_dict(folded_state(own, trunk.state_dict()))
-    pixels = draw_pixels(1 if dtype == torch.float64 else 2).to(dtype)
-    with torch.no_grad():
-        features, expected = own(pixels), trunk(pixels)
-    assert features.shape == (len(pixels), 2048) and expected.std() > 0.1
-    assert (features - expected).norm() <= tolerance * expected.norm()
-
-
-def test_names_and_shapes_are_torchvisions():
-    published = {k: tuple(v.shape) for k, v in make_trunk().state_dict().items() if not k.endswith(COUNTER)}
-    assert published_shapes(ResNet50()) == published
 
 
 def test_the_numbers_are_those_of_the_whole_network(deca, state):
@@ -86,26 +67,6 @@ def test_gradients_reach_the_picture(deca):
     pixels = draw_pixels(1).requires_grad_()
     deca(pixels)["shape"].square().sum().backward()
     assert torch.isfinite(pixels.grad).all() and pixels.grad.abs().sum() > 0
-
-
-def test_layers_come_from_the_given_operations(path):
-    class Counting:
-        made = []
-
-        class Conv2d(nn.Conv2d):
-            def __init__(self, *arguments, **named):
-                Counting.made.append("Conv2d")
-                super().__init__(*arguments, **named)
-
-        class Linear(nn.Linear):
-            def __init__(self, *arguments, **named):
-                Counting.made.append("Linear")
-                super().__init__(*arguments, **named)
-
-    deca = load_deca(path, operations=Counting)
-    assert Counting.made.count("Conv2d") == 53 and Counting.made.count("Linear") == 2
-    kinds = {type(module) for module in deca.modules() if list(module.parameters(recurse=False))}
-    assert kinds == {Counting.Conv2d, Counting.Linear}
 
 
 # Files
@@ -241,14 +202,14 @@ def put(name, value):
     [
         (
             without(*[f"encoder.layer1.0.conv{n}.weight" for n in (1, 2, 3)], "encoder.bn1.bias", "layers.0.bias"),
-            r"5 of its \d+ weights are missing: encoder\.bn1\.bias, encoder\.layer1\.0\.conv1\.weight, ",
+            r"5 of its weights are missing: encoder\.bn1\.bias, encoder\.layer1\.0\.conv1\.weight, ",
         ),
-        (put("encoder.fc.weight", torch.zeros(1)), r"1 of its \d+ weights are unknown: encoder\.fc\.weight"),
-        (put("layers.2.weight", lambda t: t[:100]), r"layers\.2\.weight .*\[100, 1024\] instead of \[236, 1024\]"),
-        (put("layers.0.weight", lambda t: t.T), r"layers\.0\.weight .*\[2048, 1024\] instead of \[1024, 2048\]"),
-        (put("layers.0.bias", "text"), r"layers\.0\.bias str instead of \[1024\]"),
-        (put("layers.0.bias", torch.zeros(1024, dtype=torch.long)), r"layers\.0\.bias torch\.int64 \[1024\]"),
-        (put("encoder.bn1.weight", lambda t: t / 0.0), r"1 weights are NaN, infinite .*: encoder\.bn1\.weight"),
+        (put("encoder.fc.weight", torch.zeros(1)), r"1 of its weights are unexpected: encoder\.fc\.weight"),
+        (put("layers.2.weight", lambda t: t[:100]), r"layers\.2\.weight is \[100, 1024\] instead of \[236, 1024\]"),
+        (put("layers.0.weight", lambda t: t.T), r"layers\.0\.weight is \[2048, 1024\] instead of \[1024, 2048\]"),
+        (put("layers.0.bias", "text"), r"layers\.0\.bias is str instead of \[1024\]"),
+        (put("layers.0.bias", torch.zeros(1024, dtype=torch.long)), r"not floating-point: layers\.0\.bias is torch\.int64"),
+        (put("encoder.bn1.weight", lambda t: t / 0.0), r"1 of its weights hold NaN or infinite values: encoder\.bn1\.weight"),
         (put("encoder.bn1.running_var", lambda t: -t), r"impossible: encoder\.bn1\.running_var"),
     ],
 )

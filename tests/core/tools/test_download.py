@@ -245,7 +245,7 @@ def test_what_was_there_comes_back_when_the_last_step_fails(tmp_path, monkeypatc
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(PermissionError):
-        module._put(tmp_path / "part", tmp_path / "target", print)
+        module.put_in_place(tmp_path / "part", tmp_path / "target", print)
     assert files(tmp_path) == {"part": b"new", "target": b"old"}
 
 

@@ -183,7 +183,7 @@ def test_only_the_adapter_is_read_from_a_whole_model(folder, monkeypatch):
     read = []
     original = checkpoint._SafetensorsReader.read
     monkeypatch.setattr(
-        checkpoint._SafetensorsReader, "read", lambda self, key: read.append(key) or original(self, key)
+        checkpoint._SafetensorsReader, "read", lambda self, key, dtype: read.append(key) or original(self, key, dtype)
     )
     load_adapter(folder, topology=TOPOLOGY)
     assert read and not [key for key in read if key.startswith("transformer_blocks")]
