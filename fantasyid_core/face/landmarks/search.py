@@ -20,8 +20,9 @@ SIDE = 128  # of the short range's view
 PIXELS = 300_000  # of the full range's view: faces of 24 pixels in a picture of 1280 x 960 are 12 there
 MORE_PIXELS = 600_000  # and of its second look
 SURE = 0.5  # as in MediaPipe's short range
-LIKELY = 0.3
+LIKELY = 0.25
 POSSIBLE = 0.1
+WORTH = 0.2  # a closer look, where nothing better was found
 SEEN = 0.6  # of one candidate, upright and at the best size
 ADVANTAGE = 0.05  # by which a turned look must be surer than the upright one
 WIDE = 0.5  # of the frame that the picture fills in the second look: faces larger than the picture
@@ -44,7 +45,7 @@ def first_look(image: np.ndarray, device: str) -> Boxes:
 def second_look(image: np.ndarray, device: str) -> Boxes:
     """Candidates in a finer view and in a wider frame, turned by quarters: slower, for what the first look misses."""
     fine, wide = fine_view(image, MORE_PIXELS), smooth_view(image, WIDE * SIDE / max(image.shape[:2]), SIDE)
-    found = [look("full_range", [turned(fine, quarters)], LIKELY, device)[0] for quarters in range(4)]
+    found = [look("full_range", [turned(fine, quarters)], WORTH, device)[0] for quarters in range(4)]
     found += look("short_range", [turned(wide, quarters) for quarters in range(4)], SURE, device)
     return _of_all_turns(found)
 

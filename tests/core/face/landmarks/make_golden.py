@@ -1,10 +1,11 @@
 """Writes tests/data/mediapipe_faces.npz: what MediaPipe's own runtime says about photos that any clone has.
 
     python -m venv mp && mp/bin/pip install mediapipe==0.10.21 scikit-image matplotlib
+    mp/bin/pip install --no-deps insightface  # for its group photo; nothing of it is run
     mp/bin/python tests/core/face/landmarks/make_golden.py [folder of further photos [output]]
 
 Not a test: it runs in an environment of its own, for MediaPipe wants an old numpy. Without a folder it takes
-`landmark_pictures.PUBLIC`; with one, its photos, for ../shared/cases. Kept are the points after
+`landmark_pictures.PUBLIC`; with one, its photos, to be compared by hand. Kept are the points after
 the second pass (the first is made around what the detector found, the second around the points of the first),
 and of what the networks answer every 16th number.
 """

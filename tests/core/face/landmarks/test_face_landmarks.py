@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from landmark_pictures import PUBLIC, faceless, group_photo, load, placed, versions
+from landmark_pictures import PUBLIC, faceless, group_photo, load, placed, turn, versions
 
 from fantasyid_core.face.landmarks import find_landmarks, landmarked_faces
 from fantasyid_core.face.landmarks.points import FIVE
@@ -44,13 +45,15 @@ def test_points_are_mediapipes_on_photos_turned_and_scaled(name):
 
 
 @pytest.mark.parametrize("name", ["anne.jpg", "imp.jpg", "taylor.jpg"])
-def test_points_are_mediapipes_on_the_official_samples(shared, name):
-    path = shared / "cases" / "mediapipe_samples.npz"
-    if not path.is_file():
-        pytest.skip(f"{path} is absent: make_golden.py makes it from the folder of the samples")
-    golden = np.load(path)
-    for version, changed in versions(load(shared / "samples" / name)):
-        assert_as_in_mediapipe(changed, golden[f"{name} {version}"])
+def test_sample_photos_turned_and_scaled_keep_their_roll_and_eyes(licensed, name):
+    picture = load(licensed(name))
+    (upright,) = landmarked_faces(picture)
+    eyes = np.linalg.norm(upright.five[1] - upright.five[0])
+    for degrees, scale in ((-25, 1.0), (15, 1.0), (100, 1.0), (180, 1.0), (0, 0.5), (0, 0.1)):
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        (face,) = landmarked_faces(turn(small, degrees))
+        assert abs((face.roll + degrees - upright.roll + 180) % 360 - 180) < 1.5
+        assert abs(np.linalg.norm(face.five[1] - face.five[0]) / (eyes * scale) - 1) < 0.03
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
