@@ -1,4 +1,4 @@
-"""The small networks of FantasyID-Tiny, trained from nothing on `training.heads`.
+"""The small networks of FantasyID-Tiny, trained from nothing on drawn people (`people`).
 
 Read in this order: `vae` (pictures -> latents and back), `basis` (its linear beginning), `text` and `words` (prompts ->
 tokens), `face` (reference picture -> features), `models` (all of them, and the VAE as the trainer's codec), `weights`
