@@ -11,10 +11,11 @@ layers and K, V of the identity are on the device. `jobs` runs the same stages f
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,16 @@ from .identity.steering.combining import combine_tokens
 from .identity.steering.layer_weights import check_strength
 from .machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE, Networks
 from .options import DPM, OFFLOADS, SOLVERS
-from .request import PersonRequest, load_face, load_shape_of
+from .request import PersonRequest, load_face, load_saved, load_shape_of
 from .sampling import OfficialNoise, Step, make_steps, sample
 from .shape.faceshape import FaceShape
 from .weights.adapter import check_float, load_adapter
 from .weights.transformer import transformer_config
 
 Progress = Callable[[str, int, int], None]
+LARGE = VAE, TRANSFORMER
+ROW_ERRORS = ValueError, OSError, RuntimeError
+"""What one video's inputs may raise; the sentence says what to do."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,11 @@ class Settings:
     dtype: torch.dtype | None = None
     offload: str = "none"
     tiling: bool = False
+
+    @property
+    def machine(self) -> tuple:
+        """What decides which networks are loaded, and how."""
+        return self.device, self.dtype, self.offload, self.tiling
 
     def __post_init__(self):
         make_steps(self.steps)
@@ -177,7 +186,7 @@ def make_latents(run: Run) -> Tensor:
     person = encode_person(run)
     run.networks.let_go(FACE_ENCODER)
     with run.stage("prompt"):
-        prompts = torch.cat([encode_prompt(run, text) for text in prompts_of(run.settings)])
+        prompts = join_prompts(encode_prompt(run, text) for text in prompts_of(run.settings))
     run.networks.let_go(TEXT_ENCODER)
     picture = encode_picture(run, person.face)
     injector = make_injector(run, person)
@@ -190,6 +199,9 @@ def encode_person(run: Run) -> Person:
     """The person of the run's inputs, as the adapter sees them."""
     with run.stage("adapter"):
         adapter = run.adapter
+    if run.inputs.person.saved is not None:
+        with run.stage("identity"):
+            return Person(*load_saved(run.inputs.person, adapter))
     with run.stage("picture"):
         face = load_face(run.inputs.person)
     with run.stage("3D face"):
@@ -201,6 +213,18 @@ def encode_person(run: Run) -> Person:
 def prompts_of(settings: Settings) -> list[str]:
     """The texts that the transformer is told: negative and positive, or the positive one without guidance."""
     return [settings.negative, settings.prompt] if settings.cfg > 1 else [settings.prompt]
+
+
+def join_prompts(prompts: Iterable[Tensor]) -> Tensor:
+    """[1, text, C] each -> [1 or 2, text, C]."""
+    return torch.cat(list(prompts))
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether all videos would fail in this way: the memory or the disk is full."""
+    causes = (error, error.__cause__)
+    full = any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in causes)
+    return full or isinstance(error, torch.OutOfMemoryError)
 
 
 @torch.inference_mode()
