@@ -126,7 +126,7 @@ class AdapterConfig:
     # the paper variant alone: widths after each spiral convolution, the video tokens of a latent frame (h, w),
     # and what its Table 3 takes away
     spiral_widths: tuple[int, ...] = (128, 256)
-    shape_components: int = 0  # of people's vertices, to which every shape is led back; 0: none, as in the paper
+    shape_components: int = 0  # every shape is projected onto so many principal components of people; 0: not at all
     grid: tuple[int, int] = (30, 45)
     use_face: bool = True
     use_vertices: bool = True

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 CATEGORY = "FantasyID"
 
-AdapterType = io.Custom("FANTASYID_ADAPTER")  # identity.model.IdentityAdapter
-FaceEncoderType = io.Custom("FANTASYID_FACE_ENCODER")  # host.comfy.run.HostedFaceEncoder
+AdapterType = io.Custom("FANTASYID_ADAPTER")  # identity.adapter.IdentityAdapter
+FaceEncoderType = io.Custom("FANTASYID_FACE_ENCODER")  # host.comfy.encode.HostedFaceEncoder
 FaceType = io.Custom("FANTASYID_FACE")  # face.align.FaceCrop
 ShapeType = io.Custom("FANTASYID_SHAPE")  # shape.pointcloud.FaceShape
 IdentityType = io.Custom("FANTASYID_IDENTITY")  # Identity

@@ -58,7 +58,7 @@ class FaceCrop:
     points: np.float32 [5,2], pixels of the picture, or None when the crop was not made from points.
     picture: np.uint8 [H,W,3], the whole picture it was cut out of (not a copy), or None when it is not known.
     exact_points: False when the points are estimated from the face's box, not seen in the picture.
-    yaw, pitch, roll: degrees as in `detect.head_pose`, or None when not known.
+    yaw, pitch, roll: degrees as in `face.pose.head_pose`, or None when not known.
     notes: sentences for the user about this crop. others: further views of the same person.
     """
 

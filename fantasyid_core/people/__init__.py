@@ -14,5 +14,5 @@ Read in this order: `surface` (the sculpted average head), `mesh` and `regions` 
 V vertices of the head, K shape parameters, T frames, S the side of a picture, R references. Vertices are metres, x to
 the right of the picture, y up, z to the camera; left and right are always those of the picture. Tables in these files
 are millimetres. Yaw, pitch and roll are degrees and positive when the nose turns to the right, the nose goes down and
-the head leans clockwise, as in `face.detect.head_pose`.
+the head leans clockwise, as in `face.pose.head_pose`.
 """

@@ -22,7 +22,7 @@ def add_lora(transformer: nn.Module, rank: int, alpha: float) -> None:
 
 
 def lora_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of peft's layers under diffusers' names, as `lorafile.read_lora` and diffusers read them."""
+    """Tensors of peft's layers under diffusers' names, as `weights.lora.read_lora` and diffusers read them."""
     return {
         _PREFIX + name.replace(".lora_A.default.", ".lora_A.").replace(".lora_B.default.", ".lora_B."): value
         for name, value in state.items()

@@ -134,7 +134,7 @@ def _sort_keys(checkpoint: Iterable[str], find: Callable) -> tuple[dict[str, dic
     for key in checkpoint:
         match = _KEY.fullmatch(key)
         module = find(match["module"]) if match else None
-        if module is None:
+        if match is None or module is None:
             unused.append(key)
             continue
         part = match.lastgroup
@@ -203,7 +203,7 @@ def _alpha_reader(checkpoint: Checkpoint) -> Callable[[str, int], float | None]:
         return lambda module, rank: None
 
     def alpha_of(module: str, rank: int) -> float:
-        theirs = diffusers_name(f"{module}.weight").removesuffix(".weight")
+        theirs = (diffusers_name(f"{module}.weight") or "").removesuffix(".weight")
         patterns = settings.get("alpha_pattern") or {}
         own = (value for pattern, value in patterns.items() if re.fullmatch(rf"(.*\.)?({pattern})", theirs))
         alpha = float(next(own, settings["lora_alpha"]))
@@ -219,7 +219,8 @@ def _peft_settings(checkpoint: Checkpoint) -> dict:
         settings = {key.removeprefix("transformer."): value for key, value in json.loads(text).items()}
         float(settings.get("lora_alpha", 1))
         for pattern, alpha in (settings.get("alpha_pattern") or {}).items():
-            re.compile(pattern), float(alpha)
+            re.compile(pattern)
+            float(alpha)
     except (ValueError, TypeError, AttributeError, re.error) as error:
         raise ValueError(
             f"{_short_name(checkpoint)}: its settings (lora_alpha and others, as PEFT writes them) cannot be read: "

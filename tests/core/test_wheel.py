@@ -114,4 +114,4 @@ def test_the_demo_makes_its_videos_where_it_is_installed(installed):
     done = installed("fantasyid", "demo", "--people", "0", "3")
     assert done.returncode == 0, done.stdout + done.stderr
     made = installed.folder / "output" / "demo"
-    assert {path.name for path in made.iterdir()} == {"demo.mp4", "sheet.png", "report.json"}
+    assert {path.name for path in made.iterdir()} == {"demo.html", "demo.mp4", "sheet.png", "report.json"}

@@ -40,7 +40,7 @@ class Region:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Region:
         """The same region for hidden states on `device` in `dtype`."""
-        if self.rows is None:
+        if self.rows is None or self.row_weights is None:
             return replace(self, weights=self.weights.to(device, dtype))
         return Region(
             self.weights.to(device, dtype), self.rows.to(device), self.row_weights.to(device, dtype)

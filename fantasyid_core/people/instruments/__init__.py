@@ -1,4 +1,4 @@
-"""Instruments that measure videos of the project's own people (`training.heads`), made by any sampler.
+"""Instruments that measure videos of the project's own people (`people`), made by any sampler.
 
 Read in this order: `probe` (what is read from a picture; trained by `train_probe`, `readable` tells how well),
 `subjects` (held-out people, the true renderer and the codec as samplers), `silhouette` (widths without a network),

@@ -1,4 +1,4 @@
-"""The table of model files: what is found, what is not mistaken for one, and the README's copy of it."""
+"""The table of model files: what is found, what is not mistaken for one, and the copy of it in docs/models.md."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_the_named_place_is_one_that_is_searched(tmp_path):
 @pytest.mark.parametrize("key", ["topology", "landmarks"])
 def test_the_official_files_fit_the_recorded_sizes_and_hashes(licensed, key):
     row = model_file(key)
-    path = licensed / "assets" / row.official[0].name
+    path = licensed(row.official[0].name)
     assert path.stat().st_size == row.official[0].size
     assert file_problems(row, path, whole=True) == []
 
@@ -221,13 +221,13 @@ def test_the_host_is_where_comfyui_path_says_or_nowhere(tmp_path, monkeypatch):
 
 
 def test_the_readme_holds_the_same_table():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8").splitlines()
     for row in MODEL_FILES:
         name = row.name if row.required else f"{row.name} (optional)"
         sources = " or ".join(f"<{source}>" for source in row.sources)
         cells = (name, row.purpose, sources, row.licence, f"`{row.belongs}`", row.in_release)
-        assert f"| {' | '.join(cells)} |" in readme
-    table = [line for line in readme if line.startswith("| ") and "https://" in line]
+        assert f"| {' | '.join(cells)} |" in page
+    table = [line for line in page if line.startswith("| ") and "https://" in line]
     assert len(table) == len(MODEL_FILES)
 
 
