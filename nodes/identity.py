@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..fantasyid_core.options import AVERAGE, EVERYWHERE, JOINS, PLACES
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, Identity, IdentityType, ShapeType
 
 
@@ -35,6 +36,7 @@ class EncodeIdentity(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable
     def execute(cls, adapter, encoder, face, shape, references: str = AVERAGE) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.encode import encode_identity
         from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
@@ -139,6 +141,7 @@ class ApplyIdentity(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable
     def execute(
         cls,
         model,

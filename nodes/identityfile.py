@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from . import folders
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, Identity, IdentityType
 
 
@@ -32,6 +33,7 @@ class SaveIdentity(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable
     def execute(cls, identity, filename_prefix: str) -> io.NodeOutput:
         from ..fantasyid_core.identity.identityfile import save_identity
 
@@ -84,6 +86,7 @@ class LoadIdentity(io.ComfyNode):
         return folders.fingerprint(folders.find_identity, file)
 
     @classmethod
+    @cancellable
     def execute(cls, file: str, adapter=None, force: bool = False) -> io.NodeOutput:
         from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
         from ..fantasyid_core.identity.identityfile import load_identity
@@ -126,6 +129,7 @@ class MixIdentities(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable
     def execute(
         cls,
         identity_1,

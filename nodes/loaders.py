@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..fantasyid_core.options import COMPUTING, DTYPES
 from . import folders
 from .pictures import say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, FaceEncoderType
 
 FILES_OWN = "default (file's own)"
@@ -68,6 +69,7 @@ class LoadModel(io.ComfyNode):
         return folders.fingerprint(folders.find_model, model)
 
     @classmethod
+    @cancellable
     def execute(cls, model: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
         from ..fantasyid_core.host.comfy import load_model
@@ -112,6 +114,7 @@ class LoadAdapter(io.ComfyNode):
         return folders.fingerprint(folders.find_model, adapter)
 
     @classmethod
+    @cancellable
     def execute(cls, adapter: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
 
@@ -155,6 +158,7 @@ class LoadFaceEncoder(io.ComfyNode):
         return folders.fingerprint(folders.find_face_encoder, encoder)
 
     @classmethod
+    @cancellable
     def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core.face.encoder import load_face_encoder
         from ..fantasyid_core.host.comfy.encode import host_face_encoder
@@ -200,6 +204,7 @@ class LoadLoRA(io.ComfyNode):
         return folders.fingerprint(folders.find_lora, lora)
 
     @classmethod
+    @cancellable
     def execute(cls, model, lora: str, strength: float) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.lora import load_lora
 

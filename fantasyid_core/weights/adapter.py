@@ -24,6 +24,7 @@ from ..files.strict import mismatch
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.adapter import IdentityAdapter
+from ..progress import counted
 from ..shape.topology.topology import Topology, load_topology
 
 METADATA_KEY = "fantasyid"  # JSON under this key of a safetensors file's metadata
@@ -62,7 +63,7 @@ def load_adapter(
         adapter = IdentityAdapter(config, topology, operations)
     published = paper_name if config.is_paper else release_name
     check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter", published)
-    state = {own: checkpoint.read(key, dtype) for key, own in live.items()}
+    state = {own: checkpoint.read(key, dtype) for key, own in counted(live.items())}
     adapter.load_state_dict(state, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
 

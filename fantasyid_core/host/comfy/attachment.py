@@ -21,6 +21,7 @@ from ...identity.projections import Share
 from ...identity.steering.control import Control
 from ...identity.steering.regions import token_mask
 from ...options import SIDE_BY_SIDE
+from .condition import picture_note
 from .corrections import check_latent, check_text, check_window, correct, native_sizes
 from .entries import Entry, make_entry, place_side_by_side
 from .guidance import check_guider, guided, plain_parts, predict_with_plain_branch
@@ -34,6 +35,8 @@ from .layers import (
     prepare_layers,
     release_layers,
 )
+from .notes import say_on_running_node
+from .sampler import is_exact, start_note
 
 __all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "attach_controlled", "describe_cost", "encoder_patcher", "token_mask"]
 
@@ -116,6 +119,9 @@ class IdentityInjection:
         if self.guided:
             check_guider(guider)
         sampling = patcher.get_model_object("model_sampling")
+        notes = (start_note(sampler, sampling), picture_note(patcher, guider.conds))
+        if any(notes) and not is_exact(sampler):
+            say_on_running_node(" ".join(filter(None, notes)))
         steps = [progress_of(sampling, sigma) for sigma in sigmas[:-1]]
         shown = [i for i, entry in enumerate(self.entries) if any(entry.weight_at(step) for step in steps)]
         try:

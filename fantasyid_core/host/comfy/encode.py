@@ -14,8 +14,10 @@ from torch import Tensor
 
 from ...identity.steering.combining import combine_tokens
 from ...options import AVERAGE
+from ...progress import counted
 from .casting import with_host_layers
 from .layers import encoder_patcher
+from .listening import module_listening
 
 if TYPE_CHECKING:
     from ...face.align import FaceCrop
@@ -35,7 +37,8 @@ class HostedFaceEncoder:
         import comfy.model_management
 
         comfy.model_management.load_models_gpu([self.patcher], force_full_load=True)
-        return self.patcher.model.encode(face.pixels()).float()
+        with module_listening(self.patcher.model):
+            return self.patcher.model.encode(face.pixels()).float()
 
 
 def host_face_encoder(encoder: FaceEncoder) -> HostedFaceEncoder:
@@ -69,7 +72,7 @@ def encode_identity(
     import comfy.model_management
 
     adapter.check_shape(shape)  # before the encoder has worked
-    feats = [encoder.encode(view) for view in (face, *face.others)]
+    feats = [encoder.encode(view) for view in counted((face, *face.others))]
     branch = load_branch(adapter)
     tokens = combine_tokens([adapter.encode(view, shape, branch) for view in feats], references)
     return tokens.to(comfy.model_management.intermediate_device())

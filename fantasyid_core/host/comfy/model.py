@@ -10,6 +10,7 @@ import torch
 from ...config import TransformerConfig
 from ...files.checkpoint import Checkpoint, open_checkpoint
 from ...files.keymaps import diffusers_name, host_name
+from ...progress import counted
 from ...weights.adapter import check_float, check_keys
 from ...weights.transformer import POSITION_TABLE, transformer_config, transformer_keys
 from .corrections import add_text_rows
@@ -59,6 +60,8 @@ def _empty_model(sizes: TransformerConfig, dtype: torch.dtype):
     cast = comfy.model_management.unet_manual_cast(dtype, device, config.supported_inference_dtypes)
     config.set_inference_dtype(dtype, cast)
     model = config.get_model({}, "", device=comfy.model_management.unet_offload_device())
+    # By it the host's samplers and caches cut and fill latents; CogVideoX's own number is 16, whatever the model's is.
+    model.latent_format.latent_channels = sizes.out_channels
     embed = model.diffusion_model.patch_embed
     rows = sizes.max_text_seq_length + sizes.video_tokens
     embed.register_buffer("pos_embedding", torch.zeros(1, rows, sizes.width, device=_device_of(embed)))
@@ -71,12 +74,12 @@ def _load_weights(model, checkpoint: Checkpoint, keys: Mapping, dtype: torch.dty
     """Reads the weights into `model`; never a second copy of all of them in memory."""
 
     def read(names: Mapping[str, str]) -> dict[str, torch.Tensor]:
-        return {name: _read(checkpoint, key, name, dtype) for key, name in names.items()}
+        return {name: _read(checkpoint, key, name, dtype) for key, name in counted(names.items())}
 
     if assign:  # the host's dynamic memory takes the tensors as they are, all at once
         model.load_model_weights(read(keys), "", True)
         return
-    for block in _by_block(keys):
+    for block in counted(list(_by_block(keys))):
         model.diffusion_model.load_state_dict(read(block), strict=False)  # the keys were checked as a whole
 
 
