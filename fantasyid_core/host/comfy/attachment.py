@@ -21,6 +21,7 @@ from ...identity.projections import Share
 from ...identity.steering.control import Control
 from ...identity.steering.regions import token_mask
 from ...options import SIDE_BY_SIDE
+from ...weights.transformerprint import check_transformer
 from .corrections import check_latent, check_text, check_window, correct, native_sizes
 from .entries import Entry, make_entry, place_side_by_side
 from .guidance import check_guider, guided, plain_parts, predict_with_plain_branch
@@ -34,6 +35,7 @@ from .layers import (
     prepare_layers,
     release_layers,
 )
+from .model import model_fingerprint
 
 __all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "attach_controlled", "describe_cost", "encoder_patcher", "token_mask"]
 
@@ -70,6 +72,8 @@ def attach_controlled(model, adapter: IdentityAdapter, tokens: Tensor, control: 
     patched = model.clone()
     correct(patched)
     sizes = native_sizes(patched)
+    if adapter.transformer:
+        check_transformer(adapter.transformer, model_fingerprint(patched))
     entry = make_entry(sizes, adapter, tokens, control)
     entries = place_side_by_side((*(patched.get_attachment(KEY) or ()), entry), sizes)
     patched.set_attachments(KEY, entries)

@@ -1,0 +1,80 @@
+"""What ConsisID's official code computes of seeded weights and inputs (tests/data), and how these are made.
+
+Made on the CPU in float32 by the official networks and preparation, every tensor filled by `golden.seeded` under its
+full name and every input by `golden.network_input`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from golden import network_input, seeded
+from safetensors.torch import load_file
+
+from fantasyid_core.face import FaceFeatures
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+
+@cache
+def expected() -> dict[str, torch.Tensor]:
+    """Name -> what the official code computed."""
+    return load_file(DATA / "golden_consisid.safetensors")
+
+
+@cache
+def layout() -> dict:
+    """Keys and shapes of the face modules in full size and of the tiny model, and its config."""
+    return json.loads((DATA / "consisid_layout.json").read_text())
+
+
+def tiny_config(**changes) -> dict:
+    """The tiny model's config.json."""
+    return {**layout()["tiny_config"], **changes}
+
+
+def tiny_state(interval: int = 2) -> dict[str, torch.Tensor]:
+    """The tiny model's weights under the official names, with a cross attention for every `interval` blocks."""
+    shapes = {key: shape for key, (_, shape) in layout()["tiny_model"].items()}
+    first = {key: shape for key, shape in shapes.items() if key.startswith("perceiver_cross_attention.0.")}
+    shapes = {key: shape for key, shape in shapes.items() if not key.startswith("perceiver_cross_attention.")}
+    for layer in range(4 // interval):
+        shapes |= {key.replace(".0.", f".{layer}.", 1): shape for key, shape in first.items()}
+    return {key: seeded(key, shape) for key, shape in shapes.items()}
+
+
+def full_size_state() -> dict[str, torch.Tensor]:
+    """The face modules in full size, with one cross attention."""
+    return {key: seeded(key, shape) for key, (_, shape) in layout()["full_size_face_modules"].items()}
+
+
+def full_size_features() -> FaceFeatures:
+    clip = network_input("clip", (1, 768))
+    vector = torch.cat([network_input("arcface", (1, 512)), clip / clip.norm()], dim=1)
+    return FaceFeatures(tuple(network_input(f"face_states.{i}", (1, 577, 1024)) for i in range(5)), vector)
+
+
+def tiny_features() -> FaceFeatures:
+    """What the official preparation gave: the tiny model's input."""
+    values = expected()
+    return FaceFeatures(tuple(values[f"prepared.states.{i}"] for i in range(5)), values["prepared.id_cond"])
+
+
+def crop_and_labels() -> tuple[np.ndarray, np.ndarray]:
+    """The face crop np.uint8 [512,512,3] RGB and the labels [512,512] of its parts, in whole-number arithmetic."""
+    rng = np.random.default_rng(zlib.crc32(b"input.crop"))
+    y, x = np.mgrid[:512, :512].astype(np.int64)
+    a, b, off, period = (
+        rng.integers(1, 5, 3), rng.integers(1, 5, 3), rng.integers(0, 400, 3), rng.integers(150, 400, 3)
+    )  # fmt: skip
+
+    def triangle(v, p):
+        return np.abs(v % (2 * p) - p) * 255 // p
+
+    crop = np.stack([triangle(a[c] * x + b[c] * y + off[c], period[c]) for c in range(3)], -1).astype(np.uint8)
+    return crop, rng.integers(0, 19, (8, 8)).repeat(64, 0).repeat(64, 1)
