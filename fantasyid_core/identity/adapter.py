@@ -98,8 +98,8 @@ class IdentityAdapter(nn.Module):
             return
         if shape is None:
             raise ValueError(
-                f"Expected a 3D face, got none: the identity of the {self.config.variant} variant depends on it. Connect "
-                "the shape of Reconstruct Face or Load Shape."
+                f"Expected a 3D face, got none: the identity of the {self.config.variant} variant depends on it. "
+                "Connect the shape of Reconstruct Face or Load Shape."
             )
         expected = self.config.vertex_counts[0]
         if len(shape.vertices) != expected:

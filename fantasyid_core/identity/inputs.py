@@ -10,8 +10,8 @@ from ..face.features import FaceFeatures
 from ..shape.faceshape import FaceShape
 
 IGNORED = (
-    "ConsisID reads no 3D face, so a shape would be ignored: expected none, got one. Disconnect it. To change the face all "
-    "the same, edit the shape and let the picture follow it (Warp Face)."
+    "ConsisID reads no 3D face, so a shape would be ignored: expected none, got one. Disconnect it. To change the face "
+    "all the same, edit the shape and let the picture follow it (Warp Face)."
 )
 
 
@@ -33,8 +33,8 @@ def consisid_inputs(
     vector = face.vector.unsqueeze(0) if face.vector.ndim == 1 else face.vector
     if vector.ndim != 2 or vector.shape[1] != config.vector_width:
         raise ValueError(
-            f"Identity vector: expected [B, {config.vector_width}], the raw ArcFace vector and then the CLIP vector, got "
-            f"{list(vector.shape)}."
+            f"Identity vector: expected [B, {config.vector_width}], the raw ArcFace vector and then the CLIP vector, "
+            f"got {list(vector.shape)}."
         )
     if not torch.isfinite(vector).all():
         raise ValueError("Identity vector: expected finite numbers, got NaN or infinite values.")
