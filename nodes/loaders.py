@@ -34,8 +34,8 @@ class LoadModel(io.ComfyNode):
             node_id="FantasyID_LoadModel",
             display_name="FantasyID Load Model",
             category=CATEGORY,
-            description="Loads a FantasyID model: the video model, and the adapter that puts a person into it. "
-            "FantasyID-Tiny comes along with all it needs.",
+            description="Loads a FantasyID or ConsisID model: the video model, and the adapter that puts a person into "
+            "it. FantasyID-Tiny comes along with all it needs.",
             inputs=[
                 io.Combo.Input(
                     "model",
@@ -156,11 +156,11 @@ class LoadFaceEncoder(io.ComfyNode):
 
     @classmethod
     def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
-        from ..fantasyid_core.face.encoder import load_face_encoder
+        from ..fantasyid_core.face.consisid import load_tower
         from ..fantasyid_core.host.comfy.encode import host_face_encoder
 
         return io.NodeOutput(
-            host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))
+            host_face_encoder(load_tower(folders.find_face_encoder(encoder), _dtype(dtype)))
         )
 
 

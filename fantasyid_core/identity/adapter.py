@@ -87,14 +87,18 @@ class IdentityAdapter(nn.Module):
             )
         return tokens
 
+    def check_needs(self, shape: object) -> None:
+        """Raises ValueError for a shape (of whatever kind, None for none) that would be ignored."""
+        if shape is not None and self.config.is_consisid:
+            raise ValueError(IGNORED)
+
     def check_shape(self, shape: FaceShape | None) -> None:
         """Raises ValueError unless the 3D face has this adapter's mesh, its vertices in the same order.
 
         None is for a variant that reads no 3D face, which takes no other.
         """
+        self.check_needs(shape)
         if not self.config.reads_shape:
-            if shape is not None and self.config.is_consisid:
-                raise ValueError(IGNORED)
             return
         if shape is None:
             raise ValueError(

@@ -93,6 +93,13 @@ def variant_of(live: Iterable[str]) -> str:
     return RELEASE
 
 
+def family_of(checkpoint: Checkpoint) -> str:
+    """The variant of the adapter in a checkpoint, or that the metadata of a converted file tell of; "" without any."""
+    live = [key for key in checkpoint if adapter_name(key)]
+    stated = own_metadata(checkpoint).get("adapter", {}).get("variant", "")
+    return variant_of(live) if live else stated
+
+
 def published_name(config: AdapterConfig) -> Callable[[str], str | None]:
     """Name in `IdentityAdapter` -> name in a file, of the configured variant."""
     return {RELEASE: release_name, PAPER: paper_name, CONSISID: consisid_name}[config.variant]

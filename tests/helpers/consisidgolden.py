@@ -78,3 +78,40 @@ def crop_and_labels() -> tuple[np.ndarray, np.ndarray]:
 
     crop = np.stack([triangle(a[c] * x + b[c] * y + off[c], period[c]) for c in range(3)], -1).astype(np.uint8)
     return crop, rng.integers(0, 19, (8, 8)).repeat(64, 0).repeat(64, 1)
+
+
+def tiny_tower():
+    """The official tower in small, seeded under its official names."""
+    from fantasyid_core.face.encoder import EvaConfig, FaceEncoder
+
+    config = EvaConfig(
+        "tiny_eva", image_size=56, width=64, depth=24, heads=2, hidden=170, states=(3, 7, 11, 15, 19), vector=48
+    )
+    encoder = FaceEncoder(config)
+    state = {}
+    for name, parameter in encoder.trunk.state_dict().items():
+        official = name
+        for ours, theirs in OFFICIAL_TOWER:
+            official = official.replace(ours, theirs)
+        state[name] = seeded(f"visual.{official}", tuple(parameter.shape))
+    encoder.trunk.load_state_dict(state, assign=True)
+    return encoder.eval()
+
+
+OFFICIAL_TOWER = (
+    (".attn.norm.", ".attn.inner_attn_ln."), (".attn.q_proj.bias", ".attn.q_bias"),
+    (".attn.v_proj.bias", ".attn.v_bias"), (".mlp.norm.", ".mlp.ffn_ln."), (".mlp.fc1_g.", ".mlp.w1."),
+    (".mlp.fc1_x.", ".mlp.w2."), (".mlp.fc2.", ".mlp.w3."),
+)  # fmt: skip
+
+
+def write_parser(path: Path, seed: int = 0) -> Path:
+    """A seeded BiSeNet in facexlib's layout, whose parts differ from place to place."""
+    from facexlib.parsing.bisenet import BiSeNet
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = BiSeNet(num_class=19)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), path)
+    return path

@@ -72,13 +72,18 @@ def attach_controlled(model, adapter: IdentityAdapter, tokens: Tensor, control: 
     patched = model.clone()
     correct(patched)
     sizes = native_sizes(patched)
-    if adapter.transformer:
-        check_transformer(adapter.transformer, model_fingerprint(patched))
+    check_person(patched, adapter.transformer)
     entry = make_entry(sizes, adapter, tokens, control)
     entries = place_side_by_side((*(patched.get_attachment(KEY) or ()), entry), sizes)
     patched.set_attachments(KEY, entries)
     IdentityInjection(entries, sizes).install(patched)
     return patched
+
+
+def check_person(model, transformer: str) -> None:
+    """Raises ValueError for a saved person of another video model; transformer: its fingerprint, "" if not known."""
+    if transformer:
+        check_transformer(transformer, model_fingerprint(model))
 
 
 def describe_cost(patched) -> str:

@@ -10,7 +10,7 @@ import torch
 from ...config import TransformerConfig
 from ...files.checkpoint import Checkpoint, open_checkpoint
 from ...files.keymaps import diffusers_name, host_name
-from ...weights.adapter import check_float, check_keys
+from ...weights.adapter import check_float, check_keys, family_of
 from ...weights.transformer import POSITION_TABLE, transformer_config, transformer_keys
 from ...weights.transformerprint import TOLD_BY, checkpoint_fingerprint, transformer_fingerprint
 from .corrections import add_text_rows
@@ -40,6 +40,7 @@ def load_model(source, config: Mapping | None = None, dtype: torch.dtype | None 
     patcher = patcher_class(model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device)
     _load_weights(model, checkpoint, host_keys, dtype, patcher.is_dynamic())
     model.fantasyid_transformer = checkpoint_fingerprint(checkpoint)
+    model.fantasyid_variant = family_of(checkpoint)
     patcher.cached_patcher_init = (load_model, (source, config, dtype))
     return patcher
 
