@@ -294,7 +294,7 @@ class AdapterConfig:
             "dit_width": 192,
             "attention_heads": 2,
             "attention_head_dim": 16,
-            "id_width": 32,
+            "id_width": 128,  # two thirds of dit_width, as diffusers has it
             "vit_width": 32,
             "vit_tokens": 17,
             "face_tokens": 8,

@@ -94,7 +94,8 @@ class Settings:
 class Inputs(NamedTuple):
     """Where the person and the model come from.
 
-    model: release folder. topology, face_encoder: paths, when they are not inside the release folder.
+    model: folder of FantasyID or ConsisID. topology, face_encoder: paths, when they are not inside that folder.
+    approximate: go on without the further networks that ConsisID sees a face with where one is missing.
     """
 
     model: str | os.PathLike
@@ -274,8 +275,8 @@ def check_folder(folder: str | os.PathLike) -> None:
         raise FileNotFoundError(f"There is no model folder at {path}. Check the path and the spelling.")
     if not path.is_dir():
         raise ValueError(
-            f"Expected the folder of a model (with transformer/, vae/, text_encoder/ inside), got the file {path}. Give "
-            "the folder."
+            f"Expected the folder of a model (with transformer/, vae/, text_encoder/ inside), got the file {path}. "
+            "Give the folder."
         )
 
 

@@ -74,8 +74,8 @@ def load_parser(path: str | os.PathLike | None = None, folders: Iterable[str | o
     """BiSeNet from the user's parsing_bisenet.pth; a file that has not changed is read once.
 
     path: the file; without it, it is looked for in `folders` (ComfyUI's "models" folders, a release folder) or the
-    usual places. Raises FileNotFoundError when there is no file, ValueError for another or a damaged one, RuntimeError when
-    facexlib is missing.
+    usual places. Raises FileNotFoundError when there is no file, ValueError for another or a damaged one, RuntimeError
+    when facexlib is missing.
     """
     found = find_model_file(KEY, folders) if path is None else Path(path)
     if found is None or not found.is_file():

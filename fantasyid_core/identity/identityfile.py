@@ -38,8 +38,8 @@ class StoredIdentity:
 
     tokens: float32 [B, Nid, Cid]. thumbnail: np.uint8 [H, W, 3] RGB. adapter: fingerprint of the adapter that
     reads the tokens. transformer: fingerprint of the video model that this adapter belongs to, "" if not known.
-    approximate: what is missing in the tokens, in sentences, "" if nothing. vertices: float32 [V, 3] in metres, or None. edit: the shape's sliders as JSON, or "".
-    note: what the user should know, "" if nothing.
+    approximate: what is missing in the tokens, in sentences, "" if nothing. vertices: float32 [V, 3] in metres, or
+    None. edit: the shape's sliders as JSON, or "". note: what the user should know, "" if nothing.
     """
 
     tokens: Tensor

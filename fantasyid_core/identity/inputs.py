@@ -71,8 +71,8 @@ def batched(x: Tensor, what: str, size: tuple[int, int]) -> Tensor:
     x = x.unsqueeze(0) if x.ndim == 2 else x
     if x.ndim != 3 or tuple(x.shape[1:]) != size:
         raise ValueError(
-            f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}. Use the face encoder and the 3D face that "
-            "belong to this adapter."
+            f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}. Use the face encoder and the 3D face "
+            "that belong to this adapter."
         )
     if not torch.isfinite(x).all():
         raise ValueError(f"{what}: expected finite numbers, got NaN or infinite values.")

@@ -21,7 +21,8 @@ WITHOUT_PICTURE = "fantasyid_without_picture"  # attachment of a MODEL that was 
 def shows_parsed(model) -> bool:
     """Whether the host's MODEL is ConsisID's, loaded as such or with one of its adapters applied."""
     entries = model.get_attachment(KEY) or ()
-    return getattr(model.model, "fantasyid_variant", "") == CONSISID or any(e.adapter.config.is_consisid for e in entries)
+    loaded_as = getattr(model.model, "fantasyid_variant", "")
+    return loaded_as == CONSISID or any(entry.adapter.config.is_consisid for entry in entries)
 
 
 def condition_video(positive, negative, vae, face: FaceCrop, model=None):
@@ -37,8 +38,8 @@ def condition_video(positive, negative, vae, face: FaceCrop, model=None):
     without = model is not None and model.attachments.get(WITHOUT_PICTURE)
     if model is not None and face.parsed is None and shows_parsed(model):
         raise ValueError(
-            "ConsisID is shown face and hair on white as the first picture, got the whole crop. Connect the output face "
-            "of Encode Identity here."
+            "ConsisID is shown face and hair on white as the first picture, got the whole crop. Connect the output "
+            "face of Encode Identity here."
         )
     values = {} if without else {"concat_latent_image": encode_crop(vae, face.first_image(), sizes)}
     empty = torch.zeros(1, *sizes.latent_shape, device=comfy.model_management.intermediate_device())
