@@ -90,16 +90,16 @@ def load_glintr(path: str | os.PathLike | None = None, folders: Iterable[str | o
 
     As `load_likeness`; ValueError for w600k_r50.onnx under whatever name, whose vectors mean something else.
     """
-    found = find_model_file("glintr100", folders) if path is None else Path(path)
+    found = find_model_file("arcface", folders) if path is None else Path(path)
     if found is None or not found.is_file():
         told = "" if path is None else f"There is no file {path}. "
-        raise FileNotFoundError(f"{told}{missing_file('glintr100')}")
+        raise FileNotFoundError(f"{told}{missing_file('arcface')}")
     known = next((file for file in model_file("arcface").official if file.size == found.stat().st_size), None)
     name = found.name if known is None else known.name
     if name.lower() != GLINTR:
         raise ValueError(
             f"{found} is {name}: expected {GLINTR}. Both give vectors of {WIDTH} numbers, but in different spaces, and "
-            f"ConsisID was trained on the latter's. Please {origin('glintr100')}."
+            f"ConsisID was trained on the latter's. Please {origin('arcface')}."
         )
     return load_likeness(found)
 

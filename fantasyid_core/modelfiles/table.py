@@ -141,6 +141,7 @@ def _in_face_folders(name: str) -> tuple[str, ...]:
 def _in_insightface(*names: str) -> tuple[str, ...]:
     # The zip file holds a folder of its own name, so unpacking it often nests the two.
     folders = ("insightface/models/*", "insightface/models/*/*", "insightface/*", "insightface", "fantasyid/*/models/*")
+    folders += ("fantasyid/*/face_encoder/models/*",)  # ConsisID's
     return tuple(f"{folder}/{name}" for name in names for folder in folders)
 
 
@@ -340,7 +341,8 @@ MODEL_FILES = (
         belongs="insightface/models/antelopev2/glintr100.onnx",
         patterns=_in_insightface("glintr100.onnx", "w600k_r50.onnx"),
         in_release="models/antelopev2",
-        without="faces cannot be chosen by likeness, and an odd one among references is not reported",
+        without="faces cannot be chosen by likeness, an odd one among references is not reported, and ConsisID encodes "
+        "no person (it needs glintr100.onnx)",
         required=False,
         official=(GLINT, W600K),
         packed=("antelopev2.zip", "buffalo_l.zip"),
@@ -397,23 +399,6 @@ MODEL_FILES = (
         required=False,
         marks=("local_facial_extractor.", "perceiver_cross_attention."),
         download=Download(("BestWishYsh/ConsisID-preview",)),
-    ),
-    ModelFile(
-        key="glintr100",
-        name="glintr100.onnx for ConsisID",
-        purpose="half of what ConsisID knows of a person; no other ArcFace will do",
-        licence=INSIGHTFACE_LICENCE,
-        sources=(f"{INSIGHTFACE}/model-zoo/antelopev2.zip",),
-        belongs="insightface/models/antelopev2/glintr100.onnx",
-        patterns=(*_in_insightface("glintr100.onnx"), "fantasyid/*/face_encoder/models/*/glintr100.onnx"),
-        in_release="face_encoder/models/antelopev2",
-        without="ConsisID encodes no person, or only approximately",
-        required=False,
-        official=(GLINT,),
-        packed=("antelopev2.zip",),
-        elsewhere=_in_home("glintr100.onnx"),
-        download=_antelope(GLINT),
-        must_accept=True,
     ),
     ModelFile(
         key="bisenet",
