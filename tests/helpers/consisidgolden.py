@@ -115,3 +115,26 @@ def write_parser(path: Path, seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(network.state_dict(), path)
     return path
+
+
+def write_arcface(path: Path, seed: int = 0) -> Path:
+    """A small ONNX file with ArcFace's interface: one matrix product over the pixels seen 16 times smaller."""
+    import onnx
+
+    helper, kind, coarse = onnx.helper, onnx.TensorProto.FLOAT, 3 * 7 * 7
+    matrix = np.random.default_rng(seed).normal(size=(coarse, 512)).astype(np.float32) / 8
+    nodes = [
+        helper.make_node("AveragePool", ["input.1"], ["pooled"], kernel_shape=[16, 16], strides=[16, 16]),
+        helper.make_node("Reshape", ["pooled", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "weight"], ["out"]),
+    ]
+    initial = [
+        onnx.numpy_helper.from_array(np.array([1, coarse], np.int64), "flat"),
+        onnx.numpy_helper.from_array(matrix, "weight"),
+    ]
+    inputs = [helper.make_tensor_value_info("input.1", kind, [1, 3, 112, 112])]
+    outputs = [helper.make_tensor_value_info("out", kind, [1, 512])]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, initial)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
