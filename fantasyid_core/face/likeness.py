@@ -94,14 +94,21 @@ def load_glintr(path: str | os.PathLike | None = None, folders: Iterable[str | o
     if found is None or not found.is_file():
         told = "" if path is None else f"There is no file {path}. "
         raise FileNotFoundError(f"{told}{missing_file('arcface')}")
-    known = next((file for file in model_file("arcface").official if file.size == found.stat().st_size), None)
-    name = found.name if known is None else known.name
-    if name.lower() != GLINTR:
-        raise ValueError(
-            f"{found} is {name}: expected {GLINTR}. Both give vectors of {WIDTH} numbers, but in different spaces, and "
-            f"ConsisID was trained on the latter's. Please {origin('arcface')}."
-        )
+    if problems := other_arcface(found):
+        raise ValueError(f"{found}: {problems[0]}. Please {origin('arcface')}.")
     return load_likeness(found)
+
+
+def other_arcface(path: Path) -> list[str]:
+    """Why the ArcFace file at `path` is none for ConsisID, in a sentence; empty when nothing is seen. Reads nothing."""
+    known = next((file for file in model_file("arcface").official if file.size == path.stat().st_size), None)
+    name = path.name if known is None else known.name
+    if name.lower() == GLINTR:
+        return []
+    return [
+        f"it is {name}: expected {GLINTR}. Both give vectors of {WIDTH} numbers, but in different spaces, and ConsisID "
+        "was trained on the latter's"
+    ]
 
 
 def has_likeness(folders: Iterable[str | os.PathLike] = ()) -> bool:

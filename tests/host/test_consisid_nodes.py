@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from dataclasses import replace
 
@@ -176,15 +177,14 @@ def test_a_warped_picture_goes_through_everything(execute, encode, crop, loaded)
     assert (seen.parsed != changed.parsed).any()
 
 
-def test_the_bars_of_the_sliders_say_that_only_the_picture_counts(execute, loaded, crop, small_files):
-    from fantasyid_core.host.comfy.effects import measure_effects, shown_effects
-
+def test_the_bars_of_the_sliders_say_that_only_the_picture_counts(execute, loaded, crop, pack):
+    effects_of = importlib.import_module(f"{pack.__name__}.fantasyid_core.host.comfy.effects")
     _, adapter, encoder = loaded
     shape = execute("LoadShape", shape="face.ply").result[0]
     with torch.inference_mode():
-        effects = measure_effects(adapter, encoder, crop(0), shape)
+        effects = effects_of.measure_effects(adapter, encoder, crop(0), shape)
     assert all(effect.vertices == 0 for effect in effects.values())
-    assert "ConsisID reads no 3D face" in next(iter(shown_effects(effects, "consisid").values()))[2]
+    assert "ConsisID reads no 3D face" in next(iter(effects_of.shown_effects(effects, "consisid").values()))[2]
 
 
 def test_a_shape_that_would_be_ignored_is_refused(execute, encode):

@@ -39,8 +39,8 @@ def attach(transformer, *injectors: Injector) -> Attachment:
     grid = transformer_sizes(transformer).frame_grid
     parts = defaultdict(list)
     for injector in injectors:
-        if injector.transformer:
-            check_transformer(injector.transformer, _fingerprint(transformer))
+        if made_for := getattr(injector, "transformer", ""):
+            check_transformer(made_for, _fingerprint(transformer))
         layers = injector.layer_of_block(len(blocks))
         injector.check_width(transformer.patch_embed.proj.weight.shape[0], grid)
         for block, layer in layers.items():

@@ -148,7 +148,7 @@ def test_w600k_is_refused_under_either_name(tmp_path):
     for name in ("w600k_r50.onnx", "glintr100.onnx"):
         with open(tmp_path / name, "wb") as file:
             file.truncate(174383860)  # the size of w600k_r50
-        with pytest.raises(ValueError, match="is w600k_r50.onnx: expected glintr100.onnx.*different spaces"):
+        with pytest.raises(ValueError, match="it is w600k_r50.onnx: expected glintr100.onnx.*different spaces"):
             load_glintr(tmp_path / name)
 
 
