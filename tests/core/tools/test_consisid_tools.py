@@ -90,7 +90,7 @@ def test_bench_names_the_processor_and_compares_with_diffusers_own_modules(capsy
     assert rows == [(72, "float32"), (72, "bfloat16")]
     for row in report["injection"]:
         assert list(row["times"]) == [OWN, KEPT, FOLDED] and row["ratio"] > 0
-    assert report["per video"]["extractor"] == {"diffusers": 100, "here": 1}
+    assert report["per video"]["extractor"] == {"diffusers": 50, "here": 1}
     text = "\n".join(tables(report))
     assert report["machine"]["device"] in text and "of the injected layers" in text
     with pytest.raises(ValueError, match="at least one run"):
