@@ -10,6 +10,7 @@ import pytest
 import torch
 from consisidgolden import write_arcface, write_parser
 from small import make_transformer_state
+from workflow_form import workflow_prompt
 
 from fantasyid_core.config import AdapterConfig, TransformerConfig
 from fantasyid_core.tools.random_model import write_random_model
@@ -232,3 +233,28 @@ def test_a_person_of_the_other_model_is_refused(execute, encode, loaded, host):
     identity = encode(0)[0]
     with pytest.raises(ValueError, match="belongs to the video model .*, this one is"):
         execute("ApplyIdentity", model=other, adapter=loaded[1], identity=identity, strength=1.0)
+
+
+def test_the_shipped_workflow_makes_a_video(host, loaded, decoded):
+    prompt = workflow_prompt(host, "consisid_photo_to_video")
+    prompt["3"]["inputs"]["encoder"] = f"{NAME}/face_encoder/tower.safetensors"
+    prompt["9"]["inputs"]["detector"] = "none"
+    (frames,) = decoded(prompt)
+    assert frames.shape == (9, 64, 96, 3)
+
+
+def test_two_models_in_one_graph_come_out_side_by_side(host, loaded, decoded):
+    prompt = workflow_prompt(host, "compare_models")
+    prompt["9"]["inputs"]["detector"] = "none"
+    prompt["25"]["inputs"]["steps"] = 1
+    assert prompt["16"]["inputs"]["seed"] == prompt["25"]["inputs"]["seed"]
+    for node in ("27", "28"):  # the scores need a face in the video
+        del prompt[node]
+    # Two encoders here, for the small models differ in their towers' width; the real ones share one.
+    prompt["30"] = {**prompt["3"], "inputs": {**prompt["3"]["inputs"]}}
+    prompt["30"]["inputs"]["encoder"] = f"{NAME}/face_encoder/tower.safetensors"
+    prompt["22"]["inputs"]["encoder"] = ["30", 0]
+    first, second = decoded(prompt)
+    assert first.shape == second.shape == (9, 64, 96, 3)
+    assert not torch.equal(first, second)
+    assert list(host.output_dir.rglob("Comparison*.mp4"))
