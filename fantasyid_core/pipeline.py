@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .config import TransformerConfig
 from .face.align import FaceCrop
-from .face.consisid import load_readers, load_tower, prepare_face
+from .face.consisid import Readers, load_readers, load_tower, parse_face, prepare_face
 from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
 from .files.checkpoint import open_checkpoint
 from .host import diffusers as diffusers_host
@@ -205,7 +205,8 @@ def encode_person(run: Run) -> Person:
         adapter = run.adapter
     if run.inputs.person.saved is not None:
         with run.stage("identity"):
-            return Person(*load_saved(run.inputs.person, adapter))
+            tokens, face = load_saved(run.inputs.person, adapter)
+            return Person(tokens, parse_face(face, _readers(run)) if adapter.config.is_consisid else face)
     with run.stage("picture"):
         face = load_face(run.inputs.person)
     with run.stage("3D face"):
@@ -311,13 +312,17 @@ def _encode_identity(
 def _encode_for_consisid(run: Run, adapter: IdentityAdapter, face: FaceCrop, weights) -> tuple[Tensor, FaceCrop]:
     encoder = run.networks.get(FACE_ENCODER, lambda: load_tower(weights, torch.float32)).to(run.device)
     adapter.encoder.to(run.device, torch.float32)
-    folders = (run.folder, *run.inputs.person.request.folders, *default_folders())
-    readers = load_readers(folders, run.inputs.approximate)
+    readers = _readers(run)
     views = [prepare_face(view, encoder.features, readers) for view in (face, *face.others)]
     for note in dict.fromkeys(note for view in views for note in view.notes):
         warnings.warn(note, stacklevel=2)
     tokens = combine_tokens([adapter.encode(view.features) for view in views], run.inputs.person.references)
     return tokens, views[0].face
+
+
+def _readers(run: Run) -> Readers:
+    folders = (run.folder, *run.inputs.person.request.folders, *default_folders())
+    return load_readers(folders, run.inputs.approximate)
 
 
 @torch.inference_mode()

@@ -40,7 +40,7 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "model",
                     options=folders.list_models(),
-                    tooltip="A release folder (it holds transformer/ or transformer_ema/) or a single file in "
+                    tooltip="A folder of FantasyID or ConsisID (it holds transformer/) or a single file in "
                     "models/fantasyid; or FantasyID-Tiny, a very small model of drawn people that needs no file.",
                 ),
                 _precision_input(),
@@ -139,7 +139,7 @@ class LoadFaceEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "dtype",
                     options=["fp32", *(name for name in COMPUTING if name != "fp32")],
-                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1 GB of "
+                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1.2 GB of "
                     "memory; bf16 and fp16 need half of it.",
                 ),
             ],

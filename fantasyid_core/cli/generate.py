@@ -152,7 +152,8 @@ def job_of(arguments: argparse.Namespace, where: str, number: int, folder: Path)
     arguments.out = arguments.out or f"{number:04}.mp4"
     check_needed(arguments, where)
     try:
-        inputs = Inputs(arguments.model, person_of(arguments), arguments.topology, arguments.face_encoder)
+        files = (arguments.topology, arguments.face_encoder, arguments.approximate)
+        inputs = Inputs(arguments.model, person_of(arguments), *files)
         options = options_to_keep(arguments, add_video_arguments, folder)
         return Job(arguments.out, inputs, settings_of(arguments), options)
     except ValueError as error:

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from ..face.photo import FaceRequest
 from ..files.checkpoint import open_checkpoint
 from ..files.writing import write_aside
-from ..pipeline import Inputs, Settings, check_folder, generate
+from ..machine.networks import Networks
+from ..pipeline import Inputs, Run, Settings, check_folder, decode, make_latents
 from ..request import PersonRequest
 from ..videofile import save_video
 from ..weights.adapter import family_of, transformer_of
@@ -159,8 +160,13 @@ def make_videos(
     """Makes the videos that are not there yet; every `shares`-th of them, from number `share` on."""  # fmt: skip
     reads_shape = [family_of(checkpoint) != "consisid" for checkpoint in plan._opened()]
     takes = list(plan.takes())
-    for number in range(share, len(takes), shares):
+    # One model after the other, whose transformer and VAE stay in memory for all of its videos.
+    numbers = sorted(range(share, len(takes), shares), key=lambda number: takes[number].model)
+    networks, loaded = Networks(), None
+    for number in numbers:
         take = takes[number]
+        if take.model != loaded:
+            networks, loaded = Networks(), take.model
         path = video_path(plan, out, take)
         if path.is_file():  # it appears only when it is complete
             continue
@@ -175,4 +181,5 @@ def make_videos(
         settings = Settings(prompt=plan.prompts[take.prompt], seed=take.seed, device=device, **plan.sampling)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # said once per video of a person, they would bury the rest
-            save_video(generate(inputs, settings), path)
+            run = Run(inputs, settings, networks=networks)
+            save_video(decode(run, make_latents(run)), path)

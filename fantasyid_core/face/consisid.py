@@ -134,8 +134,7 @@ def prepare_face(face: FaceCrop, look: Look, readers: Readers) -> Prepared:
     import torch
     from torch.nn import functional as F
 
-    parsed = face.crop if readers.parser is None else readers.parser.parse(face.crop)
-    face = replace(face, parsed=parsed)
+    face = parse_face(face, readers)
     states, clip = look(grey_pixels(face.first_picture))
     if clip is None:
         raise ValueError(
@@ -148,6 +147,11 @@ def prepare_face(face: FaceCrop, look: Look, readers: Readers) -> Prepared:
     vector = torch.from_numpy(vector)[None].to(clip.device)
     vector = torch.cat([vector, F.normalize(clip.float(), dim=1)], dim=1)
     return Prepared(FaceFeatures(tuple(state.float() for state in states), vector), face, (*readers.notes, *notes))
+
+
+def parse_face(face: FaceCrop, readers: Readers) -> FaceCrop:
+    """The face with its crop on white; without a parser, where that was accepted, the whole crop stands for it."""
+    return replace(face, parsed=face.crop if readers.parser is None else readers.parser.parse(face.crop))
 
 
 def face_vector(
