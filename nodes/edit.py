@@ -224,5 +224,5 @@ def _effects(adapter, encoder, face, edited) -> dict:
         return {}
     from ..fantasyid_core.host.comfy.effects import measure_effects, shown_effects
 
-    measured = measure_effects(adapter, encoder, face, edited.before, edited.flame)
+    measured = measure_effects(adapter, encoder, face, edited.before, edited.flame, folders.models_dirs())
     return {"fantasyid_effect": [shown_effects(measured, adapter.config.variant)]}

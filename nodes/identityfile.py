@@ -39,8 +39,9 @@ class SaveIdentity(io.ComfyNode):
 
         path, shown = folders.next_output(filename_prefix, ".safetensors")
         parts = {"fingerprint": identity.adapter, "shape_name": identity.shape_name}
+        parts |= {"transformer": identity.transformer, "approximate": identity.approximate}
         save_identity(path, identity.tokens, identity.thumbnail, identity.vertices, identity.edit, **parts)
-        say(cls, [f"{shown['subfolder']}/{shown['filename']}".lstrip("/")])
+        say(cls, [f"{shown['subfolder']}/{shown['filename']}".lstrip("/"), identity.approximate])
         picture = preview(cls, as_image([identity.thumbnail]))
         return io.NodeOutput(identity, ui={"fantasyid_files": [shown], **picture.as_dict()})
 
@@ -93,9 +94,12 @@ class LoadIdentity(io.ComfyNode):
 
         wanted = None if adapter is None else adapter_fingerprint(adapter)
         found = load_identity(folders.find_identity(file), wanted, force)
-        say(cls, [found.shape_name, found.note])
+        say(cls, [found.shape_name, found.note, found.approximate])
         picture = as_image([found.thumbnail])
-        person = Identity(found.tokens, found.adapter, found.thumbnail, found.shape_name, found.vertices, found.edit)
+        person = Identity(
+            found.tokens, found.adapter, found.thumbnail, found.shape_name, found.vertices, found.edit,
+            found.transformer, found.approximate,
+        )  # fmt: skip
         return io.NodeOutput(person, picture, ui=preview(cls, picture))
 
 

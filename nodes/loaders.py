@@ -35,13 +35,13 @@ class LoadModel(io.ComfyNode):
             node_id="FantasyID_LoadModel",
             display_name="FantasyID Load Model",
             category=CATEGORY,
-            description="Loads a FantasyID model: the video model, and the adapter that puts a person into it. "
-            "FantasyID-Tiny comes along with all it needs.",
+            description="Loads a FantasyID or ConsisID model: the video model, and the adapter that puts a person into "
+            "it. FantasyID-Tiny comes along with all it needs.",
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=folders.list_models(),
-                    tooltip="A release folder (it holds transformer/ or transformer_ema/) or a single file in "
+                    tooltip="A folder of FantasyID or ConsisID (it holds transformer/) or a single file in "
                     "models/fantasyid; or FantasyID-Tiny, a very small model of drawn people that needs no file.",
                 ),
                 _precision_input(),
@@ -142,7 +142,7 @@ class LoadFaceEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "dtype",
                     options=["fp32", *(name for name in COMPUTING if name != "fp32")],
-                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1 GB of "
+                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1.2 GB of "
                     "memory; bf16 and fp16 need half of it.",
                 ),
             ],
@@ -160,11 +160,11 @@ class LoadFaceEncoder(io.ComfyNode):
     @classmethod
     @cancellable
     def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
-        from ..fantasyid_core.face.encoder import load_face_encoder
+        from ..fantasyid_core.face.consisid import load_tower
         from ..fantasyid_core.host.comfy.encode import host_face_encoder
 
         return io.NodeOutput(
-            host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))
+            host_face_encoder(load_tower(folders.find_face_encoder(encoder), _dtype(dtype)))
         )
 
 

@@ -51,8 +51,8 @@ class VideoConditioning(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What the video shall show, from Encode Prompt."),
                 io.Conditioning.Input("negative", tooltip="What it shall not show; usually an empty prompt."),
                 io.Vae.Input("vae", tooltip="The CogVideoX VAE, from Load VAE."),
-                FaceType.Input("face", tooltip="The face, from Crop Face. It is stretched to the video's size, as the "
-                "model was trained."),
+                FaceType.Input("face", tooltip="The face, from Crop Face, or for ConsisID from Encode Identity. It is "
+                "stretched to the video's size, as the model was trained."),
                 io.Model.Input(
                     "model",
                     optional=True,

@@ -21,6 +21,7 @@ from ...identity.projections import Share
 from ...identity.steering.control import Control
 from ...identity.steering.regions import token_mask
 from ...options import SIDE_BY_SIDE
+from ...weights.transformerprint import check_transformer
 from .condition import picture_note
 from .corrections import check_latent, check_text, check_window, correct, native_sizes
 from .entries import Entry, make_entry, place_side_by_side
@@ -35,6 +36,7 @@ from .layers import (
     prepare_layers,
     release_layers,
 )
+from .model import model_fingerprint
 from .notes import say_on_running_node
 from .sampler import is_exact, start_note
 
@@ -73,11 +75,18 @@ def attach_controlled(model, adapter: IdentityAdapter, tokens: Tensor, control: 
     patched = model.clone()
     correct(patched)
     sizes = native_sizes(patched)
+    check_person(patched, adapter.transformer)
     entry = make_entry(sizes, adapter, tokens, control)
     entries = place_side_by_side((*(patched.get_attachment(KEY) or ()), entry), sizes)
     patched.set_attachments(KEY, entries)
     IdentityInjection(entries, sizes).install(patched)
     return patched
+
+
+def check_person(model, transformer: str) -> None:
+    """Raises ValueError for a saved person of another video model; transformer: its fingerprint, "" if not known."""
+    if transformer:
+        check_transformer(transformer, model_fingerprint(model))
 
 
 def describe_cost(patched) -> str:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...evaluation.score import VideoScore, best_of, combined_score
 from .corrections import native_sizes
-from .video import sample_latent
 from .vae import check_vae, decode_video
+from .video import sample_latent
 
 Score = Callable[[Tensor], VideoScore]
 """Frames float [T,H,W,3] in 0..1 -> their scores."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...config import TransformerConfig
+from ...config import CONSISID, TransformerConfig
 from .corrections import native_sizes
+from .layers import KEY
 from .preview import PREVIEW_KEY, preview_map
 from .vae import check_vae, encode_crop
 
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
 WITHOUT_PICTURE = "fantasyid_without_picture"  # attachment of a MODEL that was trained without a first picture
 
 
+def shows_parsed(model) -> bool:
+    """Whether the host's MODEL is ConsisID's, loaded as such or with one of its adapters applied."""
+    entries = model.get_attachment(KEY) or ()
+    loaded_as = getattr(model.model, "fantasyid_variant", "")
+    return loaded_as == CONSISID or any(entry.adapter.config.is_consisid for entry in entries)
+
+
 def condition_video(positive, negative, vae, face: FaceCrop, model=None):
     """The face as the video's first picture: positive, negative, and an empty LATENT of the model's own size.
 
     Without `model` the size is that of CogVideoX-5B-I2V 1.0. The LATENT carries the map for live previews. Raises
-    ValueError for a VAE that belongs to another model.
+    ValueError for a VAE that belongs to another model, and for a crop with its background when the model is ConsisID.
     """
     import comfy.model_management
     import node_helpers
@@ -29,7 +37,12 @@ def condition_video(positive, negative, vae, face: FaceCrop, model=None):
     sizes = TransformerConfig() if model is None else native_sizes(model)
     check_vae(vae, sizes)
     without = model is not None and model.attachments.get(WITHOUT_PICTURE)
-    values = {} if without else {"concat_latent_image": encode_crop(vae, face.image(), sizes)}
+    if model is not None and face.parsed is None and shows_parsed(model):
+        raise ValueError(
+            "ConsisID is shown face and hair on white as the first picture, got the whole crop. Connect the output "
+            "face of Encode Identity here."
+        )
+    values = {} if without else {"concat_latent_image": encode_crop(vae, face.first_image(), sizes)}
     empty = torch.zeros(1, *sizes.latent_shape, device=comfy.model_management.intermediate_device())
     latent = {"samples": empty, PREVIEW_KEY: preview_map(vae)}
     conditionings = (node_helpers.conditioning_set_values(each, values) for each in (positive, negative))

@@ -11,8 +11,9 @@ from ...config import TransformerConfig
 from ...files.checkpoint import Checkpoint, open_checkpoint
 from ...files.keymaps import diffusers_name, host_name
 from ...progress import counted
-from ...weights.adapter import check_float, check_keys
+from ...weights.adapter import check_float, check_keys, family_of
 from ...weights.transformer import POSITION_TABLE, transformer_config, transformer_keys
+from ...weights.transformerprint import TOLD_BY, checkpoint_fingerprint, transformer_fingerprint
 from .corrections import add_text_rows
 
 
@@ -39,8 +40,23 @@ def load_model(source, config: Mapping | None = None, dtype: torch.dtype | None 
     offload_device = comfy.model_management.unet_offload_device()
     patcher = patcher_class(model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device)
     _load_weights(model, checkpoint, host_keys, dtype, patcher.is_dynamic())
+    model.fantasyid_transformer = checkpoint_fingerprint(checkpoint)
+    model.fantasyid_variant = family_of(checkpoint)
     patcher.cached_patcher_init = (load_model, (source, config, dtype))
     return patcher
+
+
+def model_fingerprint(patcher) -> str:
+    """`transformer_fingerprint` of the host's MODEL, without its patches; "" when its weights do not tell."""
+    model = patcher.model
+    if not hasattr(model, "fantasyid_transformer"):  # loaded by the host's own nodes
+        weights = dict(model.diffusion_model.named_parameters())
+        # Patched weights lie in the backup while the patches are in place.
+        kept = {name: patcher.backup.get(f"diffusion_model.{name}") for name in TOLD_BY}
+        model.fantasyid_transformer = transformer_fingerprint(
+            {name: weights.get(name) if kept[name] is None else kept[name].weight for name in TOLD_BY}
+        )
+    return model.fantasyid_transformer
 
 
 def _empty_model(sizes: TransformerConfig, dtype: torch.dtype):
