@@ -195,10 +195,9 @@ class ApplyIdentity(io.ComfyNode):
 
         identity.check_adapter(adapter_fingerprint(adapter))
         check_person(model, identity.transformer)
-        mask = mask[0] if mask is not None and len(mask) == 1 else mask
         control = Control(strength, start_percent, end_percent, fade_in, fade_out, layers, schedule, face_weight,
                           shape_weight, region, mask, feather, identity_guidance)  # fmt: skip
         patched = attach_controlled(model, adapter, identity.tokens, control)
         say(cls, (*control.notes(), identity.approximate))
-        curves = control.draw(adapter.config.injected_layers)
-        return io.NodeOutput(patched, ui=preview(cls, as_image([curves])))
+        curves = as_image([control.draw(adapter.config.injected_layers)])
+        return io.NodeOutput(patched, ui=preview(cls, curves))
