@@ -189,15 +189,13 @@ class ApplyIdentity(io.ComfyNode):
         identity_guidance: float = 1.0,
     ) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy import attach_controlled
-        from ..fantasyid_core.host.comfy.attachment import check_person
         from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
         from ..fantasyid_core.identity.steering.control import Control
 
         identity.check_adapter(adapter_fingerprint(adapter))
-        check_person(model, identity.transformer)
         control = Control(strength, start_percent, end_percent, fade_in, fade_out, layers, schedule, face_weight,
                           shape_weight, region, mask, feather, identity_guidance)  # fmt: skip
-        patched = attach_controlled(model, adapter, identity.tokens, control)
+        patched = attach_controlled(model, adapter, identity.tokens, control, identity.transformer)
         say(cls, (*control.notes(), identity.approximate))
         curves = as_image([control.draw(adapter.config.injected_layers)])
         return io.NodeOutput(patched, ui=preview(cls, curves))

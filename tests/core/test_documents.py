@@ -71,7 +71,8 @@ def test_every_node_stands_in_the_readme_once_and_has_a_help_page():
     names = re.compile(r'node_id="(FantasyID_\w+)",\s*display_name="FantasyID ([\w ]+)"')
     nodes = dict(pair for path in (ROOT / "nodes").glob("*.py") for pair in names.findall(text_of(path)))
     assert len(nodes) > 20
-    listed = [name for cell in cells(ROOT / "README.md") for name in cell.split(", ")]
+    models = {"FantasyID", "ConsisID", "FantasyID-Tiny"}  # a table of their own
+    listed = [name for cell in cells(ROOT / "README.md") if cell not in models for name in cell.split(", ")]
     assert sorted(listed) == sorted(nodes.values())
     assert {path.stem for path in (ROOT / "web" / "docs").glob("*.md")} == nodes.keys()
 
