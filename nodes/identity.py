@@ -27,8 +27,8 @@ class EncodeIdentity(io.ComfyNode):
                     options=list(JOINS),
                     optional=True,
                     advanced=True,
-                    tooltip="Only for several photos of the person. average: their common features, at the cost of one "
-                    "photo. concatenate: the video model looks at every photo; a little slower for each one.",
+                    tooltip="Only for several photos of the person. average keeps their common features, at the cost of "
+                    "one photo. concatenate lets the video model look at every photo, and is a little slower for each.",
                 ),
             ],
             outputs=[IdentityType.Output(display_name="identity", tooltip="For Apply Identity.")],

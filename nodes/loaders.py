@@ -48,13 +48,13 @@ class LoadModel(io.ComfyNode):
             outputs=[
                 io.Model.Output(tooltip="The video model, for Apply Identity, LoRA and the sampler."),
                 AdapterType.Output(
-                    display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
+                    display_name="adapter", tooltip="For Encode Identity and Apply Identity."
                 ),
-                io.Clip.Output(tooltip="FantasyID-Tiny only, for Encode Prompt. Others: Load CLIP."),
-                io.Vae.Output(tooltip="FantasyID-Tiny only, for the video nodes. Others: Load VAE."),
+                io.Clip.Output(tooltip="Only with FantasyID-Tiny, for Encode Prompt. With other models, use Load CLIP."),
+                io.Vae.Output(tooltip="Only with FantasyID-Tiny, for the video nodes. With other models, use Load VAE."),
                 FaceEncoderType.Output(
                     display_name="encoder",
-                    tooltip="FantasyID-Tiny only, for Encode Identity. Others: Load Face Encoder.",
+                    tooltip="Only with FantasyID-Tiny, for Encode Identity. With other models, use Load Face Encoder.",
                 ),
             ],
         )
@@ -98,7 +98,7 @@ class LoadAdapter(io.ComfyNode):
             ],
             outputs=[
                 AdapterType.Output(
-                    display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
+                    display_name="adapter", tooltip="For Encode Identity and Apply Identity."
                 )
             ],
         )

@@ -82,7 +82,7 @@ class SampleBest(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The first seed; the others follow it. The winner's number is shown and put out.",
+                    tooltip="The first seed; the others follow it. The node shows the seed of the best video and puts it out.",
                 ),
                 io.Int.Input("count", default=4, min=1, max=64, tooltip="How many seeds are tried."),
                 io.Float.Input(
@@ -102,7 +102,7 @@ class SampleBest(io.ComfyNode):
                     max=10.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How much motion counts beside likeness, which counts 1.",
+                    tooltip="How much motion counts. Likeness counts 1.",
                 ),
             ],
             outputs=[
