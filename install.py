@@ -282,7 +282,8 @@ def fetch_comfyui() -> Path:
         reason = last_lines(done.stdout) or "what came is no ComfyUI: there is no main.py."
         raise SetupError(
             f"ComfyUI {COMFYUI_TAG} could not be fetched from {COMFYUI_SOURCE}:\n{reason}\nCheck the network "
-            "connection and the free space, or set COMFYUI_PATH to a ComfyUI that you have; then run the same command again."
+            "connection and the free space, or set COMFYUI_PATH to a ComfyUI that you have; then run the same command "
+            "again."
         )
     shutil.rmtree(COMFYUI, ignore_errors=True)
     part.rename(COMFYUI)

@@ -6,18 +6,18 @@
     crop, stretched -> VAE -> image latent ─────────────────┴-> sampling -> latents -> VAE -> frames
 
 Every stage loads its network, uses it and lets go of it: while sampling, only the transformer, the injected
-layers and K, V of the identity are on the device.
+layers and K, V of the identity are on the device. `jobs` runs the same stages for many videos.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,18 +28,25 @@ from torch import Tensor
 from .config import TransformerConfig
 from .face.align import FaceCrop
 from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
+from .files.checkpoint import open_checkpoint
 from .host import diffusers as diffusers_host
 from .host.diffusers import others as diffusers_models
 from .identity.adapter import IdentityAdapter
+from .identity.injector import Injector
 from .identity.steering.combining import combine_tokens
 from .identity.steering.layer_weights import check_strength
+from .machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE, Networks
 from .options import DPM, OFFLOADS, SOLVERS
-from .request import PersonRequest, load_face, load_shape_of
+from .request import PersonRequest, load_face, load_saved, load_shape_of
 from .sampling import OfficialNoise, Step, make_steps, sample
 from .shape.faceshape import FaceShape
 from .weights.adapter import check_float, load_adapter
+from .weights.transformer import transformer_config
 
 Progress = Callable[[str, int, int], None]
+LARGE = VAE, TRANSFORMER
+ROW_ERRORS = ValueError, OSError, RuntimeError
+"""What one video's inputs may raise; the sentence says what to do."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,11 @@ class Settings:
     dtype: torch.dtype | None = None
     offload: str = "none"
     tiling: bool = False
+
+    @property
+    def machine(self) -> tuple:
+        """What decides which networks are loaded, and how."""
+        return self.device, self.dtype, self.offload, self.tiling
 
     def __post_init__(self):
         make_steps(self.steps)
@@ -89,6 +101,20 @@ class Inputs(NamedTuple):
     face_encoder: str | os.PathLike | None = None
 
 
+class Person(NamedTuple):
+    """An encoded person: identity tokens [1, Nid, Cid], and the face that is the video's first picture."""
+
+    tokens: Tensor
+    face: FaceCrop
+
+
+class Picture(NamedTuple):
+    """What the VAE says of the first picture: mean and spread [1, 16, 1, h, w], in float32."""
+
+    mean: Tensor
+    spread: Tensor
+
+
 class Conditions(NamedTuple):
     """What the transformer is told in every step."""
 
@@ -99,8 +125,8 @@ class Conditions(NamedTuple):
 def generate(inputs: Inputs, settings: Settings, progress: Progress | None = None) -> np.ndarray:
     """The video of the person: np.uint8 [T,H,W,3] of the model's own size.
 
-    progress(stage, done, total) is called after every stage and step; what it raises stops the run and
-    leaves nothing behind. Equal inputs and settings give equal frames on the same device.
+    progress(stage, done, total) is called when a stage begins (done is 0), and after every step; what it raises
+    stops the run and leaves nothing behind. Equal inputs and settings give equal frames on the same device.
     Raises FileNotFoundError, ValueError or RuntimeError saying what was expected, found and what to do.
     """
     run = Run(inputs, settings, progress)
@@ -108,10 +134,16 @@ def generate(inputs: Inputs, settings: Settings, progress: Progress | None = Non
 
 
 class Run:
-    """One run: inputs, settings, and what follows from them. The VAE is kept, for it works twice."""
+    """One run: inputs, settings, what follows from them, and the networks, which several runs may share."""
 
-    def __init__(self, inputs: Inputs, settings: Settings, progress: Progress | None = None):
-        self.inputs, self.settings = inputs, settings
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: Settings,
+        progress: Progress | None = None,
+        networks: Networks | None = None,
+    ):
+        self.inputs, self.settings, self.networks = inputs, settings, networks or Networks()
         self.progress = progress or (lambda stage, done, total: None)
         self.device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if self.device.type == "cuda" and not torch.cuda.is_available():
@@ -122,8 +154,26 @@ class Run:
         check_folder(inputs.model)
         self.folder = Path(inputs.model)
 
-    @cached_property
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Tells what is running, and when it has ended."""
+        self.progress(name, 0, 1)
+        yield
+        self.progress(name, 1, 1)
+
+    @property
+    def adapter(self) -> IdentityAdapter:
+        return self.networks.get(ADAPTER, lambda: load_adapter(self.folder, self.inputs.topology, self.dtype))
+
+    @property
     def vae(self):
+        return self.networks.get(VAE, self._load_vae)
+
+    @property
+    def transformer(self):
+        return self.networks.get(TRANSFORMER, lambda: diffusers_host.load_transformer(self.folder, dtype=self.dtype))
+
+    def _load_vae(self):
         vae = diffusers_models.load_vae(self.folder, self.dtype)
         if self.settings.tiling:
             diffusers_models.enable_tiling(vae)
@@ -133,24 +183,68 @@ class Run:
 @torch.inference_mode()
 def make_latents(run: Run) -> Tensor:
     """The video's latents [1, T, 16, h, w] in float32, scaled as the transformer has them."""
-    adapter = load_adapter(run.folder, run.inputs.topology, run.dtype)
-    face = load_face(run.inputs.person)
-    run.progress("picture", 1, 1)
-    shape, face = load_shape_of(run.inputs.person, face, adapter.topology)
-    run.progress("3D face", 1, 1)
-    tokens = _encode_identity(run, adapter, face, shape)
-    run.progress("identity", 1, 1)
-    prompts = _encode_prompts(run)
-    run.progress("prompt", 1, 1)
-    transformer = diffusers_host.load_transformer(run.folder, dtype=run.dtype)
+    person = encode_person(run)
+    run.networks.let_go(FACE_ENCODER)
+    with run.stage("prompt"):
+        prompts = join_prompts(encode_prompt(run, text) for text in prompts_of(run.settings))
+    run.networks.let_go(TEXT_ENCODER)
+    picture = encode_picture(run, person.face)
+    injector = make_injector(run, person)
+    run.networks.let_go(ADAPTER)  # the identity branch, too: the injector keeps what the video needs
+    return sample_latents(run, injector, prompts, picture)
+
+
+@torch.inference_mode()
+def encode_person(run: Run) -> Person:
+    """The person of the run's inputs, as the adapter sees them."""
+    with run.stage("adapter"):
+        adapter = run.adapter
+    if run.inputs.person.saved is not None:
+        with run.stage("identity"):
+            return Person(*load_saved(run.inputs.person, adapter))
+    with run.stage("picture"):
+        face = load_face(run.inputs.person)
+    with run.stage("3D face"):
+        shape, face = load_shape_of(run.inputs.person, face, adapter.topology)
+    with run.stage("identity"):
+        return Person(_encode_identity(run, adapter, face, shape), face)
+
+
+def prompts_of(settings: Settings) -> list[str]:
+    """The texts that the transformer is told: negative and positive, or the positive one without guidance."""
+    return [settings.negative, settings.prompt] if settings.cfg > 1 else [settings.prompt]
+
+
+def join_prompts(prompts: Iterable[Tensor]) -> Tensor:
+    """[1, text, C] each -> [1 or 2, text, C]."""
+    return torch.cat(list(prompts))
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether all videos would fail in this way: the memory or the disk is full."""
+    causes = (error, error.__cause__)
+    full = any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in causes)
+    return full or isinstance(error, torch.OutOfMemoryError)
+
+
+@torch.inference_mode()
+def make_injector(run: Run, person: Person) -> Injector:
+    """The person's injection in all layers, on the run's device."""
+    adapter = run.adapter
+    adapter.layers.to(run.device)
+    return adapter.injector(person.tokens.to(run.device), run.settings.strength)
+
+
+@torch.inference_mode()
+def sample_latents(run: Run, injector: Injector, prompts: Tensor, picture: Picture) -> Tensor:
+    """The video's latents [1, T, 16, h, w] in float32, of what the other stages made."""
+    with run.stage("transformer"):
+        transformer = run.transformer
     sizes = diffusers_host.transformer_sizes(transformer)
     _check_text(sizes, prompts)
     draws = torch.Generator().manual_seed(run.settings.seed)
-    conditions = Conditions(prompts, _encode_picture(run, sizes, face, draws))
-    run.progress("image latent", 1, 1)
-    adapter.layers.to(run.device)
-    injector = adapter.injector(tokens, run.settings.strength)
-    del adapter  # and with it the identity branch: the injector keeps the injected layers only
+    conditions = Conditions(prompts, _first_frame(run, sizes, picture, draws))
+    run.progress("sampling", 0, run.settings.steps)
     with _on_device(run, transformer), diffusers_host.attach(transformer, injector):
         return _checked(_sample(run, transformer, conditions, draws), "The transformer")
 
@@ -159,11 +253,11 @@ def make_latents(run: Run) -> Tensor:
 def decode(run: Run, latents: Tensor) -> np.ndarray:
     """Latents [1, T, 16, h, w] of `make_latents` -> frames np.uint8 [T',H,W,3]."""
     latents = latents.transpose(1, 2).to(run.device, run.dtype)  # BTCHW -> BCTHW
-    with _on_device(run, run.vae):
-        video = run.vae.decode(1 / run.vae.config.scaling_factor * latents).sample[0].float()
-    video = _checked(video, "The VAE").div(2).add(0.5).clamp(0, 1)
-    frames = (video * 255).round().to("cpu", torch.uint8).permute(1, 2, 3, 0)  # CTHW -> THWC
-    run.progress("frames", 1, 1)
+    with run.stage("frames"):
+        with _on_device(run, run.vae):
+            video = run.vae.decode(1 / run.vae.config.scaling_factor * latents).sample[0].float()
+        video = _checked(video, "The VAE").div(2).add(0.5).clamp(0, 1)
+        frames = (video * 255).round().to("cpu", torch.uint8).permute(1, 2, 3, 0)  # CTHW -> THWC
     return frames.contiguous().numpy()
 
 
@@ -196,20 +290,23 @@ def find_face_encoder(folder: str | os.PathLike) -> Path:
 def _encode_identity(run: Run, adapter: IdentityAdapter, face: FaceCrop, shape: FaceShape) -> Tensor:  # [1, Nid, Cid]
     weights = run.inputs.face_encoder or find_face_encoder(run.folder)
     # In float32 whatever the dtype: it runs once, and half precision costs likeness.
-    encoder = load_face_encoder(weights, torch.float32).to(run.device)
+    encoder = run.networks.get(FACE_ENCODER, lambda: load_face_encoder(weights, torch.float32)).to(run.device)
     adapter.encoder.to(run.device, torch.float32)
     views = [adapter.encode(encoder.encode(view.pixels()), shape) for view in (face, *face.others)]
     return combine_tokens(views, run.inputs.person.references)
 
 
-def _encode_prompts(run: Run) -> Tensor:  # -> [2, text, C], or [1, text, C] without guidance
-    settings = run.settings
-    texts = [settings.negative, settings.prompt] if settings.cfg > 1 else [settings.prompt]
-    ids = prompt_ids(diffusers_models.load_tokenizer(run.folder), texts, TransformerConfig.max_text_seq_length)
-    encoder = diffusers_models.load_text_encoder(run.folder, run.dtype)
+@torch.inference_mode()
+def encode_prompt(run: Run, text: str) -> Tensor:  # -> [1, text, C]
+    """The prompt as the transformer reads it. Without a mask, as official: it reads the padding, too."""
+    tokenizer, encoder = run.networks.get(TEXT_ENCODER, lambda: _load_text(run))
+    ids = prompt_ids(tokenizer, [text], TransformerConfig.max_text_seq_length)
     with _on_device(run, encoder):
-        # One by one and without a mask, as official: the transformer reads the padding, too.
-        return torch.cat([encoder(row[None].to(run.device))[0] for row in ids]).to(run.dtype)
+        return encoder(ids.to(run.device))[0].to(run.dtype)
+
+
+def _load_text(run: Run):
+    return diffusers_models.load_tokenizer(run.folder), diffusers_models.load_text_encoder(run.folder, run.dtype)
 
 
 def prompt_ids(tokenizer, texts: list[str], length: int) -> Tensor:
@@ -222,9 +319,7 @@ def prompt_ids(tokenizer, texts: list[str], length: int) -> Tensor:
                 f"The prompt has {len(whole)} tokens, the model reads {length}; this part is left out: {removed}",
                 stacklevel=2,
             )
-    return tokenizer(
-        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-    ).input_ids
+    return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
 
 
 def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
@@ -236,16 +331,24 @@ def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
         )
 
 
-def _encode_picture(
-    run: Run, sizes: TransformerConfig, crop: FaceCrop, draws: torch.Generator
+@torch.inference_mode()
+def encode_picture(run: Run, face: FaceCrop) -> Picture:
+    """The first picture: the face, stretched to the model's size and encoded."""
+    with run.stage("image latent"):
+        sizes = transformer_config(open_checkpoint(run.folder))
+        height, width = sizes.picture_size
+        pixels = stretch(face.crop, width, height)
+        with _on_device(run, run.vae):
+            posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
+        return Picture(posterior.mean.float(), posterior.std.float())
+
+
+def _first_frame(
+    run: Run, sizes: TransformerConfig, picture: Picture, draws: torch.Generator
 ) -> Tensor:  # -> [1, T, 16, h, w]
-    height, width = sizes.picture_size
-    pixels = stretch(crop.crop, width, height)
-    with _on_device(run, run.vae):
-        posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
     # Drawn in float32 whatever the dtype, so that a seed means the same noise everywhere.
-    noise = torch.randn(posterior.mean.shape, generator=draws).to(run.device)
-    latent = (posterior.mean.float() + posterior.std.float() * noise) * run.vae.config.scaling_factor
+    noise = torch.randn(picture.mean.shape, generator=draws).to(run.device)
+    latent = (picture.mean.to(run.device) + picture.spread.to(run.device) * noise) * run.vae.config.scaling_factor
     if latent.shape[1:] != (sizes.out_channels, 1, sizes.sample_height, sizes.sample_width):
         raise ValueError(
             f"The VAE made latents {list(latent.shape[1:])}, the transformer needs {sizes.out_channels} channels "
@@ -315,4 +418,3 @@ def _checked(values: Tensor, what: str) -> Tensor:
             "choose bf16 or fp32."
         )
     return values
-

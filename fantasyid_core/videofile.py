@@ -32,12 +32,16 @@ def save_video(
     fps: float = FPS,
     crf: int = CRF,
     progress: Callable[[int, int], None] | None = None,
+    comment: str = "",
+    finish: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes frames ([T,H,W,3] RGB, floats in 0..1 or uint8) as an H.264 .mp4 that browsers play (yuv420p).
 
     4:2:0 needs even sides: an odd one gets its last row or column once more. Colours are stored and marked as
     BT.709, so that every player shows the same. `crf` is x264's quality, 0 (lossless luma) to 51 (worst).
     `progress(done, total)` is called after every frame; what it raises stops the writing.
+    comment: text in the file's metadata, which `read_comment` returns. finish(file) is called with the whole file
+    before it takes its place, to mark or sign it.
     The file appears at `path` only when it is complete; until then an older one stays as it was.
 
     Raises ValueError for another shape, range, type, fps, crf or suffix and for NaN; RuntimeError without an
@@ -45,11 +49,20 @@ def save_video(
     """
     _check_video(frames, path, fps, crf)
     total = len(frames)
-    with write_aside(path) as aside, _h264(aside, frames.shape[1:3], fps, crf) as encode:
-        for done, frame in enumerate(frames, start=1):
-            encode(as_uint8(frame, f"Frame {done} of {total}"))
-            if progress is not None:
-                progress(done, total)
+    with write_aside(path) as aside:
+        with _h264(aside, frames.shape[1:3], fps, crf, comment) as encode:
+            for done, frame in enumerate(frames, start=1):
+                encode(as_uint8(frame, f"Frame {done} of {total}"))
+                if progress is not None:
+                    progress(done, total)
+        if finish is not None:
+            finish(aside)
+
+
+def read_comment(path: str | os.PathLike) -> str:
+    """The comment in a video's metadata, "" without one. Raises as `read_video`."""
+    with _opened(Path(path)) as container:
+        return container.metadata.get("comment", "")
 
 
 def read_video(path: str | os.PathLike) -> np.ndarray:
@@ -57,25 +70,31 @@ def read_video(path: str | os.PathLike) -> np.ndarray:
 
     Raises FileNotFoundError for a missing file and ValueError for one that is damaged, cut off or no video.
     """
+    with _opened(Path(path)) as container:
+        if not container.streams.video:
+            raise ValueError("there is no picture in it")
+        frames = [_rgb(frame) for frame in container.decode(video=0)]
+        if not frames:
+            raise ValueError("there are no frames in it")
+    return np.stack(frames)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """The open video; what goes wrong with it in the body is told as `read_video` promises."""
     import av
 
-    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no video at {path}. Check the path and the spelling of the name.")
     try:
         with av.open(_ffmpeg_name(path)) as container:
-            if not container.streams.video:
-                raise ValueError("there is no picture in it")
-            frames = [_rgb(frame) for frame in container.decode(video=0)]
-        if not frames:
-            raise ValueError("there are no frames in it")
+            yield container
     except (av.FFmpegError, ValueError, IndexError) as error:
         raise ValueError(
             f"{path.name} cannot be read as a video ({getattr(error, 'strerror', None) or error}): "
             "expected a complete file such as .mp4. Play it in a video player to see whether it is "
             "damaged, or write it again."
         ) from error
-    return np.stack(frames)
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
@@ -89,13 +108,15 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
 
 
 @contextmanager
-def _h264(path: Path, size: tuple[int, int], fps: float, crf: int) -> Iterator[Callable[[np.ndarray], None]]:
+def _h264(path: Path, size: tuple[int, int], fps: float, crf: int, comment: str) -> Iterator[Callable[[np.ndarray], None]]:
     """Yields encode(frame), frame np.uint8 [H,W,3] of `size` (H, W); the file is finished on leaving."""
     import av
 
     height, width = (side + side % 2 for side in size)
     try:
         with av.open(_ffmpeg_name(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            if comment:
+                container.metadata["comment"] = comment
             stream = container.add_stream(
                 _encoder(), rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf)}
             )

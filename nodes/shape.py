@@ -115,7 +115,7 @@ class LoadShape(io.ComfyNode):
                 io.Combo.Input(
                     "shape",
                     options=folders.list_shapes(),
-                    tooltip="A .ply, .obj, .glb, .stl, .npy or .npz file in ComfyUI's input folder (or its folder 3d).",
+                    tooltip="A .ply, .obj, .glb, .stl, .npy or .npz file in ComfyUI's input folder, or a folder in it.",
                 )
             ],
             outputs=[ShapeType.Output(display_name="shape", tooltip="For Encode Identity.")],

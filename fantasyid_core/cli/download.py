@@ -75,7 +75,7 @@ def listing() -> list[str]:
         lines += [f"  {row.key:<22}{size:>12}  {row.name}", f"{'':38}{row.licence}"]
         if row.must_accept:
             lines.append(f"{'':38}needs --accept-licence")
-    lines += [f"  {'samples':<22}{'1.59 MB':>12}  three photos, their 3D faces and FLAME's mesh, for trying out and for tests"]
+    lines += [f"  {'samples':<22}{'1.59 MB':>12}  photos, their 3D faces and FLAME's mesh, to try out and for tests"]
     lines += [f"{'':38}{LICENCE}", ""]
     lines += ["These you have to fetch yourself, after registering there:", ""]
     for row in (row for row in MODEL_FILES if not row.download):

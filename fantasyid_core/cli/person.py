@@ -27,7 +27,7 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
     """Adds the options; `person_of` reads them. Without `with_shape` the 3D face is what the command makes."""
     who = parser.add_argument_group("the person")
     who.add_argument(
-        "--image", required=True, nargs="+", help="photo (JPEG, PNG, WebP, TIFF), or several of the same person"
+        "--image", required=not with_shape, nargs="+", help="photo (JPEG, PNG, WebP, TIFF), or several of the same person"
     )
     if with_shape:
         who.add_argument(
@@ -35,6 +35,12 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
             metavar="FILE",
             help="3D face with FLAME's 5023 vertices (.ply .obj .glb .stl .npy .npz); without it DECA and FLAME make "
             "it from the photo",
+        )
+        who.add_argument(
+            "--edit", metavar="JSON", help='slider values for the 3D face, such as {"face_width": 0.5}; the picture follows'
+        )
+        who.add_argument(
+            "--person", metavar="FILE", help="a saved person (an identity file) instead of a photo; with --image only its tokens are used"
         )
         who.add_argument(
             "--references", choices=JOINS, default=AVERAGE, help="how the tokens of several photos are joined"
@@ -63,7 +69,7 @@ def person_of(arguments: argparse.Namespace):
         folders=tuple(arguments.models),
     )
     return PersonRequest(
-        arguments.image,
+        arguments.image or (),
         getattr(arguments, "shape", None),
         request,
         deca=arguments.deca,
@@ -71,6 +77,8 @@ def person_of(arguments: argparse.Namespace):
         pose=POSES[arguments.pose],
         references=getattr(arguments, "references", AVERAGE),
         like=arguments.like,
+        edit=getattr(arguments, "edit", None),
+        saved=getattr(arguments, "person", None),
     )
 
 

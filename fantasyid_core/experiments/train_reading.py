@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files.network import save_network
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.adapter import IdentityAdapter
 from ..people.person import Draw, sample_person, training_seeds
@@ -39,6 +40,7 @@ from .portrait_pairs import PortraitPairs
 from .readout import GATES, TOKEN_GATES, Looks, Readout, answers, graded, missed, reading_loss, reading_losses
 from .teaching import Teaching, TeachingSettings, fast_on_cpu
 
+READOUT_FILE = "readout.safetensors"
 PEOPLE, HELD_OUT = 20000, 1000
 _AT_ONCE = 100
 _SLOW = 0.3  # the pace of what has been trained before
@@ -149,14 +151,16 @@ def train_tokens(
         shutil.copyfile(SHIPPED / name, out / name)
     save_network(reader.face_encoder, out / FACE_FILE, "tiny_grid_face", torch.float32)
     save_adapter(reader.adapter, out / ADAPTER_FILE, torch.float32)
+    with write_aside(out / READOUT_FILE) as aside:  # so that `train_sharper` need not learn to read anew
+        write_tensors(aside, reader.readout.state_dict(), {"format": "pt"})
     return out
 
 
 def wider_adapter(old: IdentityAdapter, face_encoder: nn.Module) -> IdentityAdapter:
     """An adapter with a token for every place of the encoder's grid and what `old` knows of all else.
 
-    Its vertices may be bent as sliders bend them: means, spreads and principal components are those of drawn and of bent
-    heads, a little other than those that the layers behind them know.
+    Its vertices may be bent as sliders bend them: means, spreads and principal components are those of drawn and of
+    bent heads, a little other than those that the layers behind them know.
     """
     config = replace(
         old.config, face_tokens=FACE_TOKENS, abstractor_width=ABSTRACTOR_WIDTH, shape_components=COMPONENTS,

@@ -2,7 +2,8 @@
 
 Read in this order: `surface` (the sculpted average head), `mesh` and `regions` (the fixed topology; built once by
 `build_topology`), `shape` and `expression` (how vertices move), `hair` and `wearing` (what surrounds the head),
-`appearance`, `scene` (one person as one mesh), `motion`, `backdrop`, `prompts`, `people` (who there is, by seed),
+`appearance`, `scene` (one person as one mesh), `motion`, `backdrop`, `prompts`, `person` (who there is, by seed),
+`looks` (their looks as numbers, and twins in looks),
 `columns` and the `*_kernels` (the compiled renderer), `render` (pictures and their ground truth), `clips`.
 
     clip = make_clip(seed=7)                    # pictures [9,64,64,3], references, prompt, vertices

@@ -3,6 +3,10 @@
 All that the project downloads goes through here. Hugging Face is asked through huggingface_hub, everything else over
 https; what arrives is written beside its place, checked against the size and SHA-256 in the table of model
 files, and then renamed. A file that is there already and not usable is renamed, not deleted.
+
+Pooch, a kept library for such downloads, would lose three things that users of several gigabytes need (version 1.9.0):
+going on where a download stopped, the check of the size before the first byte, and the refusal to be sent on to an
+address without encryption.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from importall import core_modules
 ROOT = Path(__file__).resolve().parents[2]
 
 # Import names that differ from the name of the package.
-PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless"}
+PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "open_clip": "open_clip_torch"}
 # What ComfyUI itself, or the user's choice of PyTorch, puts into the environment.
 HOST = {
     "comfy_execution",

@@ -193,7 +193,7 @@ def test_the_named_place_is_one_that_is_searched(tmp_path):
 @pytest.mark.parametrize("key", ["topology", "landmarks"])
 def test_the_official_files_fit_the_recorded_sizes_and_hashes(licensed, key):
     row = model_file(key)
-    path = licensed / "assets" / row.official[0].name
+    path = licensed(row.official[0].name)
     assert path.stat().st_size == row.official[0].size
     assert file_problems(row, path, whole=True) == []
 
