@@ -37,8 +37,8 @@ class EditShape(io.ComfyNode):
                     options=[*folders.list_face_models("flame"), NONE],
                     optional=True,
                     advanced=True,
-                    tooltip="Your FLAME model adds its first ten shape components as sliders, and can hold every edit to "
-                    "a plausible face. auto takes the file when it is there.",
+                    tooltip="Your FLAME model adds its first ten shape components as sliders, and can hold every "
+                    "edit to a plausible face. auto takes the file when it is there.",
                 ),
                 AdapterType.Input(
                     "adapter",
@@ -107,9 +107,9 @@ class BlendShapes(io.ComfyNode):
                     max=2.0,
                     step=0.05,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="1 takes the face twice as far from the average as it is, which gives a caricature; -1 gives "
-                    "the average face. The average is that of your mesh topology; without one, that of the connected "
-                    "people.",
+                    tooltip="1 takes the face twice as far from the average as it is, which gives a caricature; -1 "
+                    "gives the average face. The average is that of your mesh topology; without one, that of the "
+                    "connected people.",
                 ),
                 *(
                     ShapeType.Input(f"shape_{number}", optional=True, tooltip=f"The 3D face of person {number}.")
@@ -120,8 +120,8 @@ class BlendShapes(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="A number for each person, such as 2, 1, 1, which replaces the circle. Only the proportions "
-                    "count.",
+                    tooltip="A number for each person, such as 2, 1, 1, which replaces the circle. Only the "
+                    "proportions count.",
                 ),
             ],
             outputs=[ShapeType.Output(display_name="shape", tooltip="The blended 3D face.")],
@@ -193,8 +193,8 @@ class ShapePreview(io.ComfyNode):
                              tooltip="Width and height of the pictures, in pixels."),
             ],
             outputs=[
-                io.Image.Output(display_name="turntable", tooltip="The face turning once about itself, for any video node."),
-                io.Image.Output(display_name="comparison", tooltip="The face before the edit above, the face after it below."),
+                io.Image.Output(display_name="turntable", tooltip="The face turning once, for any video node."),
+                io.Image.Output(display_name="comparison", tooltip="Above: before the edit. Below: after it."),
                 io.File3DGLB.Output(display_name="model_3d", tooltip="For Preview 3D and the nodes that save models."),
             ],
             hidden=[io.Hidden.unique_id],

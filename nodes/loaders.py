@@ -47,14 +47,12 @@ class LoadModel(io.ComfyNode):
             ],
             outputs=[
                 io.Model.Output(tooltip="The video model, for Apply Identity, LoRA and the sampler."),
-                AdapterType.Output(
-                    display_name="adapter", tooltip="For Encode Identity and Apply Identity."
-                ),
-                io.Clip.Output(tooltip="Only with FantasyID-Tiny, for Encode Prompt. With other models, use Load CLIP."),
-                io.Vae.Output(tooltip="Only with FantasyID-Tiny, for the video nodes. With other models, use Load VAE."),
+                AdapterType.Output(display_name="adapter", tooltip="For Encode Identity and Apply Identity."),
+                io.Clip.Output(tooltip="Only with FantasyID-Tiny, for Encode Prompt. Other models need Load CLIP."),
+                io.Vae.Output(tooltip="Only with FantasyID-Tiny, for the video nodes. Other models need Load VAE."),
                 FaceEncoderType.Output(
                     display_name="encoder",
-                    tooltip="Only with FantasyID-Tiny, for Encode Identity. With other models, use Load Face Encoder.",
+                    tooltip="Only with FantasyID-Tiny, for Encode Identity. Other models need Load Face Encoder.",
                 ),
             ],
         )
@@ -96,11 +94,7 @@ class LoadAdapter(io.ComfyNode):
                 ),
                 _precision_input(),
             ],
-            outputs=[
-                AdapterType.Output(
-                    display_name="adapter", tooltip="For Encode Identity and Apply Identity."
-                )
-            ],
+            outputs=[AdapterType.Output(display_name="adapter", tooltip="For Encode Identity and Apply Identity.")],
         )
 
     @classmethod
@@ -116,9 +110,7 @@ class LoadAdapter(io.ComfyNode):
         from ..fantasyid_core import load_adapter
 
         source = folders.find_model(adapter)
-        return io.NodeOutput(
-            load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots())
-        )
+        return io.NodeOutput(load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots()))
 
 
 class LoadFaceEncoder(io.ComfyNode):
@@ -159,9 +151,7 @@ class LoadFaceEncoder(io.ComfyNode):
         from ..fantasyid_core.face.encoder import load_face_encoder
         from ..fantasyid_core.host.comfy.encode import host_face_encoder
 
-        return io.NodeOutput(
-            host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))
-        )
+        return io.NodeOutput(host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype))))
 
 
 class LoadLoRA(io.ComfyNode):

@@ -82,7 +82,7 @@ class SampleBest(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The first seed; the others follow it. The node shows the seed of the best video and puts it out.",
+                    tooltip="The first seed; the others follow it. The second output is the best one's.",
                 ),
                 io.Int.Input("count", default=4, min=1, max=64, tooltip="How many seeds are tried."),
                 io.Float.Input(

@@ -27,7 +27,7 @@ GROUPS = {
         "every": "faces are searched in every n-th frame",
         "detect_side": "longer side of the frames in which faces are searched, in pixels",
         "views": "number of views that are kept, those with the most different head poses",
-        "view_from": "where views come from: the clip, or all clips of the video that show the same person (needs ArcFace)",
+        "view_from": "where views come from: the clip, or the video's clips of the same person (needs ArcFace)",
         "crop": "side of a view, in pixels",
     },
     "filters": {

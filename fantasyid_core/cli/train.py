@@ -9,7 +9,9 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or the name of one that comes along: tiny, paper_5b")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="a YAML file, or the name of one that comes along: tiny, paper_5b"
+    )
     _add_options(parser)
     # Options may stand between the changes, which argparse allows only in a second pass.
     parser.add_argument(
