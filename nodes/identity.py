@@ -35,8 +35,8 @@ class EncodeIdentity(io.ComfyNode):
                     options=list(JOINS),
                     optional=True,
                     advanced=True,
-                    tooltip="Only for several photos of the person. average: their common features, at the cost of one "
-                    "photo. concatenate: the video model looks at every photo; a little slower for each one.",
+                    tooltip="Only for several photos of the person. average keeps their common features, at the cost "
+                    "of one photo. concatenate lets the video model look at every photo; each makes it a little slower.",
                 ),
                 io.Boolean.Input(
                     "approximate",
@@ -81,9 +81,7 @@ def _part(name: str, default: float, tooltip: str) -> io.Float.Input:
 
 
 def _weight(name: str, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(
-        name, default=1.0, min=0.0, max=4.0, step=0.05, optional=True, advanced=True, tooltip=tooltip
-    )
+    return io.Float.Input(name, default=1.0, min=0.0, max=4.0, step=0.05, optional=True, advanced=True, tooltip=tooltip)
 
 
 class ApplyIdentity(io.ComfyNode):
@@ -107,8 +105,12 @@ class ApplyIdentity(io.ComfyNode):
                     tooltip="How strongly the person shows. 1 is as trained, 0 is the model without the person; above "
                     "2 the picture breaks. Negative leads away from the person.",
                 ),
-                _part("start_percent", 0.0, "From which part of the sampling on the person is put in: 0 is the first "
-                      "step. The first steps decide the layout, the later ones the details."),
+                _part(
+                    "start_percent",
+                    0.0,
+                    "From which part of the sampling on the person is put in: 0 is the first "
+                    "step. The first steps decide the layout, the later ones the details.",
+                ),
                 _part("end_percent", 1.0, "Up to which part of the sampling the person is put in: 1 is the last step."),
                 _part("fade_in", 0.0, "How long, after the start, the strength grows from zero."),
                 _part("fade_out", 0.0, "How long, before the end, the strength falls to zero."),

@@ -48,14 +48,12 @@ class LoadModel(io.ComfyNode):
             ],
             outputs=[
                 io.Model.Output(tooltip="The video model, for Apply Identity, LoRA and the sampler."),
-                AdapterType.Output(
-                    display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
-                ),
-                io.Clip.Output(tooltip="FantasyID-Tiny only, for Encode Prompt. Others: Load CLIP."),
-                io.Vae.Output(tooltip="FantasyID-Tiny only, for the video nodes. Others: Load VAE."),
+                AdapterType.Output(display_name="adapter", tooltip="For Encode Identity and Apply Identity."),
+                io.Clip.Output(tooltip="Only with FantasyID-Tiny, for Encode Prompt. Other models need Load CLIP."),
+                io.Vae.Output(tooltip="Only with FantasyID-Tiny, for the video nodes. Other models need Load VAE."),
                 FaceEncoderType.Output(
                     display_name="encoder",
-                    tooltip="FantasyID-Tiny only, for Encode Identity. Others: Load Face Encoder.",
+                    tooltip="Only with FantasyID-Tiny, for Encode Identity. Other models need Load Face Encoder.",
                 ),
             ],
         )
@@ -98,11 +96,7 @@ class LoadAdapter(io.ComfyNode):
                 ),
                 _precision_input(),
             ],
-            outputs=[
-                AdapterType.Output(
-                    display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
-                )
-            ],
+            outputs=[AdapterType.Output(display_name="adapter", tooltip="For Encode Identity and Apply Identity.")],
         )
 
     @classmethod
@@ -119,9 +113,7 @@ class LoadAdapter(io.ComfyNode):
         from ..fantasyid_core import load_adapter
 
         source = folders.find_model(adapter)
-        return io.NodeOutput(
-            load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots())
-        )
+        return io.NodeOutput(load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots()))
 
 
 class LoadFaceEncoder(io.ComfyNode):
@@ -163,9 +155,7 @@ class LoadFaceEncoder(io.ComfyNode):
         from ..fantasyid_core.face.consisid import load_tower
         from ..fantasyid_core.host.comfy.encode import host_face_encoder
 
-        return io.NodeOutput(
-            host_face_encoder(load_tower(folders.find_face_encoder(encoder), _dtype(dtype)))
-        )
+        return io.NodeOutput(host_face_encoder(load_tower(folders.find_face_encoder(encoder), _dtype(dtype))))
 
 
 class LoadLoRA(io.ComfyNode):

@@ -85,7 +85,7 @@ class SampleBest(io.ComfyNode):
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
                     tooltip="The first seed; the others follow it, 0 after the largest. "
-                    "The winner's number is shown and put out.",
+                    "The second output is the best one's.",
                 ),
                 io.Int.Input("count", default=4, min=1, max=64, tooltip="How many seeds are tried."),
                 io.Float.Input(
@@ -105,7 +105,7 @@ class SampleBest(io.ComfyNode):
                     max=10.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How much motion counts beside likeness, which counts 1.",
+                    tooltip="How much motion counts. Likeness counts 1.",
                 ),
             ],
             outputs=[

@@ -35,30 +35,30 @@ class ReconstructFace(io.ComfyNode):
                 io.Combo.Input(
                     "pose",
                     options=list(POSES),
-                    tooltip="neutral: the face at rest, looking ahead, as the paper has it. as photographed: with the "
-                    "expression and the turn of the photo, as the official code has it.",
+                    tooltip="neutral gives the face at rest, looking ahead, as in the paper. as photographed keeps the "
+                    "expression and the turn of the photo, as the official code does.",
                 ),
                 io.Combo.Input(
                     "region",
                     options=list(DECA_VIEWS),
                     optional=True,
                     advanced=True,
-                    tooltip="What DECA sees: the square around the face's landmarks, as it was trained, or the whole "
-                    "picture, as the official code does it.",
+                    tooltip="What DECA sees: the square around the face's landmarks, as in its training, or the whole "
+                    "picture, as in the official code.",
                 ),
                 io.Boolean.Input(
                     "keep_jaw",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Only as photographed: keep the mouth as open as in the photo.",
+                    tooltip="Keep the mouth as open as in the photo. Only with the pose as photographed.",
                 ),
                 io.Boolean.Input(
                     "keep_turn",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Only as photographed: keep head and neck turned as in the photo.",
+                    tooltip="Keep head and neck turned as in the photo. Only with the pose as photographed.",
                 ),
             ],
             outputs=[

@@ -29,11 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which of the people that the model never saw; default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
-        "--model", metavar="FOLDER", help="folder that `python -m fantasyid_core.experiments.package` wrote; default: FantasyID-Tiny"
+        "--model",
+        metavar="FOLDER",
+        help="folder that `python -m fantasyid_core.experiments.package` wrote; default: FantasyID-Tiny",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the noise; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=1, help="from noise to video; default: %(default)s")
-    parser.add_argument("--cfg", type=float, default=1.0, help="guidance by the prompt, 1: none; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=1, help="number of steps from noise to video (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cfg", type=float, default=1.0, help="guidance by the prompt; 1 is none (default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

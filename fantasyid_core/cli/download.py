@@ -1,6 +1,7 @@
-"""Downloads one model file, or the official samples; verified and resumed. Without a name it lists what there is.
+"""Downloads the model file that you name, or the official samples. Without a name it lists what there is.
 
-Exit code 0 when the file is there, 2 when it is not: refused by its licence, out of reach, or not the right one.
+Never downloads without being asked. Exit code 0: the file is there. Exit code 2: it is not, because its licence was not
+accepted, the network is out of reach, or what came is not the right file.
 """
 
 from __future__ import annotations

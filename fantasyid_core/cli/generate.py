@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "--jobs",
         metavar="FILE",
-        help="a row for each video, as JSON lines or CSV, with these options as names; --out is then a folder. The same "
-        "command again goes on. Several processes: accelerate launch -m fantasyid_core generate --jobs ...",
+        help="makes many videos: each row of FILE (JSON lines or CSV) is one, with these options as names; --out is then "
+        "a folder. The same command again goes on. In several processes: accelerate launch -m fantasyid_core generate ...",
     )
     many.add_argument("--certificate", metavar="PEM", help="your certificate chain: signs Content Credentials")
     many.add_argument("--key", metavar="PEM", help="the certificate's private key")
@@ -33,7 +33,7 @@ def add_video_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of one video: those that a row may have."""
     needed = parser.add_argument_group("inputs and output")
     needed.add_argument("--model", metavar="DIR", help="folder of FantasyID or ConsisID")
-    needed.add_argument("--prompt", help="what happens in the video; long ones are cut at 226 tokens")
+    needed.add_argument("--prompt", help="what happens in the video; a longer prompt is cut at 226 tokens")
     needed.add_argument("--out", metavar="FILE.mp4", help="the video")
     add_person_arguments(parser)
     add_sampling_arguments(parser)
@@ -54,18 +54,29 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
     group.add_argument("--seed", type=int, default=0, help="equal seeds give equal videos (default: %(default)s)")
     group.add_argument("--steps", type=int, default=steps, help="denoising steps (default: %(default)s)")
     group.add_argument("--cfg", type=float, default=6.0, help="guidance; 1 is none (default: %(default)s)")
-    group.add_argument("--strength", type=float, default=1.0, help="of the identity (default: %(default)s)")
-    group.add_argument("--solver", choices=SOLVERS, default=DPM, help="default: %(default)s, as official")
+    group.add_argument(
+        "--strength", type=float, default=1.0, help="how strongly the person shows (default: %(default)s)"
+    )
+    group.add_argument(
+        "--solver",
+        choices=SOLVERS,
+        default=DPM,
+        help="which solver samples the video; dpm is the official one (default: %(default)s)",
+    )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: cuda if there is one)")
-    machine.add_argument("--dtype", choices=COMPUTING, help="default: bf16 on a GPU, fp32 on the CPU")
+    machine.add_argument(
+        "--dtype", choices=COMPUTING, help="precision of the computation (default: bf16 on a GPU, fp32 on the CPU)"
+    )
     machine.add_argument(
         "--offload",
         choices=OFFLOADS,
         default=OFFLOADS[0],
-        help="keep in main memory what does not work right now: whole networks, or every layer (slow)",
+        help="keep in main memory what is not at work: nothing, whole networks, or every layer (slow)",
     )
-    machine.add_argument("--tiling", action="store_true", help="decode tile by tile: less memory, faint seams")
+    machine.add_argument(
+        "--tiling", action="store_true", help="decode tile by tile; this needs less memory and leaves faint seams"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

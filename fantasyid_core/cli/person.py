@@ -27,7 +27,10 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
     """Adds the options; `person_of` reads them. Without `with_shape` the 3D face is what the command makes."""
     who = parser.add_argument_group("the person")
     who.add_argument(
-        "--image", required=not with_shape, nargs="+", help="photo (JPEG, PNG, WebP, TIFF), or several of the same person"
+        "--image",
+        required=not with_shape,
+        nargs="+",
+        help="photo (JPEG, PNG, WebP, TIFF), or several of the same person",
     )
     if with_shape:
         who.add_argument(
@@ -37,15 +40,21 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
             "it from the photo",
         )
         who.add_argument(
-            "--edit", metavar="JSON", help='sliders of the 3D face, such as {"face_width": 0.5}; the picture follows'
+            "--edit",
+            metavar="JSON",
+            help='slider values for the 3D face, such as {"face_width": 0.5}; the picture follows',
         )
         who.add_argument(
-            "--person", metavar="FILE", help="a saved identity instead of a photo; with --image its tokens alone"
+            "--person",
+            metavar="FILE",
+            help="a saved person (an identity file) instead of a photo; with --image only its tokens are used",
         )
         who.add_argument(
-            "--references", choices=JOINS, default=AVERAGE, help="how several photos are joined"
+            "--references", choices=JOINS, default=AVERAGE, help="how the tokens of several photos are joined"
         )
-    who.add_argument("--pose", choices=tuple(POSES), default="neutral", help="of a 3D face made from the photo")
+    who.add_argument(
+        "--pose", choices=tuple(POSES), default="neutral", help="pose of the 3D face that is made from the photo"
+    )
     _add_face_arguments(parser.add_argument_group("which face, and how it is cut out"))
     files = parser.add_argument_group("files for the photo")
     files.add_argument("--models", metavar="DIR", action="append", default=[], help="a folder like ComfyUI's models")
@@ -83,7 +92,9 @@ def person_of(arguments: argparse.Namespace):
 
 
 def _add_face_arguments(group) -> None:
-    group.add_argument("--detector", choices=DETECTORS, default=AUTO, help="none: the centre square")
+    group.add_argument(
+        "--detector", choices=DETECTORS, default=AUTO, help="what looks for faces; none takes the square in the middle"
+    )
     group.add_argument(
         "--points",
         metavar='"x,y x,y x,y x,y x,y"',
@@ -91,10 +102,23 @@ def _add_face_arguments(group) -> None:
         help="instead of a detector: left eye, right eye, nose, left and right corner of the mouth, as seen in the "
         "picture, in pixels",
     )
-    group.add_argument("--face", choices=tuple(ORDERS), default="largest", help="of several faces (default: %(default)s)")
-    group.add_argument("--number", type=int, default=0, help="place in that order, from 0 (default: %(default)s)")
-    group.add_argument("--like", metavar="FILE", help="picture of the person, for --face alike; needs ArcFace")
-    group.add_argument("--padding", type=float, default=0.0, help="more room on every side, share of the crop")
-    group.add_argument("--hair-margin", type=float, default=0.0, help="more room above")
-    group.add_argument("--neck-margin", type=float, default=0.0, help="more room below")
-    group.add_argument("--rotation", type=float, default=0.0, help="degrees clockwise")
+    group.add_argument(
+        "--face",
+        choices=tuple(ORDERS),
+        default="largest",
+        help="which of several faces is meant (default: %(default)s)",
+    )
+    group.add_argument(
+        "--number", type=int, default=0, help="number of the face in that order, from 0 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--like", metavar="FILE", help="picture of the person who is meant, for --face alike; needs ArcFace"
+    )
+    group.add_argument("--padding", type=float, default=0.0, help="more room on every side, as a share of the crop")
+    group.add_argument(
+        "--hair-margin", type=float, default=0.0, help="more room above the face, as a share of the crop"
+    )
+    group.add_argument(
+        "--neck-margin", type=float, default=0.0, help="more room below the face, as a share of the crop"
+    )
+    group.add_argument("--rotation", type=float, default=0.0, help="turns the face in the crop, in degrees, clockwise")
