@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files.progress import counted
 from ..options import LARGEST
+from ..running.progress import counted
 from .align import FaceCrop, Framing, crop_detected, parse_points
 from .choose import choice_notes, choose_face, draw_faces
 from .detectors.detect import DetectedFace, detect_faces

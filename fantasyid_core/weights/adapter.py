@@ -30,11 +30,11 @@ from ..files.keymaps import (
     paper_name,
     release_name,
 )
-from ..files.progress import counted
 from ..files.strict import mismatch
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.adapter import IdentityAdapter
+from ..running.progress import counted
 from ..shape.topology.topology import Topology, load_topology
 from .consisid import BLOCKS, consisid_config, count, injected_layers
 from .transformerprint import checkpoint_fingerprint

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ...face.consisid import load_readers, prepare_face
-from ...files.progress import counted
 from ...identity.steering.combining import combine_tokens
 from ...options import AVERAGE
+from ...running.progress import counted
 from .casting import with_host_layers
 from .layers import encoder_patcher
 from .listening import module_listening

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ...face.align import TEMPLATE, TEMPLATE_SIZE, FaceCrop
-from ...files.progress import ask, counted
 from ...options import DECA_VIEWS, LANDMARKS, NEUTRAL, POSES, WHOLE_PICTURE
+from ...running.progress import ask, counted
 from ..faceshape import FaceShape
 from .camera import View, box_of, project, square_view, whole_view
 from .landmarks import five_points, head_yaw
