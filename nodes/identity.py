@@ -36,7 +36,7 @@ class EncodeIdentity(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("einops")
     def execute(cls, adapter, encoder, face, shape, references: str = AVERAGE) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.encode import encode_identity
         from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
@@ -141,7 +141,7 @@ class ApplyIdentity(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(
         cls,
         model,

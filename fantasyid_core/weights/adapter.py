@@ -24,7 +24,7 @@ from ..files.strict import mismatch
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.adapter import IdentityAdapter
-from ..progress import counted
+from ..running.progress import counted
 from ..shape.topology.topology import Topology, load_topology
 
 METADATA_KEY = "fantasyid"  # JSON under this key of a safetensors file's metadata
