@@ -59,7 +59,7 @@ class EncodeIdentity(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("einops")
     def execute(
         cls, adapter, encoder, face, shape=None, references: str = AVERAGE, approximate: bool = False
     ) -> io.NodeOutput:
@@ -170,7 +170,7 @@ class ApplyIdentity(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(
         cls,
         model,

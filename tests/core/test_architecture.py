@@ -16,6 +16,7 @@ CORE = sorted(CORE_FOLDER.rglob("*.py"))
 ROOMS = (
     "config",
     "options",
+    "running",
     "modelfiles",
     "sampling",
     "files",
