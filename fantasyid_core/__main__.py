@@ -12,7 +12,20 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from .cli import bench, convert, demo, doctor, download, evaluate, generate, inspect, prepare, reconstruct, train
+from .cli import (
+    bench,
+    compare,
+    convert,
+    demo,
+    doctor,
+    download,
+    evaluate,
+    generate,
+    inspect,
+    prepare,
+    reconstruct,
+    train,
+)
 
 COMMANDS = {
     "generate": generate,
@@ -26,6 +39,7 @@ COMMANDS = {
     "prepare": prepare,
     "train": train,
     "evaluate": evaluate,
+    "compare": compare,
 }
 
 

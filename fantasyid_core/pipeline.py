@@ -27,6 +27,7 @@ from torch import Tensor
 
 from .config import TransformerConfig
 from .face.align import FaceCrop
+from .face.consisid import Readers, load_readers, load_tower, parse_face, prepare_face
 from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
 from .files.checkpoint import open_checkpoint
 from .host import diffusers as diffusers_host
@@ -36,6 +37,7 @@ from .identity.injector import Injector
 from .identity.steering.combining import combine_tokens
 from .identity.steering.layer_weights import check_strength
 from .machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE, Networks
+from .modelfiles import default_folders
 from .options import DPM, OFFLOADS, SOLVERS
 from .request import PersonRequest, load_face, load_saved, load_shape_of
 from .sampling import OfficialNoise, Step, make_steps, sample
@@ -92,13 +94,15 @@ class Settings:
 class Inputs(NamedTuple):
     """Where the person and the model come from.
 
-    model: release folder. topology, face_encoder: paths, when they are not inside the release folder.
+    model: folder of FantasyID or ConsisID. topology, face_encoder: paths, when they are not inside that folder.
+    approximate: go on without the further networks that ConsisID sees a face with where one is missing.
     """
 
     model: str | os.PathLike
     person: PersonRequest
     topology: str | os.PathLike | None = None
     face_encoder: str | os.PathLike | None = None
+    approximate: bool = False
 
 
 class Person(NamedTuple):
@@ -201,13 +205,17 @@ def encode_person(run: Run) -> Person:
         adapter = run.adapter
     if run.inputs.person.saved is not None:
         with run.stage("identity"):
-            return Person(*load_saved(run.inputs.person, adapter))
+            tokens, face = load_saved(run.inputs.person, adapter)
+            return Person(tokens, parse_face(face, _readers(run)) if adapter.config.is_consisid else face)
     with run.stage("picture"):
         face = load_face(run.inputs.person)
     with run.stage("3D face"):
-        shape, face = load_shape_of(run.inputs.person, face, adapter.topology)
+        shape = None
+        if adapter.config.reads_shape or run.inputs.person.shape is not None:
+            adapter.check_needs(run.inputs.person.shape)
+            shape, face = load_shape_of(run.inputs.person, face, adapter.topology)
     with run.stage("identity"):
-        return Person(_encode_identity(run, adapter, face, shape), face)
+        return Person(*_encode_identity(run, adapter, face, shape))
 
 
 def prompts_of(settings: Settings) -> list[str]:
@@ -268,8 +276,8 @@ def check_folder(folder: str | os.PathLike) -> None:
         raise FileNotFoundError(f"There is no model folder at {path}. Check the path and the spelling.")
     if not path.is_dir():
         raise ValueError(
-            f"Expected a FantasyID release folder (with transformer/, vae/, text_encoder/ inside), got the file "
-            f"{path}. Give the folder."
+            f"Expected the folder of a model (with transformer/, vae/, text_encoder/ inside), got the file {path}. "
+            "Give the folder."
         )
 
 
@@ -287,13 +295,34 @@ def find_face_encoder(folder: str | os.PathLike) -> Path:
     return files[0]
 
 
-def _encode_identity(run: Run, adapter: IdentityAdapter, face: FaceCrop, shape: FaceShape) -> Tensor:  # [1, Nid, Cid]
+def _encode_identity(
+    run: Run, adapter: IdentityAdapter, face: FaceCrop, shape: FaceShape | None
+) -> tuple[Tensor, FaceCrop]:
+    """Identity tokens [1, Nid, Cid], and the face with what the video model is shown of it."""
     weights = run.inputs.face_encoder or find_face_encoder(run.folder)
+    if adapter.config.is_consisid:
+        return _encode_for_consisid(run, adapter, face, weights)
     # In float32 whatever the dtype: it runs once, and half precision costs likeness.
     encoder = run.networks.get(FACE_ENCODER, lambda: load_face_encoder(weights, torch.float32)).to(run.device)
     adapter.encoder.to(run.device, torch.float32)
     views = [adapter.encode(encoder.encode(view.pixels()), shape) for view in (face, *face.others)]
-    return combine_tokens(views, run.inputs.person.references)
+    return combine_tokens(views, run.inputs.person.references), face
+
+
+def _encode_for_consisid(run: Run, adapter: IdentityAdapter, face: FaceCrop, weights) -> tuple[Tensor, FaceCrop]:
+    encoder = run.networks.get(FACE_ENCODER, lambda: load_tower(weights, torch.float32)).to(run.device)
+    adapter.encoder.to(run.device, torch.float32)
+    readers = _readers(run)
+    views = [prepare_face(view, encoder.features, readers) for view in (face, *face.others)]
+    for note in dict.fromkeys(note for view in views for note in view.notes):
+        warnings.warn(note, stacklevel=2)
+    tokens = combine_tokens([adapter.encode(view.features) for view in views], run.inputs.person.references)
+    return tokens, views[0].face
+
+
+def _readers(run: Run) -> Readers:
+    folders = (run.folder, *run.inputs.person.request.folders, *default_folders())
+    return load_readers(folders, run.inputs.approximate)
 
 
 @torch.inference_mode()
@@ -337,7 +366,7 @@ def encode_picture(run: Run, face: FaceCrop) -> Picture:
     with run.stage("image latent"):
         sizes = transformer_config(open_checkpoint(run.folder))
         height, width = sizes.picture_size
-        pixels = stretch(face.crop, width, height)
+        pixels = stretch(face.first_picture, width, height)
         with _on_device(run, run.vae):
             posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
         return Picture(posterior.mean.float(), posterior.std.float())

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from . import folders
 from .editor import put_heads
 from .pictures import as_image, preview, preview_loop, say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, ShapeType
 
 MAX_SHAPES = 6
@@ -66,6 +67,7 @@ class EditShape(io.ComfyNode):
         return folders.face_model_fingerprint(flame, "flame") if flame not in (None, NONE) else NONE
 
     @classmethod
+    @cancellable
     def execute(
         cls, shape, edit: str, flame: str = folders.AUTO, adapter=None, encoder=None, face=None
     ) -> io.NodeOutput:
@@ -127,6 +129,7 @@ class BlendShapes(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable
     def execute(
         cls, shape_1, place: str, exaggeration: float, shape_2=None, shape_3=None, shape_4=None, shape_5=None,
         shape_6=None, weights: str = "",
@@ -163,6 +166,7 @@ class WarpFace(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable
     def execute(cls, face, before, after) -> io.NodeOutput:
         from ..fantasyid_core.shape.edit.editor import warp_to
 
@@ -199,6 +203,7 @@ class ShapePreview(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    @cancellable
     def execute(cls, shape, before=None, frames: int = 24, size: int = 256) -> io.NodeOutput:
         from io import BytesIO
 
@@ -219,5 +224,5 @@ def _effects(adapter, encoder, face, edited) -> dict:
         return {}
     from ..fantasyid_core.host.comfy.effects import measure_effects, shown_effects
 
-    measured = measure_effects(adapter, encoder, face, edited.before, edited.flame)
+    measured = measure_effects(adapter, encoder, face, edited.before, edited.flame, folders.models_dirs())
     return {"fantasyid_effect": [shown_effects(measured, adapter.config.variant)]}

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..fantasyid_core.options import DETECTORS, FACE_ORDERS
 from . import folders
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, FaceType
 
 
@@ -108,6 +109,7 @@ class CropFace(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable
     def execute(
         cls,
         image,

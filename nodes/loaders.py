@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..fantasyid_core.options import COMPUTING, DTYPES
 from . import folders
 from .pictures import say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, FaceEncoderType
 
 FILES_OWN = "default (file's own)"
@@ -34,13 +35,13 @@ class LoadModel(io.ComfyNode):
             node_id="FantasyID_LoadModel",
             display_name="FantasyID Load Model",
             category=CATEGORY,
-            description="Loads a FantasyID model: the video model, and the adapter that puts a person into it. "
-            "FantasyID-Tiny comes along with all it needs.",
+            description="Loads a FantasyID or ConsisID model: the video model, and the adapter that puts a person into "
+            "it. FantasyID-Tiny comes along with all it needs.",
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=folders.list_models(),
-                    tooltip="A release folder (it holds transformer/ or transformer_ema/) or a single file in "
+                    tooltip="A folder of FantasyID or ConsisID (it holds transformer/) or a single file in "
                     "models/fantasyid; or FantasyID-Tiny, a very small model of drawn people that needs no file.",
                 ),
                 _precision_input(),
@@ -68,6 +69,7 @@ class LoadModel(io.ComfyNode):
         return folders.fingerprint(folders.find_model, model)
 
     @classmethod
+    @cancellable
     def execute(cls, model: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
         from ..fantasyid_core.host.comfy import load_model
@@ -112,6 +114,7 @@ class LoadAdapter(io.ComfyNode):
         return folders.fingerprint(folders.find_model, adapter)
 
     @classmethod
+    @cancellable
     def execute(cls, adapter: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
 
@@ -139,7 +142,7 @@ class LoadFaceEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "dtype",
                     options=["fp32", *(name for name in COMPUTING if name != "fp32")],
-                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1 GB of "
+                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1.2 GB of "
                     "memory; bf16 and fp16 need half of it.",
                 ),
             ],
@@ -155,12 +158,13 @@ class LoadFaceEncoder(io.ComfyNode):
         return folders.fingerprint(folders.find_face_encoder, encoder)
 
     @classmethod
+    @cancellable
     def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
-        from ..fantasyid_core.face.encoder import load_face_encoder
+        from ..fantasyid_core.face.consisid import load_tower
         from ..fantasyid_core.host.comfy.encode import host_face_encoder
 
         return io.NodeOutput(
-            host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))
+            host_face_encoder(load_tower(folders.find_face_encoder(encoder), _dtype(dtype)))
         )
 
 
@@ -200,6 +204,7 @@ class LoadLoRA(io.ComfyNode):
         return folders.fingerprint(folders.find_lora, lora)
 
     @classmethod
+    @cancellable
     def execute(cls, model, lora: str, strength: float) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.lora import load_lora
 

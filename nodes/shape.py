@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..fantasyid_core.options import DECA_VIEWS, LANDMARKS, POSES, SHAPE_FILES
 from . import folders
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, FaceType, ShapeType
 
 
@@ -81,6 +82,7 @@ class ReconstructFace(io.ComfyNode):
         return folders.face_models_fingerprint(deca, flame)
 
     @classmethod
+    @cancellable
     def execute(
         cls,
         face,
@@ -131,6 +133,7 @@ class LoadShape(io.ComfyNode):
         return folders.fingerprint(folders.find_shape, shape)
 
     @classmethod
+    @cancellable
     def execute(cls, shape: str) -> io.NodeOutput:
         from ..fantasyid_core.shape.draw.present import describe_shape, draw_shape
         from ..fantasyid_core.shape.reconstruct.facemodels import read_checked_shape
@@ -168,6 +171,7 @@ class SaveShape(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable
     def execute(cls, shape, filename_prefix: str, format: str) -> io.NodeOutput:
         from ..fantasyid_core.shape import save_shape
         from ..fantasyid_core.shape.draw.present import describe_shape, draw_shape

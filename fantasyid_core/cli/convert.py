@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"before       {size_text(result.source_bytes)}  {arguments.source}")
     print(f"transformer  {size_text(result.transformer_bytes)}  {result.transformer}")
     print(f"adapter      {size_text(result.adapter_bytes)}  {result.adapter}")
-    print(f"FantasyID's own parameters: {result.live:,} live, {result.dead:,} dead (left out)")
-    if not result.has_topology:
+    print(f"the adapter's parameters: {result.live:,} live, {result.dead:,} dead (left out)")
+    if result.has_topology is False:
         print("The adapter file holds no mesh topology: transform.pkl will be needed beside it.")
     return 0

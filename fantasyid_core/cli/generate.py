@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_video_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of one video: those that a row may have."""
     needed = parser.add_argument_group("inputs and output")
-    needed.add_argument("--model", metavar="DIR", help="FantasyID release folder")
+    needed.add_argument("--model", metavar="DIR", help="folder of FantasyID or ConsisID")
     needed.add_argument("--prompt", help="what happens in the video; long ones are cut at 226 tokens")
     needed.add_argument("--out", metavar="FILE.mp4", help="the video")
     add_person_arguments(parser)
@@ -40,6 +40,11 @@ def add_video_arguments(parser: argparse.ArgumentParser) -> None:
     extra = parser.add_argument_group("where things are")
     extra.add_argument("--topology", metavar="FILE", help="transform.pkl, if it is not in the model folder")
     extra.add_argument("--face-encoder", metavar="FILE", help="EVA-CLIP, if it is not in DIR/face_encoder")
+    extra.add_argument(
+        "--approximate",
+        action="store_true",
+        help="ConsisID only: go on without glintr100.onnx or parsing_bisenet.pth where one is missing",
+    )
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> None:
@@ -75,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         from ..pipeline import Inputs
 
         signature = Signature(arguments.certificate, arguments.key) if arguments.certificate else None
-        inputs = Inputs(arguments.model, person_of(arguments), arguments.topology, arguments.face_encoder)
+        files = (arguments.topology, arguments.face_encoder, arguments.approximate)
+        inputs = Inputs(arguments.model, person_of(arguments), *files)
         make_video(inputs, arguments, bars, signature)
     return 0
 
@@ -146,7 +152,8 @@ def job_of(arguments: argparse.Namespace, where: str, number: int, folder: Path)
     arguments.out = arguments.out or f"{number:04}.mp4"
     check_needed(arguments, where)
     try:
-        inputs = Inputs(arguments.model, person_of(arguments), arguments.topology, arguments.face_encoder)
+        files = (arguments.topology, arguments.face_encoder, arguments.approximate)
+        inputs = Inputs(arguments.model, person_of(arguments), *files)
         options = options_to_keep(arguments, add_video_arguments, folder)
         return Job(arguments.out, inputs, settings_of(arguments), options)
     except ValueError as error:

@@ -60,6 +60,7 @@ class FaceCrop:
     exact_points: False when the points are estimated from the face's box, not seen in the picture.
     yaw, pitch, roll: degrees as in `face.pose.head_pose`, or None when not known.
     notes: sentences for the user about this crop. others: further views of the same person.
+    parsed: the crop with all that is not face or hair white, np.uint8 [S,S,3], or None when it was not made.
     """
 
     crop: np.ndarray
@@ -72,6 +73,7 @@ class FaceCrop:
     roll: float | None = None
     notes: tuple[str, ...] = ()
     others: tuple[FaceCrop, ...] = ()
+    parsed: np.ndarray | None = None
 
     def __post_init__(self):
         shape = self.crop.shape
@@ -81,12 +83,19 @@ class FaceCrop:
             raise ValueError(f"Expected a matrix [2,3] from picture to crop, got {list(self.matrix.shape)}.")
         if self.picture is not None:
             check_image(self.picture)
+        if self.parsed is not None and self.parsed.shape != shape:
+            raise ValueError(f"Expected a parsed crop of the crop's size {list(shape)}, got {list(self.parsed.shape)}.")
 
     @property
     def pose(self) -> tuple[float, float, float] | None:
         """Yaw, pitch and roll in degrees, or None when they are not known."""
         pose = (self.yaw, self.pitch, self.roll)
         return None if None in pose else pose
+
+    @property
+    def first_picture(self) -> np.ndarray:
+        """What the video model is shown: the parsed crop where there is one, else the crop."""
+        return self.crop if self.parsed is None else self.parsed
 
     def pixels(self) -> torch.Tensor:
         """The crop as a network reads it: float32 [1,3,S,S] in 0..1."""
@@ -97,6 +106,12 @@ class FaceCrop:
         import torch
 
         return torch.tensor(self.crop)[None].float() / 255
+
+    def first_image(self) -> torch.Tensor:
+        """`first_picture` as the host shows it: float32 [1,S,S,3] in 0..1."""
+        import torch
+
+        return torch.tensor(self.first_picture)[None].float() / 255
 
 
 def align_face(

@@ -219,9 +219,12 @@ def prepare_pixels(pixels: Tensor, size: int, dtype: torch.dtype = torch.float32
     return ((pixels - mean) / std).to(dtype)
 
 
-def random_face_encoder(seed: int = 0, width: int = 64, image_size: int = 56, depth: int = 2) -> FaceEncoder:
-    """A small untrained encoder, the same for the same seed; the global random state is untouched."""
-    encoder = FaceEncoder(EvaConfig.tiny(width, image_size, depth))
+def random_face_encoder(seed: int = 0, width: int = 64, image_size: int = 56, depth: int = 2, **read) -> FaceEncoder:
+    """A small untrained encoder, the same for the same seed; the global random state is untouched.
+
+    read: `states` and `vector` of `EvaConfig`.
+    """
+    encoder = FaceEncoder(replace(EvaConfig.tiny(width, image_size, depth), **read))
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, parameter in encoder.trunk.state_dict().items():

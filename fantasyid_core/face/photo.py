@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..options import LARGEST
+from ..progress import counted
 from .align import FaceCrop, Framing, crop_detected, parse_points
 from .choose import choice_notes, choose_face, draw_faces
 from .detectors.detect import DetectedFace, detect_faces
@@ -70,7 +71,7 @@ def find_face(
         raise ValueError("Expected at least one photo, got none. Connect a picture.")
     target = None if like is None else _embedding_of(like, request)
     crops, numbers, numbered, notes = [], [], [], []
-    for index, photo in enumerate(photos):
+    for index, photo in enumerate(counted(photos)):
         try:
             crop, picture = _cut(photo, request, target)
         except ValueError as error:
@@ -140,4 +141,4 @@ def _embeddings(crops: list[FaceCrop], request: FaceRequest) -> list[np.ndarray]
     if len(crops) == 1 or not reliable or not has_likeness(request.folders):
         return None
     likeness = load_likeness(folders=request.folders)
-    return [likeness.embed(crop.picture, crop.points) for crop in crops]
+    return [likeness.embed(crop.picture, crop.points) for crop in counted(crops)]

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .keymaps import named_face_modules
 from .tensorfile import DTYPE_NAMES
 from .writing import is_tar
 
@@ -292,6 +293,8 @@ def load_pickle(path: Path, mapped: bool = True):
 def _tensors_of(content, path: Path) -> dict[str, Tensor]:
     while isinstance(content, Mapping) and (inner := [w for w in _WRAPPERS if isinstance(content.get(w), Mapping)]):
         content = content[inner[0]]
+    if isinstance(content, Mapping):
+        content = named_face_modules(content)
     named = content.items() if isinstance(content, Mapping) else ()
     tensors = {str(key): value for key, value in named if torch.is_tensor(value)}
     if not tensors:

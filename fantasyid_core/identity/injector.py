@@ -42,6 +42,7 @@ class Injector:
     ):
         self.interval = interval
         self.budget = budget
+        self.transformer = ""  # fingerprint of the video model that the adapter belongs to, "" when not known
         self.weights = [strength * weight for weight in check_layer_weights(layer_weights, len(layers))]
         check_strength(strength)
         self._width = layers[0].to_q.in_features

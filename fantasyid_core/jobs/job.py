@@ -53,7 +53,8 @@ class Job:
         """Equal for videos that are made with the same loaded networks."""
         inputs, settings = self.inputs, self.settings
         places = [str(Path(inputs.model).resolve()), str(inputs.topology or ""), str(inputs.face_encoder or "")]
-        return fingerprint([*places, settings.machine])
+        accepted = ["approximate"] if inputs.approximate else []
+        return fingerprint([*places, *accepted, settings.machine])
 
     def record(self) -> str:
         """What is written into the file's metadata."""

@@ -79,7 +79,12 @@ def origin(key: str) -> str:
 
 
 def _first_match(folder: Path, row: ModelFile) -> Path | None:
-    return next((path for pattern in _patterns(folder, row) for path in _matches(folder, pattern)), None)
+    found = (path for pattern in _patterns(folder, row) for path in _matches(folder, pattern))
+    return next((path for path in found if not _is_excluded(path.relative_to(folder), row)), None)
+
+
+def _is_excluded(path: Path, row: ModelFile) -> bool:
+    return any(fnmatchcase(part.lower(), pattern) for part in path.parts for pattern in row.excluding)
 
 
 def _patterns(folder: Path, row: ModelFile) -> Iterator[str]:

@@ -171,7 +171,7 @@ def by_brightness(core, seen):
 def test_the_best_seed_wins_and_its_video_is_that_of_the_sampler(pack, inputs, preview):
     core = pack.__name__ + ".fantasyid_core."
     best = __import__(core + "host.comfy.best", fromlist=["best_video"])
-    run = __import__(core + "host.comfy.sample", fromlist=["sample_latent"])
+    run = __import__(core + "host.comfy.video", fromlist=["sample_latent"])
     seen = []
     with torch.inference_mode():
         found = best.best_video(*inputs, by_brightness(core, seen), [3, 4, 5], preview=preview, **SETTINGS)

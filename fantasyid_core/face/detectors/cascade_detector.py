@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from ...progress import ask
 from ..pose import turn
 from .cascade import WINDOW, scan_levels
 from .detected import DetectedFace, clipped_square, window_points
@@ -75,9 +76,11 @@ def _shrunk(grey: Image.Image, side: int) -> Image.Image:
 def _faces(pyramid: Pyramid, turns: tuple[int, ...]) -> list[Voted]:
     half = _shrunk(pyramid.levels[0], max(MAX_SIDE // 2, max(pyramid.size) // 2))
     contrast = CONTRAST * float(np.asarray(half).std())
+    ask()
     with ThreadPoolExecutor(2) as threads:  # NumPy and PIL let go of the interpreter while they work
         several = threads.map(partial(_candidates, pyramid, half, contrast), turns)
         poses = [pose for poses in several for pose in poses]
+    ask()
     voted = vote(pyramid, poses, GLANCE)
     for views in (LOOK, EXAMINATION):
         voted = distinct(vote(pyramid, [face.pose for face in voted], views))

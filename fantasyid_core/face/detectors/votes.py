@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...progress import ask
 from ..pose import turn
 from .cascade import WINDOW, scan_tiles
 from .pyramid import Pose, Pyramid
@@ -41,6 +42,7 @@ class Voted(NamedTuple):
 
 def vote(pyramid: Pyramid, poses: list[Pose], views: Views) -> list[Voted]:
     """The votes for each window; those with fewer than `views.enough` are left out."""
+    ask()
     if not poses:
         return []
     kinds = views.kinds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ...identity.injector import Injector
+from ...weights.transformerprint import TOLD_BY, check_transformer, transformer_fingerprint
 from .model import transformer_sizes
 
 
@@ -38,6 +39,8 @@ def attach(transformer, *injectors: Injector) -> Attachment:
     grid = transformer_sizes(transformer).frame_grid
     parts = defaultdict(list)
     for injector in injectors:
+        if made_for := getattr(injector, "transformer", ""):
+            check_transformer(made_for, _fingerprint(transformer))
         layers = injector.layer_of_block(len(blocks))
         injector.check_width(transformer.patch_embed.proj.weight.shape[0], grid)
         for block, layer in layers.items():
@@ -53,3 +56,8 @@ def _hook(parts: list[tuple[Injector, int]]):
         return hidden + sum(injector(layer, hidden) for injector, layer in parts), text
 
     return add_identities
+
+
+def _fingerprint(transformer) -> str:
+    found = dict(transformer.named_parameters())  # without the names when something wraps the layers
+    return transformer_fingerprint({name: found[name] for name in TOLD_BY if name in found})

@@ -72,7 +72,11 @@ PLACES = {
     "facedetection/yunet_final.pth": "yunet",
     "facedetection/detection_Resnet50_Final.pth": "retinaface",
     "fantasyid/FantasyID/face_encoder/detection_Resnet50_Final.pth": "retinaface",
-    "facedetection/parsing_bisenet.pth": None,
+    "facedetection/parsing_bisenet.pth": "bisenet",
+    "fantasyid/ConsisID-preview/face_encoder/parsing_bisenet.pth": "bisenet",
+    "fantasyid/ConsisID-preview/face_encoder/models/antelopev2/glintr100.onnx": "arcface",
+    "fantasyid/ConsisID-preview/transformer/diffusion_pytorch_model.safetensors": "consisid",
+    "fantasyid/consisid_adapter_bf16.safetensors": "consisid",
 }
 
 
@@ -91,7 +95,7 @@ def test_a_file_is_found_where_users_have_it_and_by_its_own_row_only(tmp_path, p
 
 def test_every_agreed_key_is_there_once():
     agreed = "weights vae t5 eva_clip topology landmarks deca flame insightface_detector arcface yunet retinaface"
-    assert KEYS == agreed.split()
+    assert KEYS == [*agreed.split(), "consisid", "bisenet"]
     with pytest.raises(ValueError, match=r"one of weights, vae, .*got 'flames'"):
         find_model_file("flames")
 
@@ -177,7 +181,7 @@ def test_what_needs_a_registration_is_never_downloaded_and_the_restricted_must_b
 
 def test_whatever_is_downloaded_can_be_verified():
     for row in MODEL_FILES:
-        if row.download and row.key != "weights":  # a whole repository whose content is not known here
+        if row.download and row.key not in ("weights", "consisid"):  # a whole repository whose content is not known here
             assert row.download.file.size and re.fullmatch(r"[0-9a-f]{64}", row.download.file.sha256)
         if row.download and not row.download.from_hub:
             assert all(address.startswith("https://") for address in row.download.addresses)
