@@ -79,10 +79,11 @@ class Signature:
             "format": "video/mp4",
             "assertions": [{"label": "c2pa.actions", "data": {"actions": [created]}}],
         }
-        algorithm = getattr(c2pa.C2paSigningAlg, self.algorithm().upper())
         signed = path.with_name(path.stem + "-signed" + path.suffix)
         try:
-            info = c2pa.C2paSignerInfo(algorithm, Path(self.certificate).read_bytes(), Path(self.key).read_bytes(), b"")
+            info = c2pa.C2paSignerInfo(
+                self.algorithm(), Path(self.certificate).read_bytes(), Path(self.key).read_bytes(), None
+            )
             with c2pa.Signer.from_info(info) as signer, c2pa.Builder(json.dumps(manifest)) as builder:
                 builder.sign_file(str(path), str(signed), signer)
             signed.replace(path)

@@ -83,7 +83,7 @@ def test_videos_say_what_they_are_and_how_they_were_made(uninterrupted, tmp_path
     path.write_bytes(uninterrupted["03.mp4"])
     assert is_marked(path) and b"trainedAlgorithmicMedia" in path.read_bytes()
     assert options_of(path) == {"seed": 3}
-    assert read_video(path).shape == (5, 64, 64, 3)  # the mark does not disturb a player
+    assert read_video(path).shape == (8, 64, 64, 3)  # the mark does not disturb a player
 
 
 def test_a_second_start_makes_only_what_is_missing(jobs, uninterrupted, tmp_path, monkeypatch):
