@@ -17,11 +17,9 @@ from typing import Any
 
 OF_THE_COMMAND = frozenset({"jobs", "certificate", "key", "command", "run", "help"})
 """Options that are not of one video."""
-OF_THE_PLACE = frozenset({"out", "device", "offload"})
+OF_THE_PLACE = frozenset({"out", "device", "offload", "fit"})
 """Options that make no other video."""
-PATHS = frozenset(
-    {"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame"}
-)
+PATHS = frozenset({"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame"})
 _SEVERAL = frozenset({"image", "models"})
 
 
@@ -63,7 +61,9 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
                 f"({error})."
             ) from error
         if not isinstance(row, dict):
-            raise ValueError(f'{path}, line {number}: expected an object such as {{"prompt": "..."}}, got {_short(line)}.')
+            raise ValueError(
+                f'{path}, line {number}: expected an object such as {{"prompt": "..."}}, got {_short(line)}.'
+            )
         rows.append((number, row))
     return rows
 
@@ -94,7 +94,9 @@ def arguments_of_row(
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(f"{where}: there is no setting {key!r}.{hint} The settings are {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"{where}: there is no setting {key!r}.{hint} The settings are {', '.join(sorted(known))}."
+            )
     parser.set_defaults(**{key: value for key, value in vars(common).items() if key not in row})
     words = [word for key, value in row.items() for word in _words(known[key], value)]
     try:
@@ -115,7 +117,9 @@ def _words(action: argparse.Action, value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     if action.dest in _SEVERAL:
         values = json.loads(value) if isinstance(value, str) and value.startswith("[") else values
-        return [option, *map(str, values)] if action.nargs else [word for each in values for word in (option, str(each))]
+        return (
+            [option, *map(str, values)] if action.nargs else [word for each in values for word in (option, str(each))]
+        )
     return [f"{option}={value}"]
 
 

@@ -66,7 +66,9 @@ class Signature:
             kinds = {"rsa": rsa.RSAPrivateKey, "ed25519": ed25519.Ed25519PrivateKey}
             kind = next((name for name, kind in kinds.items() if isinstance(key, kind)), type(key).__name__)
         if kind not in ALGORITHMS:
-            raise ValueError(f"{self.key}: expected a key of RSA, Ed25519 or the curves P-256, P-384, P-521, got {kind}.")
+            raise ValueError(
+                f"{self.key}: expected a key of RSA, Ed25519 or the curves P-256, P-384, P-521, got {kind}."
+            )
         return ALGORITHMS[kind]
 
     def sign(self, path: Path, title: str) -> None:

@@ -62,7 +62,7 @@ def load_adapter(
         adapter = IdentityAdapter(config, topology, operations)
     published = paper_name if config.is_paper else release_name
     check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter", published)
-    state = {own: checkpoint.read(key, dtype) for key, own in live.items()}
+    state = {own: checkpoint.map(key, dtype) for key, own in live.items()}
     adapter.load_state_dict(state, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
 

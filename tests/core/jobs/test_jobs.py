@@ -54,7 +54,12 @@ def test_models_people_and_prompts_are_taken_once(jobs, uninterrupted, tmp_path,
 
     loaders = [(pipeline, "load_adapter"), (pipeline, "load_face_encoder"), (diffusers_models, "load_vae")]
     loaders += [(diffusers_models, "load_text_encoder"), (diffusers_host, "load_transformer")]
-    for module, name in [*loaders, (IdentityAdapter, "encode"), (pipeline, "encode_prompt"), (pipeline, "make_injector")]:
+    for module, name in [
+        *loaders,
+        (IdentityAdapter, "encode"),
+        (pipeline, "encode_prompt"),
+        (pipeline, "make_injector"),
+    ]:
         count(module, name)
     labels = []
     summary = run_jobs(jobs, tmp_path, lambda place, done, total: labels.append((place.stage, place.done, done)))

@@ -77,7 +77,7 @@ def take_part(rank, count, port, jobs, folder, output, die_after):
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ.update(MASTER_ADDR="127.0.0.1", ACCELERATE_USE_CPU="true")
-    with open(output, "w") as sys.stdout, open(output, "a") as sys.stderr:
+    with open(os.devnull, "w") as sys.stdout, open(output.with_suffix(".log"), "w") as sys.stderr:
         PartialState._reset_state()
         torch.set_num_threads(1)
         made = []
@@ -89,7 +89,7 @@ def take_part(rank, count, port, jobs, folder, output, die_after):
                     os.kill(os.getpid(), signal.SIGKILL)
 
         run_jobs(jobs, folder, progress, share_out)
-        print(json.dumps(made))
+        output.write_text(json.dumps(made))
 
 
 def launch(count, jobs, folder, die_after=None):
@@ -98,7 +98,9 @@ def launch(count, jobs, folder, die_after=None):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = multiprocessing.get_context("fork")
-    outputs = [folder.parent / f"{folder.name}-{rank}.txt" for rank in range(count)]
+    for old in folder.parent.glob("*.json"):
+        old.unlink()
+    outputs = [folder.parent / f"{folder.name}-{rank}.json" for rank in range(count)]
     limits = [die_after if rank == count - 1 and die_after is not None else 10**9 for rank in range(count)]
     parts = [
         context.Process(target=take_part, args=(rank, count, port, jobs, folder, outputs[rank], limits[rank]))
@@ -108,8 +110,8 @@ def launch(count, jobs, folder, die_after=None):
         part.start()
     for part in parts:
         part.join(200)
-    texts = [path.read_text().strip().splitlines() for path in outputs]
-    return [part.exitcode for part in parts], [json.loads(text[-1]) if text else [] for text in texts]
+    made = [json.loads(path.read_text()) if path.exists() else [] for path in outputs]
+    return [part.exitcode for part in parts], made
 
 
 @forked

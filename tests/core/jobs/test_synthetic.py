@@ -24,7 +24,9 @@ def signature(tmp_path_factory):
 
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     names = [
-        x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Test"), x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        x509.Name(
+            [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Test"), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        )
         for name in ("root", "leaf")
     ]
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -45,9 +47,7 @@ def signature(tmp_path_factory):
             .not_valid_after(now + datetime.timedelta(days=30))
             .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
             .add_extension(
-                x509.KeyUsage(
-                    digital_signature=not is_root, key_cert_sign=is_root, crl_sign=is_root, **usage
-                ),
+                x509.KeyUsage(digital_signature=not is_root, key_cert_sign=is_root, crl_sign=is_root, **usage),
                 critical=True,
             )
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(keys[place].public_key()), critical=False)
