@@ -31,6 +31,9 @@ SOLVERS = DPM, DDIM = "dpm", "ddim"
 OFFLOADS = "none", "model", "sequential"
 """What leaves the GPU while it does not work: nothing, whole networks, or every layer."""
 
+PARALLELS = ROWS, GUIDANCE, SEQUENCE, BOTH = "rows", "guidance", "sequence", "both"
+"""What several processes share out: the videos, or one video's halves of guidance, its tokens, or both."""
+
 STORAGES = "same", "fp8"
 """How the transformer's matrices are stored while it samples: as they compute, or in 8 bits."""
 

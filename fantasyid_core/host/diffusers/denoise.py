@@ -10,6 +10,7 @@ from torch import Tensor
 from ...sampling import Step
 from .mechanisms import Clock
 from .model import rotary_table, transformer_sizes
+from .parallel import Layout, both_halves
 
 
 def make_denoiser(
@@ -19,12 +20,20 @@ def make_denoiser(
     cfg: float,
     dtype: torch.dtype,
     clock: Clock | None = None,
+    layout: Layout = Layout(),
 ) -> Callable[[Tensor, Step], Tensor]:
-    """denoise(x [1, T, 16, h, w], step) -> D, the guided prediction of the clean latent, in float32."""
+    """denoise(x [1, T, 16, h, w], step) -> D, the guided prediction of the clean latent, in float32.
+
+    layout: the processes among which `parallel` splits the halves of guidance.
+    """
     clock = clock or Clock()
-    device, batch = image_latent.device, len(prompts)
+    device = image_latent.device
     rotary = rotary_table(transformer_sizes(transformer), device)
+    guided = len(prompts) == 2
     prompts = prompts.to(device)
+    if layout.half is not None:
+        prompts = prompts[layout.half : layout.half + 1]
+    batch = len(prompts)
 
     def denoise(x: Tensor, step: Step) -> Tensor:
         clock.timestep = step.timestep
@@ -35,7 +44,9 @@ def make_denoiser(
             "timestep": torch.full((batch,), step.timestep, device=device),
         }
         v = transformer(**given, image_rotary_emb=rotary, return_dict=False)[0].float()
-        if batch == 2:
+        if layout.half is not None:
+            v = both_halves(v, layout)
+        if guided:
             negative, positive = v.chunk(2)
             v = negative + cfg * (positive - negative)
         return step.clean_from_velocity(x, v)

@@ -132,7 +132,7 @@ def test_the_next_start_takes_up_the_rows_of_a_dead_process(jobs, uninterrupted,
     codes, _ = launch(2, some, folder, die_after=1)
     assert codes == [0, -signal.SIGKILL]
     whole = {name for name in contents(folder) if not name.startswith(".")}
-    assert len(whole) == 5
+    assert len(whole) == 5, whole
     codes, made = launch(2, some, folder)
     assert codes == [0, 0]
     assert sorted(name for part in made for name in part) == sorted({job.name for job in some} - whole)
