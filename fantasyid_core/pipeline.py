@@ -11,10 +11,8 @@ layers and K, V of the identity are on the device. `jobs` runs the same stages f
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,24 +30,28 @@ from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
 from .files.checkpoint import open_checkpoint
 from .host import diffusers as diffusers_host
 from .host.diffusers import others as diffusers_models
+from .host.diffusers.denoise import make_denoiser
+from .host.diffusers.mechanisms import attached, cache_of, check_cache
+from .host.diffusers.others import prompt_ids
 from .identity.adapter import IdentityAdapter
 from .identity.injector import Injector
 from .identity.steering.combining import combine_tokens
 from .identity.steering.layer_weights import check_strength
 from .machine.device import named_device
 from .machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE, Networks
+from .machine.placement import explained, on_device
+from .machine.plans import advice, check_stages, cpu_dtype
+from .machine.sizes import model_sizes
 from .modelfiles import default_folders
-from .options import DPM, OFFLOADS, SOLVERS
+from .options import CACHES, DPM, EXACT, OFFLOADS, SOLVERS, STORAGES
 from .request import PersonRequest, load_face, load_saved, load_shape_of
-from .sampling import OfficialNoise, Step, make_steps, sample
+from .sampling import OfficialNoise, make_steps, sample
 from .shape.faceshape import FaceShape
 from .weights.adapter import check_float, load_adapter
 from .weights.transformer import transformer_config
 
 Progress = Callable[[str, int, int], None]
 LARGE = VAE, TRANSFORMER
-ROW_ERRORS = ValueError, OSError, RuntimeError
-"""What one video's inputs may raise; the sentence says what to do."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Settings:
     offload: "none"; "model" keeps the VAE in main memory while the transformer samples, and the other way
     round; "sequential" lets every layer visit the GPU only while it computes (slow, least memory). Without
     effect on the CPU. tiling: the VAE decodes tile by tile, with less memory and slightly visible seams.
+    cache: what a step takes over from earlier ones, a word of `options.CACHES`. storage: how the transformer's matrices
+    are kept while it samples, a word of `options.STORAGES`. compile: its blocks are compiled, once per run.
     """
 
     prompt: str
@@ -73,6 +77,9 @@ class Settings:
     dtype: torch.dtype | None = None
     offload: str = "none"
     tiling: bool = False
+    cache: str = EXACT
+    storage: str = STORAGES[0]
+    compile: bool = False
 
     @property
     def machine(self) -> tuple:
@@ -85,7 +92,9 @@ class Settings:
         check_float(self.dtype)
         if not math.isfinite(self.cfg) or self.cfg < 1:
             raise ValueError(f"Guidance must be a finite number of at least 1 (official: 6), got {self.cfg}.")
-        for what, value, known in (("solver", self.solver, SOLVERS), ("offload mode", self.offload, OFFLOADS)):
+        choices = (("solver", SOLVERS), ("offload mode", OFFLOADS), ("cache", CACHES), ("storage", STORAGES))
+        for what, known in choices:
+            value = getattr(self, what.split()[0])
             if value not in known:
                 raise ValueError(f"Expected a {what} among {', '.join(known)}, got {value!r}.")
         if not 0 <= self.seed < 2**63:
@@ -151,11 +160,31 @@ class Run:
         self.inputs, self.settings, self.networks = inputs, settings, networks or Networks()
         self.progress = progress or (lambda stage, done, total: None)
         self.device = named_device(settings.device)
-        on_cpu = self.device.type == "cpu"
-        self.dtype = settings.dtype or (torch.float32 if on_cpu else torch.bfloat16)
-        self.offload = "none" if on_cpu else settings.offload
         check_folder(inputs.model)
         self.folder = Path(inputs.model)
+        on_cpu = self.device.type == "cpu"
+        self.dtype = settings.dtype or (cpu_dtype(model_sizes(self.folder)) if on_cpu else torch.bfloat16)
+        self.offload = "none" if on_cpu else settings.offload
+        self.cache = cache_of(settings.cache)
+        check_cache(self.cache)
+
+    def check_memory(self) -> None:
+        """Raises RuntimeError when a stage needs more main memory than is free; nothing is loaded before."""
+        check_stages(model_sizes(self.folder), self.dtype, self.device.type == "cpu")
+
+    def on_device(self, network):
+        """A context with the network on the run's device."""
+        return on_device(network, self.device, self.offload, streams=self.cache is None)
+
+    @contextmanager
+    def mechanisms(self, transformer, injector: Injector):
+        """The transformer with the identity and what makes it faster or smaller; yields the mechanisms' clock."""
+        settings = self.settings
+        small = settings.storage == STORAGES[1]
+        halves = 2 if settings.cfg > 1 else 1
+        with explained(lambda: advice(model_sizes(self.folder), halves)):
+            with attached(transformer, injector, self.cache, settings.steps, small, settings.compile) as clock:
+                yield clock
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -186,6 +215,7 @@ class Run:
 @torch.inference_mode()
 def make_latents(run: Run) -> Tensor:
     """The video's latents [1, T, 16, h, w] in float32, scaled as the transformer has them."""
+    run.check_memory()
     person = encode_person(run)
     run.networks.let_go(FACE_ENCODER)
     with run.stage("prompt"):
@@ -227,13 +257,6 @@ def join_prompts(prompts: Iterable[Tensor]) -> Tensor:
     return torch.cat(list(prompts))
 
 
-def is_of_the_machine(error: Exception) -> bool:
-    """Whether all videos would fail in this way: the memory or the disk is full."""
-    causes = (error, error.__cause__)
-    full = any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in causes)
-    return full or isinstance(error, torch.OutOfMemoryError)
-
-
 @torch.inference_mode()
 def make_injector(run: Run, person: Person) -> Injector:
     """The person's injection in all layers, on the run's device."""
@@ -252,8 +275,8 @@ def sample_latents(run: Run, injector: Injector, prompts: Tensor, picture: Pictu
     draws = torch.Generator().manual_seed(run.settings.seed)
     conditions = Conditions(prompts, _first_frame(run, sizes, picture, draws))
     run.progress("sampling", 0, run.settings.steps)
-    with _on_device(run, transformer), diffusers_host.attach(transformer, injector):
-        return _checked(_sample(run, transformer, conditions, draws), "The transformer")
+    with run.on_device(transformer), run.mechanisms(transformer, injector) as clock:
+        return _checked(_sample(run, transformer, conditions, draws, clock), "The transformer")
 
 
 @torch.inference_mode()
@@ -261,7 +284,7 @@ def decode(run: Run, latents: Tensor) -> np.ndarray:
     """Latents [1, T, 16, h, w] of `make_latents` -> frames np.uint8 [T',H,W,3]."""
     latents = latents.transpose(1, 2).to(run.device, run.dtype)  # BTCHW -> BCTHW
     with run.stage("frames"):
-        with _on_device(run, run.vae):
+        with run.on_device(run.vae):
             video = run.vae.decode(1 / run.vae.config.scaling_factor * latents).sample[0].float()
         video = _checked(video, "The VAE").div(2).add(0.5).clamp(0, 1)
         frames = (video * 255).round().to("cpu", torch.uint8).permute(1, 2, 3, 0)  # CTHW -> THWC
@@ -329,25 +352,12 @@ def encode_prompt(run: Run, text: str) -> Tensor:  # -> [1, text, C]
     """The prompt as the transformer reads it. Without a mask, as official: it reads the padding, too."""
     tokenizer, encoder = run.networks.get(TEXT_ENCODER, lambda: _load_text(run))
     ids = prompt_ids(tokenizer, [text], TransformerConfig.max_text_seq_length)
-    with _on_device(run, encoder):
+    with run.on_device(encoder):
         return encoder(ids.to(run.device))[0].to(run.dtype)
 
 
 def _load_text(run: Run):
     return diffusers_models.load_tokenizer(run.folder), diffusers_models.load_text_encoder(run.folder, run.dtype)
-
-
-def prompt_ids(tokenizer, texts: list[str], length: int) -> Tensor:
-    """Token ids [B, length] of the texts, padded; longer ones are cut with a warning that shows what is lost."""
-    for text in texts:
-        whole = tokenizer(text).input_ids
-        if len(whole) > length:
-            removed = tokenizer.decode(whole[length - 1 : -1])
-            warnings.warn(
-                f"The prompt has {len(whole)} tokens, the model reads {length}; this part is left out: {removed}",
-                stacklevel=2,
-            )
-    return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
 
 
 def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
@@ -366,7 +376,7 @@ def encode_picture(run: Run, face: FaceCrop) -> Picture:
         sizes = transformer_config(open_checkpoint(run.folder))
         height, width = sizes.picture_size
         pixels = stretch(face.first_picture, width, height)
-        with _on_device(run, run.vae):
+        with run.on_device(run.vae):
             posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
         return Picture(posterior.mean.float(), posterior.std.float())
 
@@ -395,48 +405,17 @@ def stretch(crop: np.ndarray, width: int, height: int) -> Tensor:
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255 * 2 - 1
 
 
-def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator) -> Tensor:
+def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator, clock) -> Tensor:
     noise = OfficialNoise(tuple(conditions.image_latent.shape), draws)
     plan = make_steps(run.settings.steps, diffusers_models.load_schedule(run.folder))
     return sample(
-        _denoiser(run, transformer, conditions),
+        make_denoiser(transformer, *conditions, run.settings.cfg, run.dtype, clock),
         noise.initial().to(run.device),
         plan,
         run.settings.solver,
         lambda index: noise(index).to(run.device),
         lambda index, x, D: run.progress("sampling", index + 1, len(plan)),
     )
-
-
-def _denoiser(run: Run, transformer, conditions: Conditions):
-    rotary = diffusers_host.rotary_table(diffusers_host.transformer_sizes(transformer), run.device)
-    batch = len(conditions.prompts)
-
-    def denoise(x: Tensor, step: Step) -> Tensor:
-        seen = torch.cat([x, conditions.image_latent], dim=2).to(run.dtype).repeat(batch, 1, 1, 1, 1)
-        time = torch.full((batch,), step.timestep, device=run.device)
-        v = transformer(seen, conditions.prompts, time, image_rotary_emb=rotary, return_dict=False)[0].float()
-        if batch == 2:
-            negative, positive = v.chunk(2)
-            v = negative + run.settings.cfg * (positive - negative)
-        return step.clean_from_velocity(x, v)
-
-    return denoise
-
-
-@contextmanager
-def _on_device(run: Run, network) -> Iterator[None]:
-    """`network` on the device while the body runs."""
-    if run.offload == "sequential":
-        diffusers_models.stream_blocks(network, run.device)
-        yield
-        return
-    network.to(run.device)
-    try:
-        yield
-    finally:
-        if run.offload != "none":
-            network.to("cpu")
 
 
 def _checked(values: Tensor, what: str) -> Tensor:

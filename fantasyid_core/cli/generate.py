@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..options import COMPUTING, DPM, DTYPES, OFFLOADS, SOLVERS
+from ..options import CACHES, COMPUTING, DPM, DTYPES, OFFLOADS, SOLVERS, STORAGES
 from .person import add_person_arguments, person_of
 from .rows import OF_THE_COMMAND, OF_THE_PLACE, arguments_of_row, kept_options, options_to_keep, read_rows
 
@@ -77,6 +77,21 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
     machine.add_argument(
         "--tiling", action="store_true", help="decode tile by tile; this needs less memory and leaves faint seams"
     )
+    machine.add_argument(
+        "--fit",
+        metavar="8GB|12GB|24GB|auto",
+        help="choose offload, storage and tiling for a card of this size, and say what that costs",
+    )
+    machine.add_argument(
+        "--storage", choices=STORAGES, default=STORAGES[0], help="of the transformer: fp8 is half of bf16"
+    )
+    machine.add_argument(
+        "--cache",
+        choices=CACHES,
+        default=CACHES[0],
+        help="what a step takes over from earlier ones: nothing, a little (balanced), more (fast), or a mechanism by name",
+    )
+    machine.add_argument("--compile", action="store_true", help="compile the blocks: minutes once, then faster steps")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -177,6 +192,8 @@ def settings_of(arguments: argparse.Namespace):
 
     from ..pipeline import Settings
 
+    if arguments.fit:
+        take_plan(arguments)
     return Settings(
         prompt=arguments.prompt,
         negative=arguments.negative,
@@ -189,7 +206,21 @@ def settings_of(arguments: argparse.Namespace):
         dtype=getattr(torch, DTYPES[arguments.dtype]) if arguments.dtype else None,
         offload=arguments.offload,
         tiling=arguments.tiling,
+        cache=arguments.cache,
+        storage=arguments.storage,
+        compile=arguments.compile,
     )
+
+
+def take_plan(arguments: argparse.Namespace) -> None:
+    """Chooses offload, storage and tiling as --fit says, and prints the plan. Raises ValueError when none fits."""
+    from ..machine.plans import card_bytes, choose_plan
+    from ..machine.sizes import model_sizes
+
+    plan = choose_plan(model_sizes(arguments.model), card_bytes(arguments.fit), 2 if arguments.cfg > 1 else 1)
+    arguments.offload, arguments.storage = plan.offload, plan.storage
+    arguments.tiling = arguments.tiling or plan.tiling
+    print(f"plan: {plan.line()}")
 
 
 def make_video(inputs, arguments: argparse.Namespace, bars: Callable, signature=None) -> None:

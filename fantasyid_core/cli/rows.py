@@ -17,7 +17,7 @@ from typing import Any
 
 OF_THE_COMMAND = frozenset({"jobs", "certificate", "key", "command", "run", "help"})
 """Options that are not of one video."""
-OF_THE_PLACE = frozenset({"out", "device", "offload"})
+OF_THE_PLACE = frozenset({"out", "device", "offload", "fit"})
 """Options that make no other video."""
 PATHS = frozenset({"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame"})
 _SEVERAL = frozenset({"image", "models"})

@@ -68,6 +68,17 @@ class Checkpoint:
         """The tensor named `key` as `dtype` (None: its own); ValueError when the file cannot be read."""
         return self.readers[key].read(key, dtype)
 
+    def map(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
+        """As `read`, but the tensor lies in the file where that can be: no memory is taken, nothing is copied.
+
+        The file must not be written to while the tensor lives (replacing it is no harm, except on Windows). What has
+        another dtype than `dtype`, or is in a pickle, is read.
+        """
+        reader = self.readers[key]
+        if isinstance(reader, _SafetensorsReader) and dtype in (None, self.tensors[key].dtype):
+            return reader.map(key)
+        return self.read(key, dtype)
+
     def __contains__(self, key: str) -> bool:
         return key in self.tensors
 
@@ -201,7 +212,7 @@ class _SafetensorsReader:
     """One safetensors file. Opened anew for every tensor: a lasting map would keep all that was read resident."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self._mapped = path, None
         with self._open() as file:
             self.metadata = file.metadata() or {}
             self.tensors = {key: _safetensors_info(file, key, path) for key in file.keys()}
@@ -210,6 +221,11 @@ class _SafetensorsReader:
         with self._open() as file:
             # A copy: the tensor would otherwise hold on to the map of the file.
             return _copy(file.get_tensor(key), dtype)
+
+    def map(self, key: str) -> Tensor:
+        if self._mapped is None:  # one map for all tensors, which keep it as long as one of them lives
+            self._mapped = self._open()
+        return self._mapped.get_tensor(key)
 
     def _open(self):
         from safetensors import SafetensorError, safe_open

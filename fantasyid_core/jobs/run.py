@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import pipeline
+from ..machine.placement import ROW_ERRORS, is_of_the_machine
 from ..videofile import save_video
 from .job import Job
 from .manifest import DONE, FAILED, TO_DO, Manifest
@@ -122,8 +123,8 @@ class _Course:
         try:
             frames = workshop.make(job, following)
             self._save(job, frames)
-        except pipeline.ROW_ERRORS as error:
-            if pipeline.is_of_the_machine(error):
+        except ROW_ERRORS as error:
+            if is_of_the_machine(error):
                 raise
             self._tell(job, FAILED, str(error) or type(error).__name__)
         else:
@@ -148,4 +149,3 @@ class _Course:
     def _on_progress(self, name: str, stage: str, done: int, total: int) -> None:
         ready = sum(state == DONE for state, _ in self.states.values())
         self.progress(Place(ready, len(self.manifest.jobs), name, stage), done, total)
-

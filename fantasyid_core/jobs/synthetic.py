@@ -66,7 +66,9 @@ class Signature:
             kinds = {"rsa": rsa.RSAPrivateKey, "ed25519": ed25519.Ed25519PrivateKey}
             kind = next((name for name, kind in kinds.items() if isinstance(key, kind)), type(key).__name__)
         if kind not in ALGORITHMS:
-            raise ValueError(f"{self.key}: expected a key of RSA, Ed25519 or the curves P-256, P-384, P-521, got {kind}.")
+            raise ValueError(
+                f"{self.key}: expected a key of RSA, Ed25519 or the curves P-256, P-384, P-521, got {kind}."
+            )
         return ALGORITHMS[kind]
 
     def sign(self, path: Path, title: str) -> None:
@@ -79,10 +81,11 @@ class Signature:
             "format": "video/mp4",
             "assertions": [{"label": "c2pa.actions", "data": {"actions": [created]}}],
         }
-        algorithm = getattr(c2pa.C2paSigningAlg, self.algorithm().upper())
         signed = path.with_name(path.stem + "-signed" + path.suffix)
         try:
-            info = c2pa.C2paSignerInfo(algorithm, Path(self.certificate).read_bytes(), Path(self.key).read_bytes(), b"")
+            info = c2pa.C2paSignerInfo(
+                self.algorithm(), Path(self.certificate).read_bytes(), Path(self.key).read_bytes(), None
+            )
             with c2pa.Signer.from_info(info) as signer, c2pa.Builder(json.dumps(manifest)) as builder:
                 builder.sign_file(str(path), str(signed), signer)
             signed.replace(path)

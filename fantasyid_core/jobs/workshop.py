@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .. import pipeline
 from ..machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, Networks
+from ..machine.placement import ROW_ERRORS, is_of_the_machine
 from ..pipeline import Run
 from .job import Job
 
@@ -41,6 +42,8 @@ class Workshop:
 
     def prepare(self) -> None:
         """Encodes all people and prompts; people who cannot be encoded are remembered with the reason."""
+        if self.jobs:
+            self._run(self.jobs[0]).check_memory()
         for job in self.jobs:
             if job.person_key not in self._people:
                 self._people[job.person_key] = _attempt(lambda job=job: self._encode(job))
@@ -98,7 +101,7 @@ def _attempt(work: Callable[[], Any]) -> Any:
     """What `work` returns, or the error of one row; the machine's own troubles are everybody's and go on."""
     try:
         return work()
-    except pipeline.ROW_ERRORS as error:
-        if pipeline.is_of_the_machine(error):
+    except ROW_ERRORS as error:
+        if is_of_the_machine(error):
             raise
         return error

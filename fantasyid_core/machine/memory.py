@@ -37,8 +37,8 @@ def check_memory(what: str, needed: int, advice: str, free: int | None = None) -
     free = free_memory() if free is None else free
     if needed > free:
         raise RuntimeError(
-            f"{what} needs {needed / 2**30:.1f} GiB of main memory, {free / 2**30:.1f} GiB are free. Nothing was loaded. "
-            f"{advice}"
+            f"{what} needs {needed / 2**30:.1f} GiB of main memory, {free / 2**30:.1f} GiB are free. Nothing was "
+            f"loaded. {advice}"
         )
 
 

@@ -79,7 +79,7 @@ def load_adapter(
     with torch.device("meta"):
         adapter = IdentityAdapter(sizes, topology, operations, transformer_of(checkpoint))
     check_keys(checkpoint, live, adapter_shapes(sizes, topology), adapter_title(sizes), published_name(sizes))
-    state = {own: checkpoint.read(key, dtype) for key, own in counted(live.items())}
+    state = {own: checkpoint.map(key, dtype) for key, own in counted(live.items())}
     adapter.load_state_dict(state, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
 

@@ -50,4 +50,6 @@ def make_jobs(folder, steps: int = 2, **changes) -> list[Job]:
 
 def contents(folder) -> dict[str, bytes]:
     """Every file that stays, by name."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "manifest.json"}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "manifest.json"
+    }

@@ -87,7 +87,7 @@ def _empty_model(sizes: TransformerConfig, dtype: torch.dtype):
 
 
 def _load_weights(model, checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | None, assign: bool) -> None:
-    """Reads the weights into `model`; never a second copy of all of them in memory."""
+    """Gives `model` its weights: those that keep their dtype lie in the file and take no memory."""
 
     def read(names: Mapping[str, str]) -> dict[str, torch.Tensor]:
         return {name: _read(checkpoint, key, name, dtype) for key, name in counted(names.items())}
@@ -96,7 +96,8 @@ def _load_weights(model, checkpoint: Checkpoint, keys: Mapping, dtype: torch.dty
         model.load_model_weights(read(keys), "", True)
         return
     for block in counted(list(_by_block(keys))):
-        model.diffusion_model.load_state_dict(read(block), strict=False)  # the keys were checked as a whole
+        # The tensors themselves, which lie in the file where they can; the keys were checked as a whole.
+        model.diffusion_model.load_state_dict(read(block), strict=False, assign=True)
 
 
 def _by_block(keys: Mapping[str, str]) -> Iterator[dict[str, str]]:
@@ -133,7 +134,6 @@ def _weight_dtype(checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | No
 
 
 def _read(checkpoint: Checkpoint, key: str, name: str, dtype: torch.dtype | None) -> torch.Tensor:
-    tensor = checkpoint.read(key)
     if name.startswith("patch_embed."):
-        return tensor.float()  # the host keeps the embedding in float32 whatever the model's dtype
-    return tensor if dtype is None else tensor.to(dtype)
+        return checkpoint.map(key, torch.float32)  # the host keeps the embedding in float32 whatever the model's dtype
+    return checkpoint.map(key, dtype)

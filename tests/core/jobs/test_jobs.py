@@ -54,7 +54,12 @@ def test_models_people_and_prompts_are_taken_once(jobs, uninterrupted, tmp_path,
 
     loaders = [(pipeline, "load_adapter"), (pipeline, "load_face_encoder"), (diffusers_models, "load_vae")]
     loaders += [(diffusers_models, "load_text_encoder"), (diffusers_host, "load_transformer")]
-    for module, name in [*loaders, (IdentityAdapter, "encode"), (pipeline, "encode_prompt"), (pipeline, "make_injector")]:
+    for module, name in [
+        *loaders,
+        (IdentityAdapter, "encode"),
+        (pipeline, "encode_prompt"),
+        (pipeline, "make_injector"),
+    ]:
         count(module, name)
     labels = []
     summary = run_jobs(jobs, tmp_path, lambda place, done, total: labels.append((place.stage, place.done, done)))
@@ -83,7 +88,7 @@ def test_videos_say_what_they_are_and_how_they_were_made(uninterrupted, tmp_path
     path.write_bytes(uninterrupted["03.mp4"])
     assert is_marked(path) and b"trainedAlgorithmicMedia" in path.read_bytes()
     assert options_of(path) == {"seed": 3}
-    assert read_video(path).shape == (5, 64, 64, 3)  # the mark does not disturb a player
+    assert read_video(path).shape == (8, 64, 64, 3)  # the mark does not disturb a player
 
 
 def test_a_second_start_makes_only_what_is_missing(jobs, uninterrupted, tmp_path, monkeypatch):
