@@ -5,7 +5,7 @@ stands above it (`tests/core/test_architecture.py` holds this):
 
     `config`          sizes of the networks, each number once
     `options`         the words that users choose among
-    `progress`        how far long work is, and whether it shall go on
+    `running`         how far long work is, whether it shall go on, and which packages it needs
     `modelfiles`      the model files that users bring: what, where from, whether sound
     `sampling`        the solvers
     `files`           reading and writing files that anybody may have made

@@ -26,6 +26,9 @@ from .cli import (
     reconstruct,
     train,
 )
+from .cli.output import lasting_output
+from .cli.packages import needs
+from .running.packages import lacks, require
 
 COMMANDS = {
     "generate": generate,
@@ -45,8 +48,13 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; errors that a user can mend are one message, no traceback."""
-    arguments = parser().parse_args(argv)
+    with lasting_output():
+        return _run(parser().parse_args(argv))
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
+        require(f"The command {arguments.command}", needs(arguments.command, arguments))
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             return arguments.run(arguments)
@@ -55,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        module = (error.name or str(error)).partition(".")[0]
+        print(f"error: {lacks(f'The command {arguments.command}', [module])}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"error: a package is installed and cannot be imported: {error}. Install it again.", file=sys.stderr)
         return 2
 
 

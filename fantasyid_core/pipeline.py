@@ -36,6 +36,7 @@ from .identity.adapter import IdentityAdapter
 from .identity.injector import Injector
 from .identity.steering.combining import combine_tokens
 from .identity.steering.layer_weights import check_strength
+from .machine.device import named_device
 from .machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE, Networks
 from .modelfiles import default_folders
 from .options import DPM, OFFLOADS, SOLVERS
@@ -149,9 +150,7 @@ class Run:
     ):
         self.inputs, self.settings, self.networks = inputs, settings, networks or Networks()
         self.progress = progress or (lambda stage, done, total: None)
-        self.device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"Expected a device of this machine, got {settings.device}: PyTorch finds no CUDA.")
+        self.device = named_device(settings.device)
         on_cpu = self.device.type == "cpu"
         self.dtype = settings.dtype or (torch.float32 if on_cpu else torch.bfloat16)
         self.offload = "none" if on_cpu else settings.offload

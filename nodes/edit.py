@@ -68,7 +68,7 @@ class EditShape(io.ComfyNode):
         return folders.face_model_fingerprint(flame, "flame") if flame not in (None, NONE) else NONE
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(
         cls, shape, edit: str, flame: str = folders.AUTO, adapter=None, encoder=None, face=None
     ) -> io.NodeOutput:
@@ -132,7 +132,7 @@ class BlendShapes(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("cv2")
     def execute(
         cls, shape_1, place: str, exaggeration: float, shape_2=None, shape_3=None, shape_4=None, shape_5=None,
         shape_6=None, weights: str = "",
@@ -169,7 +169,7 @@ class WarpFace(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("cv2")
     def execute(cls, face, before, after) -> io.NodeOutput:
         from ..fantasyid_core.shape.edit.editor import warp_to
 
@@ -206,7 +206,7 @@ class ShapePreview(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    @cancellable
+    @cancellable("cv2", "trimesh")
     def execute(cls, shape, before=None, frames: int = 24, size: int = 256) -> io.NodeOutput:
         from io import BytesIO
 

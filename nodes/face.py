@@ -109,7 +109,7 @@ class CropFace(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("cv2")
     def execute(
         cls,
         image,

@@ -59,7 +59,7 @@ class EncodeIdentity(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("einops")
     def execute(
         cls, adapter, encoder, face, shape=None, references: str = AVERAGE, approximate: bool = False
     ) -> io.NodeOutput:
@@ -170,7 +170,7 @@ class ApplyIdentity(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(
         cls,
         model,
@@ -191,16 +191,13 @@ class ApplyIdentity(io.ComfyNode):
         identity_guidance: float = 1.0,
     ) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy import attach_controlled
-        from ..fantasyid_core.host.comfy.attachment import check_person
         from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
         from ..fantasyid_core.identity.steering.control import Control
 
         identity.check_adapter(adapter_fingerprint(adapter))
-        check_person(model, identity.transformer)
-        mask = mask[0] if mask is not None and len(mask) == 1 else mask
         control = Control(strength, start_percent, end_percent, fade_in, fade_out, layers, schedule, face_weight,
                           shape_weight, region, mask, feather, identity_guidance)  # fmt: skip
-        patched = attach_controlled(model, adapter, identity.tokens, control)
+        patched = attach_controlled(model, adapter, identity.tokens, control, identity.transformer)
         say(cls, (*control.notes(), identity.approximate))
-        curves = control.draw(adapter.config.injected_layers)
-        return io.NodeOutput(patched, ui=preview(cls, as_image([curves])))
+        curves = as_image([control.draw(adapter.config.injected_layers)])
+        return io.NodeOutput(patched, ui=preview(cls, curves))

@@ -33,7 +33,7 @@ class SaveIdentity(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(cls, identity, filename_prefix: str) -> io.NodeOutput:
         from ..fantasyid_core.identity.identityfile import save_identity
 
@@ -87,7 +87,7 @@ class LoadIdentity(io.ComfyNode):
         return folders.fingerprint(folders.find_identity, file)
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(cls, file: str, adapter=None, force: bool = False) -> io.NodeOutput:
         from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
         from ..fantasyid_core.identity.identityfile import load_identity
@@ -133,7 +133,7 @@ class MixIdentities(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(
         cls,
         identity_1,

@@ -67,7 +67,7 @@ class LoadModel(io.ComfyNode):
         return folders.fingerprint(folders.find_model, model)
 
     @classmethod
-    @cancellable
+    @cancellable("einops")
     def execute(cls, model: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
         from ..fantasyid_core.host.comfy import load_model
@@ -108,7 +108,7 @@ class LoadAdapter(io.ComfyNode):
         return folders.fingerprint(folders.find_model, adapter)
 
     @classmethod
-    @cancellable
+    @cancellable("einops")
     def execute(cls, adapter: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
 
@@ -150,7 +150,7 @@ class LoadFaceEncoder(io.ComfyNode):
         return folders.fingerprint(folders.find_face_encoder, encoder)
 
     @classmethod
-    @cancellable
+    @cancellable("open_clip", "timm")
     def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core.face.consisid import load_tower
         from ..fantasyid_core.host.comfy.encode import host_face_encoder
@@ -194,7 +194,7 @@ class LoadLoRA(io.ComfyNode):
         return folders.fingerprint(folders.find_lora, lora)
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(cls, model, lora: str, strength: float) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.lora import load_lora
 

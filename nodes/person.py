@@ -45,7 +45,7 @@ class SamplePerson(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("numba")
     def execute(cls, seed: int, picture: int) -> io.NodeOutput:
         from ..fantasyid_core.people.portrait import make_portrait
 

@@ -49,7 +49,7 @@ class ScoreIdentity(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("cv2")
     def execute(cls, image, face, detector: str = AUTO) -> io.NodeOutput:
         from ..fantasyid_core.evaluation import score_identity
         from ..fantasyid_core.face import load_likeness
@@ -116,7 +116,7 @@ class SampleBest(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("cv2")
     def execute(
         cls,
         model,

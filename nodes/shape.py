@@ -82,7 +82,7 @@ class ReconstructFace(io.ComfyNode):
         return folders.face_models_fingerprint(deca, flame)
 
     @classmethod
-    @cancellable
+    @cancellable("cv2", "torchvision")
     def execute(
         cls,
         face,
@@ -133,7 +133,7 @@ class LoadShape(io.ComfyNode):
         return folders.fingerprint(folders.find_shape, shape)
 
     @classmethod
-    @cancellable
+    @cancellable("cv2")
     def execute(cls, shape: str) -> io.NodeOutput:
         from ..fantasyid_core.shape.draw.present import describe_shape, draw_shape
         from ..fantasyid_core.shape.reconstruct.facemodels import read_checked_shape
@@ -171,7 +171,7 @@ class SaveShape(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable("cv2", "trimesh")
     def execute(cls, shape, filename_prefix: str, format: str) -> io.NodeOutput:
         from ..fantasyid_core.shape import save_shape
         from ..fantasyid_core.shape.draw.present import describe_shape, draw_shape

@@ -32,7 +32,7 @@ class EncodePrompt(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(cls, clip, text: str) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy import encode_prompt
 
@@ -67,7 +67,7 @@ class VideoConditioning(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(cls, positive, negative, vae, face, model=None) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.condition import condition_video
 
@@ -130,7 +130,7 @@ class Sampler(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(
         cls, model, positive, negative, latent, seed: int, steps: int, cfg: float, solver: str
     ) -> io.NodeOutput:
@@ -165,7 +165,7 @@ class DecodeVideo(io.ComfyNode):
         )
 
     @classmethod
-    @cancellable
+    @cancellable()
     def execute(cls, vae, latent, tile: int) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy import decode_video
 

@@ -26,7 +26,14 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Marks tests by what they need; in several processes (`-n`) one runs, first, all that needs a ComfyUI."""
+    """Marks tests by what they need; in several processes (`-n`) one runs, first, all that needs a ComfyUI.
+
+    What is marked `soak` runs only where `-m` names it; a short version of each such test runs always.
+    """
+    if "soak" not in config.getoption("markexpr"):
+        asleep = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=asleep)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in item.fixturenames:

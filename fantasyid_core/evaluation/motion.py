@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..progress import counted
+from ..running.progress import counted
 from .similarity import as_numpy
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..progress import counted
+from ..running.progress import counted
 from .motion import check_frames, face_motions
 from .similarity import inter_frame_similarities, reference_similarities
 

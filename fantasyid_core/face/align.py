@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..running.packages import MissingPackage, lacks
 from .framing import Framing, share_outside
 from .picture import FILL, check_size
 from .points import ORDER, check_inside, check_points
@@ -312,8 +313,5 @@ def opencv():
     try:
         import cv2
     except ImportError as error:
-        raise RuntimeError(
-            "Aligning a face needs OpenCV, which is not installed here. Run `pip install "
-            "opencv-python-headless` in the environment of this program."
-        ) from error
+        raise MissingPackage(lacks("Aligning a face", ["cv2"])) from error
     return cv2

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..modelfiles import find_model_file, missing_file, model_file, origin
+from ..running.packages import MissingPackage, lacks
 from .align import check_image, check_sides, opencv
 from .points import ORDER, check_points
 
@@ -152,10 +153,7 @@ def _missing_packages() -> list[str]:
 def _check_packages() -> None:
     missing = _missing_packages()
     if missing:
-        raise RuntimeError(
-            f"Comparing faces needs {', '.join(missing)}, which is not installed here. Run `pip install "
-            f"{' '.join(missing)}` in the environment of this program."
-        )
+        raise MissingPackage(lacks("Comparing faces", missing))
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..options import LARGEST
-from ..progress import counted
+from ..running.progress import counted
 from .align import FaceCrop, Framing, crop_detected, parse_points
 from .choose import choice_notes, choose_face, draw_faces
 from .detectors.detect import DetectedFace, detect_faces

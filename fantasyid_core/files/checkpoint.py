@@ -113,7 +113,7 @@ def read_config(folder: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Download it again.") from error
     if not isinstance(config, dict):
@@ -149,7 +149,7 @@ def _indexed_files(folder: Path) -> list[Path]:
     """Files named by a shard index; ValueError when some are missing."""
     for index in sorted(folder.glob("*.index.json")):
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8-sig"))["weight_map"].values()))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
             raise ValueError(f"{index} is not a readable shard index ({error!r}). Download it again.") from error
         missing = [name for name in names if not (folder / name).is_file()]

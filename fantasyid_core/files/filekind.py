@@ -19,6 +19,10 @@ HEIC = (
 PDF = "is a PDF document, not a picture. Export the page or the photo in it as JPEG or PNG"
 SVG = "is a vector drawing (SVG), not a photo. Export it as PNG, or choose a photo"
 PAGE = "is a web page, not a picture. Save the picture itself instead of the page around it"
+LFS = (
+    "is a Git LFS pointer, which only says where the picture is. Run `git lfs pull` in the folder that it comes from, "
+    "or download the picture itself"
+)
 TEXT = "is a text file, not a picture. Choose a JPEG, PNG, WebP, TIFF or BMP file"
 EMPTY = "is empty: it has 0 bytes. Copy or download it again"
 FOLDER = "is a folder, not a picture. Choose one file in it"
@@ -52,6 +56,8 @@ def _document(head: bytes) -> str | None:
         text = head.decode("utf-8", "strict" if len(head) < HEAD else "ignore").lstrip("\ufeff \t\r\n").lower()
     except UnicodeDecodeError:
         return None
+    if text.startswith("version https://git-lfs"):
+        return LFS
     if "<svg" in text:
         return SVG
     if text.startswith(("<!doctype html", "<html")):

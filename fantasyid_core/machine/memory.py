@@ -24,8 +24,8 @@ def free_memory() -> int:
     free = psutil.virtual_memory().available
     for limit, used, statistics, dropped in _LIMITS:
         try:
-            most, taken = int(Path(limit).read_text()), int(Path(used).read_text())
-            lines = dict(line.split() for line in Path(statistics).read_text().splitlines())
+            most, taken = int(Path(limit).read_text(encoding="utf-8")), int(Path(used).read_text(encoding="utf-8"))
+            lines = dict(line.split() for line in Path(statistics).read_text(encoding="utf-8").splitlines())
         except (OSError, ValueError):  # no such limit here: "max" is no number
             continue
         free = min(free, most - taken + int(lines.get(dropped, 0)))

@@ -35,7 +35,7 @@ from ..files.strict import mismatch
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.adapter import IdentityAdapter
-from ..progress import counted
+from ..running.progress import counted
 from ..shape.topology.topology import Topology, load_topology
 from .consisid import BLOCKS, consisid_config, count, injected_layers
 from .transformerprint import checkpoint_fingerprint

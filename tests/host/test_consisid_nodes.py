@@ -77,7 +77,7 @@ def video(execute, loaded, encode):
     """video(*settings of one person after the other) -> latents [1, C, T, h, w]."""
     model, adapter, _ = loaded
     people = [encode(seed)[0] for seed in range(2)]
-    text = [[torch.zeros(1, 226, 64), {}]]
+    text = [[torch.zeros(1, 226, 64), {"concat_latent_image": torch.zeros(1, 16, 1, 8, 12)}]]
     latent = {"samples": torch.zeros(1, 16, 3, 8, 12)}
 
     def video(*settings, persons=people):
@@ -153,7 +153,7 @@ def test_the_face_carries_its_parsed_picture_to_the_first_picture_of_the_video(e
     vae = execute_stock(execute)
     face = encode(0)[1]
     assert (face.parsed != face.crop).any() and (face.parsed[face.parsed != face.crop] == 255).all()
-    text, seen = [[torch.zeros(1, 226, 64), {}]], []
+    text, seen = [[torch.zeros(1, 226, 64), {"concat_latent_image": torch.zeros(1, 16, 1, 8, 12)}]], []
     inputs = {"positive": text, "negative": text, "vae": vae, "model": loaded[0]}
     for each in (face, replace(face, crop=face.parsed, parsed=face.parsed)):
         conditioned = execute("VideoConditioning", face=each, **inputs).result[0]

@@ -146,7 +146,7 @@ def inputs(host, execute, person, small_host_models):
     """model, positive, negative, latent, vae of the small files."""
     (vae,) = host.node_classes["VAELoader"]().load_vae("cogvideox_vae.safetensors")
     face, _, _ = execute("CropFace", image=torch.rand(1, 96, 80, 3), **CENTRE)
-    text = [[torch.zeros(1, 226, 64), {}]]
+    text = [[torch.zeros(1, 226, 64), {"concat_latent_image": torch.zeros(1, 16, 1, 8, 12)}]]
     parts = {"positive": text, "negative": text, "vae": vae, "face": face, "model": person["model"]}
     positive, negative, latent = execute("VideoConditioning", **parts)
     return person["model"], positive, negative, latent, vae

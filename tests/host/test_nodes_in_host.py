@@ -334,7 +334,7 @@ def test_stock_nodes_of_the_wrong_kind_are_named(small_host_models, host):
 
 
 def conditioning(tokens=226):
-    return [[torch.zeros(1, tokens, 64), {}]]
+    return [[torch.zeros(1, tokens, 64), {"concat_latent_image": torch.zeros(1, 16, 1, 8, 12)}]]
 
 
 def sample(execute, loaded, positive, latent):

@@ -48,7 +48,10 @@ NODES = {
     ),
     "FantasyID_WarpFace": (["face", "before", "after"], ["FANTASYID_FACE", "IMAGE"]),
     "FantasyID_ShapePreview": (["shape", "before", "frames", "size"], ["IMAGE", "IMAGE", "FILE3DGLB"]),
-    "FantasyID_EncodeIdentity": (["adapter", "encoder", "face", "shape", "references"], ["FANTASYID_IDENTITY"]),
+    "FantasyID_EncodeIdentity": (
+        ["adapter", "encoder", "face", "shape", "references", "approximate"],
+        ["FANTASYID_IDENTITY", "FANTASYID_FACE"],
+    ),
     "FantasyID_ApplyIdentity": (
         ["model", "adapter", "identity", "strength", "start_percent", "end_percent", "fade_in", "fade_out", "layers",
          "schedule", "face_weight", "shape_weight", "region", "mask", "feather", "identity_guidance"],

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from ...progress import ask
+from ...running.progress import ask
 from ..pose import turn
 from .cascade import WINDOW, scan_levels
 from .detected import DetectedFace, clipped_square, window_points

@@ -19,6 +19,7 @@ import numpy as np
 
 from ...modelfiles import find_model_file, missing_file
 from ...options import DETECTORS
+from ...running.packages import MissingPackage, lacks, pip_command
 from ..align import check_image
 from ..picture import check_size
 from ..pose import NOSE_DEPTH, head_pose
@@ -109,19 +110,15 @@ def _best(image: np.ndarray, folders: tuple, max_side: int | None) -> list[Detec
             # Without it, whoever put the file there would wonder why faces are missed.
             warnings.warn(f"{error} Until then the detector {following[0]} is used.", stacklevel=3)
     raise RuntimeError(
-        "No face detector can be used here. Run `pip install scikit-image` in the environment of this program (the "
-        "detector cascade needs nothing else), or choose the detector none and give the five points."
+        f"No face detector can be used here. Run: {pip_command(['scikit-image'])} (the detector cascade needs nothing "
+        "else), or choose the detector none and give the five points."
     )
 
 
 def _named(name: str, image: np.ndarray, folders: tuple, max_side: int | None) -> list[DetectedFace]:
     lacking = missing_packages(tuple(CASCADE_PACKAGES)) if name == "cascade" else _lacks(name)
     if lacking:
-        packages = " ".join(CASCADE_PACKAGES.get(package, package) for package in lacking)
-        raise RuntimeError(
-            f"The detector {name} needs {packages.replace(' ', ', ')}, which is not installed here. Run `pip install "
-            f"{packages}` in the environment of this program, or choose another detector."
-        )
+        raise MissingPackage(f"{lacks(f'The detector {name}', lacking)} (or choose another detector).")
     if name == "cascade":
         from .cascade_detector import search_cascade
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...progress import ask
+from ...running.progress import ask
 from ..align import TEMPLATE
 from .detected import DetectedFace, clipped, face_from_points
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...progress import ask
+from ...running.progress import ask
 from ..pose import turn
 from .cascade import WINDOW, scan_tiles
 from .pyramid import Pose, Pyramid

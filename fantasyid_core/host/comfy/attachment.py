@@ -70,23 +70,18 @@ def attach(
     )
 
 
-def attach_controlled(model, adapter: IdentityAdapter, tokens: Tensor, control: Control):
-    """`attach` with the settings as one value."""
+def attach_controlled(model, adapter: IdentityAdapter, tokens: Tensor, control: Control, transformer: str = ""):
+    """`attach` with the settings as one value. transformer: fingerprint of the tokens' video model, "" if not known."""
     patched = model.clone()
     correct(patched)
     sizes = native_sizes(patched)
-    check_person(patched, adapter.transformer)
+    for made_for in filter(None, (transformer, adapter.transformer)):
+        check_transformer(made_for, model_fingerprint(patched))
     entry = make_entry(sizes, adapter, tokens, control)
     entries = place_side_by_side((*(patched.get_attachment(KEY) or ()), entry), sizes)
     patched.set_attachments(KEY, entries)
     IdentityInjection(entries, sizes).install(patched)
     return patched
-
-
-def check_person(model, transformer: str) -> None:
-    """Raises ValueError for a saved person of another video model; transformer: its fingerprint, "" if not known."""
-    if transformer:
-        check_transformer(transformer, model_fingerprint(model))
 
 
 def describe_cost(patched) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...face.consisid import load_readers, prepare_face
 from ...identity.steering.combining import combine_tokens
 from ...options import AVERAGE
-from ...progress import counted
+from ...running.progress import counted
 from .casting import with_host_layers
 from .layers import encoder_patcher
 from .listening import module_listening

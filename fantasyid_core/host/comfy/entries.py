@@ -53,6 +53,8 @@ def make_entry(sizes: TransformerConfig, adapter: IdentityAdapter, tokens: Tenso
     check_dit_width(config.dit_width, sizes.width)
     adapter.check_grid(*sizes.frame_grid)
     mask, feather = control.mask, control.feather
+    if mask is not None and mask.ndim == 3 and len(mask) == 1:  # the host's MASK of one picture: all frames
+        mask = mask[0]
     return Entry(
         adapter=adapter,
         person=weight_tokens(config, tokens.detach(), control.face_weight, control.shape_weight),

@@ -10,7 +10,7 @@ import torch
 from ...config import TransformerConfig
 from ...files.checkpoint import Checkpoint, open_checkpoint
 from ...files.keymaps import diffusers_name, host_name
-from ...progress import counted
+from ...running.progress import counted
 from ...weights.adapter import check_float, check_keys, family_of
 from ...weights.transformer import POSITION_TABLE, transformer_config, transformer_keys
 from ...weights.transformerprint import TOLD_BY, checkpoint_fingerprint, transformer_fingerprint

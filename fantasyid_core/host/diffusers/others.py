@@ -79,7 +79,7 @@ def load_schedule(folder: Path) -> Tensor:
     if not path.is_file():
         return alphas_cumprod()
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = json.loads(path.read_text(encoding="utf-8-sig"))
         wrong = [
             f"{key} is {stated[key]!r} instead of {value!r}"
             for key, value in _SCHEDULE.items()

@@ -37,8 +37,8 @@ class Wearers(NamedTuple):
 
 def measure_details(sample: Sampler, people: Sequence[Subject], seed: int = 0) -> dict[str, float]:
     """glasses_on, glasses_off, beard_on, beard_off: shares as above. sharpness: variance of the Laplacian within the
-    person, as a share of the true render's. hair_error: mean difference of sRGB where the true render shows hair.
-    psnr: dB of all pixels against the true render."""
+    person, in the mean over people, as a share of the true renders'. hair_error: mean difference of sRGB where the true
+    render shows hair. psnr: dB of all pixels against the true render."""
     requests = [SceneRequest(subject.vertices, subject.references, subject.prompt, seed) for subject in people]
     clips = ask(sample, requests)
     rows: dict[str, list[float]] = {}
@@ -51,11 +51,14 @@ def measure_details(sample: Sampler, people: Sequence[Subject], seed: int = 0) -
             without = draw(replace(look, **{part: "none"}))
             rows.setdefault(f"{part}_{'on' if worn else 'off'}", []).append(share_of(clip, without, with_it))
         covered, hair = layers != col.L_BACKGROUND, layers == col.L_HAIR
-        rows.setdefault("sharpness", []).append(sharpness(clip, covered) / sharpness(true, covered))
+        for name, frames in (("sharpness", clip), ("true_sharpness", true)):
+            rows.setdefault(name, []).append(sharpness(frames, covered))
         if hair.any():
             rows.setdefault("hair_error", []).append(float(np.abs(clip[hair] / 255.0 - true[hair] / 255.0).mean()))
         rows.setdefault("psnr", []).append(psnr(clip, true))
-    return {name: float(np.nanmean(values)) for name, values in rows.items()}
+    found = {name: float(np.nanmean(values)) for name, values in rows.items()}
+    found["sharpness"] /= found.pop("true_sharpness")
+    return found
 
 
 def measure_sliders(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...progress import counted
+from ...running.progress import counted
 from ..mesh import check_faces, check_finite, vertex_normals
 from .raster import interpolate, mix, rasterise
 from .shading import CLAY, GLASS, hollows, shade, to_srgb

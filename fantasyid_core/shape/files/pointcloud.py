@@ -112,12 +112,16 @@ def save_shape(vertices: torch.Tensor | ArrayLike, path: str | os.PathLike, face
 
 def _read(path: Path, known_faces: np.ndarray | None, vertex_count: int) -> tuple[np.ndarray, np.ndarray | None]:
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path}: expected the file of a head, got a folder. Choose one file in it.")
     _check_suffix(path.name, suffix, known_faces)
     if not path.exists():
         raise FileNotFoundError(f"There is no shape at {path}. Check the path and the spelling of the name.")
-    if path.is_dir() or path.stat().st_size > MAX_BYTES:
-        found = "a folder" if path.is_dir() else f"{path.stat().st_size / 2**20:.0f} MB"
-        raise ValueError(f"{path.name}: expected a head of at most {MAX_BYTES // 2**20} MB, got {found}.")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise ValueError(
+            f"{path.name}: expected a head of at most {MAX_BYTES // 2**20} MB, got {size / 2**20:.0f} MB. Export the "
+            "head alone, without textures."
+        )
     if instead := _INSTEAD.get(kind_of(path)):
         raise ValueError(f"{path.name}: expected a 3D file ({suffix}), got {instead}")
     content = path.read_bytes()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...face.align import TEMPLATE, TEMPLATE_SIZE, FaceCrop
 from ...options import DECA_VIEWS, LANDMARKS, NEUTRAL, POSES, WHOLE_PICTURE
-from ...progress import ask, counted
+from ...running.progress import ask, counted
 from ..faceshape import FaceShape
 from .camera import View, box_of, project, square_view, whole_view
 from .landmarks import five_points, head_yaw
