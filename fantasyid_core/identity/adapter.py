@@ -7,6 +7,7 @@ The identity branch (`encoder`, 62 M parameters) is needed once per person, the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,9 @@ from ..shape.order import check_shape_order
 from ..shape.topology.topology import Topology
 from .injector import Injector
 from .inputs import IGNORED, consisid_inputs, fantasyid_inputs
+from .network.attention import LayerAttention
 from .network.consisid import LocalFacialExtractor
 from .network.fit import check_grid
-from .network.frame_filter import RepeatedLayer
 from .network.paper import PaperEncoder, paper_layers
 from .network.release import ReleaseEncoder, release_layers
 
@@ -39,9 +40,10 @@ def make_encoder(config: AdapterConfig, topology: Topology | None, operations=nn
     return (PaperEncoder if config.is_paper else ReleaseEncoder)(config, topology, operations)
 
 
-def make_layers(config: AdapterConfig, operations=nn) -> nn.ModuleList | RepeatedLayer:
-    """The injected layers of the configured variant."""
-    return (paper_layers if config.is_paper else release_layers)(config, operations)
+def make_layers(config: AdapterConfig, operations=nn) -> Sequence[LayerAttention]:
+    """The injected layers of the configured variant: a module that is used like a list."""
+    layers = (paper_layers if config.is_paper else release_layers)(config, operations)
+    return cast(Sequence[LayerAttention], layers)
 
 
 class IdentityAdapter(nn.Module):
@@ -77,7 +79,7 @@ class IdentityAdapter(nn.Module):
         gradients, for tokens that are not finite.
         """
         # A host's copy computes in float32 whatever it stores; the adapter's own computes in what it stores.
-        weight = self.encoder.telling_matrix if branch is None else branch.telling_matrix
+        weight = cast(Tensor, (branch or self.encoder).telling_matrix)
         like = weight.new_empty(0, dtype=weight.dtype if branch is None else torch.float32)
         tokens = (branch or self.encoder)(*self._inputs(face, vertices, like))
         if not torch.is_grad_enabled() and not tokens.isfinite().all():
@@ -111,7 +113,8 @@ class IdentityAdapter(nn.Module):
                 f"Expected a 3D face of {expected} vertices, got {len(shape.vertices)}. Use a head of the mesh that the "
                 "adapter was trained with (FLAME for the released one)."
             )
-        check_shape_order(shape, self.topology.template.numpy())
+        if self.topology is not None:
+            check_shape_order(shape, self.topology.template.numpy())
 
     def forward(self, face: Tensor | FaceFeatures, vertices: Tensor | FaceShape | None = None) -> Tensor:
         return self.encode(face, vertices)
@@ -132,7 +135,7 @@ class IdentityAdapter(nn.Module):
 
         Raises ValueError for heads that give none. Nothing to do without vertices, and in the release.
         """
-        if self.config.is_paper and self.config.use_vertices:
+        if isinstance(self.encoder, PaperEncoder) and self.encoder.vertex_encoder is not None:
             self.encoder.vertex_encoder.standardisation.fit(vertices)
 
     def check_tokens(self, tokens: Tensor) -> None:

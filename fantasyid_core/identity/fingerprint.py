@@ -25,7 +25,8 @@ def adapter_fingerprint(adapter: IdentityAdapter) -> str:
     # Signs survive every rounding, even the underflow to zero of 8 bits.
     matrices = (adapter.encoder.telling_matrix, adapter.layers[0].to_kv.weight)
     signs = torch.cat([torch.signbit(matrix.detach().float().flatten()[:4096]).cpu() for matrix in matrices])
-    left_out = set(() if adapter.config.is_paper else _OF_PAPER)
+    left_out: set[str] = set()
+    left_out.update(() if adapter.config.is_paper else _OF_PAPER)
     left_out.update(() if adapter.config.is_consisid else _OF_CONSISID)
     config = {name: value for name, value in asdict(adapter.config).items() if name not in left_out}
     config = repr(sorted(config.items()))

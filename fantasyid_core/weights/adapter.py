@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -207,6 +208,7 @@ def adapter_config(checkpoint: Checkpoint, topology: Topology | None, live: dict
     if variant == CONSISID:
         config = consisid_config(checkpoint, live, count(checkpoint.tensors, BLOCKS))
         return config_from_mapping(AdapterConfig, own_metadata(checkpoint).get("adapter", {}), config)
+    topology = cast(Topology, topology)  # None with ConsisID alone
     if variant == PAPER:
         return _paper_config(checkpoint, topology)
     shapes = {key: checkpoint.tensors[key].shape for key in checkpoint if key in live or host_name(key)}

@@ -21,8 +21,8 @@ _COUNT = 16384  # numbers of each
 
 def transformer_fingerprint(weights: Mapping[str, Tensor]) -> str:
     """Sixteen hex digits of the weights named in `TOLD_BY`; "" when one is missing, or is not held as numbers."""
-    chosen = [weights.get(name) for name in TOLD_BY]
-    if any(value is None or not value.is_floating_point() or value.is_meta for value in chosen):
+    chosen = [weights[name] for name in TOLD_BY if name in weights]
+    if len(chosen) < len(TOLD_BY) or any(not value.is_floating_point() or value.is_meta for value in chosen):
         return ""
     signs = torch.cat([torch.signbit(value.detach().flatten()[:_COUNT].float()).cpu() for value in chosen])
     return hashlib.sha256(bytes(signs.tolist())).hexdigest()[:16]
@@ -30,9 +30,12 @@ def transformer_fingerprint(weights: Mapping[str, Tensor]) -> str:
 
 def checkpoint_fingerprint(checkpoint: Checkpoint) -> str:
     """Of the video model in a checkpoint, in either naming; "" without one."""
-    keys = {name: next((key for key in (name, host_name(name)) if key in checkpoint), None) for name in TOLD_BY}
-    if None in keys.values():
+    either = {
+        name: [key for key in (name, host_name(name)) if key is not None and key in checkpoint] for name in TOLD_BY
+    }
+    if not all(either.values()):
         return ""
+    keys = {name: found[0] for name, found in either.items()}
     return transformer_fingerprint({name: checkpoint.read(key) for name, key in keys.items()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,12 @@ def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def cells(path: Path, column: int = 0) -> list[str]:
-    """A column of the tables of a document, without heads and rules."""
-    rows = [line.strip("|").split("|") for line in text_of(path).splitlines() if line.startswith("|")]
-    heads = {place - 1 for place, row in enumerate(rows) if set(row[0].strip()) <= set("-:")}
-    found = [row[column].strip() for place, row in enumerate(rows) if place not in heads and place - 1 not in heads]
-    return found
+def cells(path: Path, head: str) -> list[str]:
+    """The first column of the table that begins with `head`, without head and rule."""
+    lines = text_of(path).splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith(f"| {head} |")) + 2
+    table = takewhile(lambda line: line.startswith("|"), lines[start:])
+    return [row.strip("|").split("|")[0].strip() for row in table]
 
 
 def anchors(path: Path) -> set[str]:
@@ -71,17 +72,14 @@ def test_every_node_stands_in_the_readme_once_and_has_a_help_page():
     names = re.compile(r'node_id="(FantasyID_\w+)",\s*display_name="FantasyID ([\w ]+)"')
     nodes = dict(pair for path in (ROOT / "nodes").glob("*.py") for pair in names.findall(text_of(path)))
     assert len(nodes) > 20
-    models = {"FantasyID", "ConsisID", "FantasyID-Tiny"}  # a table of their own
-    listed = [name for cell in cells(ROOT / "README.md") if cell not in models for name in cell.split(", ")]
+    listed = [name for cell in cells(ROOT / "README.md", "Node") for name in cell.split(", ")]
     assert sorted(listed) == sorted(nodes.values())
     assert {path.stem for path in (ROOT / "web" / "docs").glob("*.md")} == nodes.keys()
 
 
 def test_every_command_and_every_template_is_listed():
-    assert [cell.strip("`") for cell in cells(DOCS / "commands.md")] and {
-        cell.strip("`") for cell in cells(DOCS / "commands.md")
-    } == COMMANDS.keys()
-    assert set(cells(DOCS / "comfyui.md")) == {path.stem for path in (ROOT / "workflows").glob("*.json")}
+    assert {cell.strip("`") for cell in cells(DOCS / "commands.md", "Command")} == COMMANDS.keys()
+    assert set(cells(DOCS / "comfyui.md", "Template")) == {path.stem for path in (ROOT / "workflows").glob("*.json")}
 
 
 def test_every_figure_of_speed_is_quoted_with_its_processor_and_command():
