@@ -19,6 +19,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "prepare": ("torch", "numpy", "av", "pyarrow", *_PHOTOS),
     "train": (*_NETWORKS, *_DIFFUSERS, "yaml"),
     "evaluate": ("torch", "numpy", "av", *_PHOTOS),
+    "compare": (
+        *_NETWORKS, *_PHOTOS, *_DIFFUSERS, *_SHAPES, "open_clip", "timm", "av", "tqdm", "accelerate", "scipy",
+    ),  # fmt: skip
 }
 """Command -> modules; what only some of its options need is asked for where they are."""
 OFFLOAD = {"sequential": ("accelerate",)}
