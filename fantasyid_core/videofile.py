@@ -14,6 +14,7 @@ import numpy as np
 
 from .files.pixels import as_uint8
 from .files.writing import write_aside
+from .running.packages import REINSTALL, pip_command
 
 if TYPE_CHECKING:
     import av
@@ -142,7 +143,7 @@ def _h264(path: Path, size: tuple[int, int], fps: float, crf: int, comment: str)
             raise
         raise RuntimeError(
             f"Encoding {width} x {height} pixels as H.264 failed ({error}). "
-            "Update PyAV (pip install --upgrade av) and try again."
+            f"Update PyAV ({pip_command(['av'], '--upgrade')}) and try again."
         ) from error
 
 
@@ -159,7 +160,7 @@ def _encoder() -> str:
     except ValueError as error:
         raise RuntimeError(
             "This build of PyAV has no H.264 encoder (libx264). Install the official one: "
-            "pip install --upgrade --force-reinstall av"
+            f"{pip_command(['av'], REINSTALL)}"
         ) from error
 
 

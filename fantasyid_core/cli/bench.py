@@ -12,6 +12,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from ..running.packages import MissingPackage, lacks
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="all tokens and layers on the CPU too (many minutes)")
@@ -130,7 +132,7 @@ def _pyplot():
         matplotlib.use("Agg")
         return import_module("matplotlib.pyplot")
     except ImportError as error:
-        raise RuntimeError("The plot needs matplotlib: pip install matplotlib, or leave out --plot.") from error
+        raise MissingPackage(f"{lacks('The plot', ['matplotlib'])} (or leave out --plot).") from error
 
 
 def save_plot(pyplot, report: dict, path: Path) -> None:

@@ -122,7 +122,7 @@ def find_people(folder: str | os.PathLike) -> tuple[Member, ...]:
 
 def read_prompts(path: str | os.PathLike) -> tuple[str, ...]:
     """One prompt per line; empty lines and those that begin with # are passed over. ValueError when there is none."""
-    lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines())
     prompts = tuple(line for line in lines if line and not line.startswith("#"))
     if not prompts:
         raise ValueError(f"{path} holds no prompt: expected one per line.")

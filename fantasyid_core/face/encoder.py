@@ -26,6 +26,7 @@ from ..files.strict import first_five, mismatch, not_finite
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..modelfiles import model_file
+from ..running.packages import pip_command
 from .eva import PREFIXES, rename_key
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -162,7 +163,7 @@ def _empty_trunk(config: EvaConfig) -> nn.Module:
         from open_clip.timm_model import TimmModel
     except ImportError as error:
         raise RuntimeError(
-            f"The face encoder needs open_clip ({error}). Install it with: pip install open_clip_torch timm"
+            f"The face encoder needs open_clip ({error}). Run: {pip_command(['open_clip_torch', 'timm'])}"
         ) from error
     described = open_clip.get_model_config(_OPEN_CLIP)
     vision = described["vision_cfg"]

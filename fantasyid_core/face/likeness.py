@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..modelfiles import find_model_file, missing_file, model_file, origin
-from ..running.packages import MissingPackage, lacks
+from ..running.packages import REINSTALL, MissingPackage, lacks, pip_command
 from .align import check_image, check_sides, opencv
 from .points import ORDER, check_points
 
@@ -164,8 +164,8 @@ def _load(path: Path, changed: int) -> Likeness:
         arcface = import_module("insightface.model_zoo.arcface_onnx")
     except (ImportError, OSError, ValueError, AttributeError) as error:  # compiled parts fail in all these ways
         raise RuntimeError(
-            f"insightface is installed but cannot be imported ({error}). Run `pip install --upgrade --force-reinstall "
-            "insightface onnxruntime` in the environment of this program."
+            f"insightface is installed but cannot be imported ({error}). Run: "
+            f"{pip_command(['insightface', 'onnxruntime'], REINSTALL)}"
         ) from error
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

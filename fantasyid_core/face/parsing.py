@@ -18,6 +18,7 @@ import numpy as np
 from ..files.checkpoint import open_file
 from ..files.strict import mismatch, not_finite
 from ..modelfiles import find_model_file, missing_file, origin
+from ..running.packages import MissingPackage, lacks
 from .align import check_image
 from .detectors.networkfile import import_installed, missing_packages
 
@@ -82,10 +83,7 @@ def load_parser(path: str | os.PathLike | None = None, folders: Iterable[str | o
         told = "" if path is None else f"There is no file {path}. "
         raise FileNotFoundError(f"{told}{missing_file(KEY)}")
     if missing_packages(("facexlib",)):
-        raise RuntimeError(
-            "Telling the parts of a face needs facexlib, which is not installed here. Run `pip install facexlib` in "
-            "the environment of this program."
-        )
+        raise MissingPackage(lacks("Telling the parts of a face", ["facexlib"]))
     found = found.resolve()
     return _load(found, found.stat().st_mtime_ns)
 

@@ -11,6 +11,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..running.packages import MissingPackage, lacks
+
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _BOX = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _PACKET = (
@@ -109,8 +111,8 @@ def _c2pa():
     try:
         import c2pa
     except ImportError as error:
-        raise RuntimeError(
-            "Signing needs the package c2pa-python: pip install c2pa-python. Or leave the certificate out: the video says "
-            "that it is synthetic either way."
+        raise MissingPackage(
+            f"{lacks('Signing', ['c2pa'])} (or leave the certificate out: the video says that it is synthetic either "
+            "way)."
         ) from error
     return c2pa

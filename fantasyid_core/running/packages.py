@@ -16,6 +16,8 @@ NAMES = {
 }
 """Module -> the name by which pip knows it, where the two differ."""
 
+REINSTALL = "--upgrade --force-reinstall"
+
 
 class MissingPackage(RuntimeError):
     """Something needs a package that is not installed; the text holds the command."""
@@ -44,12 +46,15 @@ def lacks(what: str, modules: Iterable[str]) -> str:
     return f"{what} needs the {many} {', '.join(names)}, {which} not installed. Run: {pip_command(names)}"
 
 
-def pip_command(names: Iterable[str]) -> str:
-    """The command that installs packages into the Python that runs now, also into one that came with ComfyUI."""
+def pip_command(names: Iterable[str], options: str = "") -> str:
+    """The command that installs packages into the Python that runs now, also into one that came with ComfyUI.
+
+    options: of pip, such as `REINSTALL`.
+    """
     python = sys.executable or "python"
     quoted = f'"{python}"' if " " in python else python
     installs = f"{quoted} -m pip install" if _is_there("pip") else f"uv pip install --python {quoted}"
-    return f"{installs} {' '.join(names)}"
+    return " ".join([installs, *options.split(), *names])
 
 
 def _is_there(module: str) -> bool:

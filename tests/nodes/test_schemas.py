@@ -144,3 +144,15 @@ def test_nodes_import_relatively_and_never_the_hosts_module_named_nodes():
             else:
                 continue
             assert names <= allowed, f"{path.name} imports {names - allowed}"
+
+
+def test_every_node_can_be_cancelled_and_names_a_package_that_is_missing(node_classes, monkeypatch):
+    """Before any work: no input is even looked at."""
+    import sys
+
+    for kind in node_classes:
+        assert hasattr(kind.execute, "__wrapped__"), kind.__name__
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    (save,) = (kind for kind in node_classes if kind.__name__ == "SaveShape")
+    with pytest.raises(RuntimeError, match="This node needs the package trimesh, which is not .* install"):
+        save.execute(shape=None, filename_prefix="a", format=".ply")

@@ -10,6 +10,7 @@ import numpy as np
 from ...face.align import FaceCrop
 from ...face.detectors.detect import DetectedFace, available_detectors, detect_faces
 from ...face.likeness import Likeness, has_likeness, load_likeness
+from ...running.packages import pip_command
 from .settings import PrepareSettings
 from .text import TextReader, load_text_reader
 
@@ -73,8 +74,8 @@ def _detector(settings: PrepareSettings) -> str:
     names = available_detectors(settings.models)
     if not names:
         raise RuntimeError(
-            "No face detector can be used here. Run `pip install scikit-image` in the environment of this program (the "
-            "detector cascade needs nothing else), or give the folder with another one's model file."
+            f"No face detector can be used here. Run: {pip_command(['scikit-image'])} (the detector cascade needs nothing "
+            "else), or give the folder with another one's model file."
         )
     return names[0]
 

@@ -193,7 +193,7 @@ def test_missing_library_is_a_sentence(monkeypatch):
     picture = data.astronaut()
     monkeypatch.setitem(sys.modules, "skimage", None)
     assert "cascade" not in available_detectors()
-    with pytest.raises(RuntimeError, match="needs scikit-image.*pip install scikit-image"):
+    with pytest.raises(RuntimeError, match="needs the package scikit-image.*pip install scikit-image"):
         detect_faces(picture, "cascade")
     assert len(detect_faces(picture, "none")) == 1
 

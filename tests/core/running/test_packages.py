@@ -29,6 +29,7 @@ COMMANDS = {
     "prepare": ["videos", "out"],
     "train": ["tiny"],
     "evaluate": ["videos", "references"],
+    "compare": ["--models", "a", "b", "--photos", "p", "--prompts", "t.txt"],
 }
 
 
