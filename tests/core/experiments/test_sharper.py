@@ -18,8 +18,8 @@ from fantasyid_core.experiments.snapshot import snapshot
 from fantasyid_core.experiments.teaching import PlainAttention, Teaching, TeachingSettings
 from fantasyid_core.experiments.train_reading import (
     READOUT_FILE,
+    Crowd,
     TokenReader,
-    teach,
     train_face,
     train_tokens,
     wider_adapter,
@@ -48,13 +48,11 @@ def cache(tmp_path_factory):
 def start(cache, tmp_path_factory):
     """A packaged folder after one step of each reading."""
     folder = tmp_path_factory.mktemp("start")
-    settings = TeachingSettings(steps=1, batch=2, save_every=1)
+    settings, crowd = TeachingSettings(steps=1, batch=2, save_every=1), Crowd(cache, 4, 30)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_reading, "HELD_OUT", 30)
         patch.setattr(train_reading, "_FITTED", 60)
-        patch.setattr(teach, "__defaults__", (None, 4, 30))
-        face = train_face(folder / "face", settings, cache, people=4, **QUIET)
-        return train_tokens(folder / "tokens", face, settings, cache, people=4, **QUIET)
+        face = train_face(folder / "face", settings, crowd, **QUIET)
+        return train_tokens(folder / "tokens", face, settings, crowd, **QUIET)
 
 
 @pytest.fixture(scope="module")
