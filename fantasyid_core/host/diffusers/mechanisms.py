@@ -128,7 +128,10 @@ def _config(cache: Cache, steps: int, clock: Clock):
             spatial_attention_block_skip_range=cache.every, spatial_attention_timestep_skip_range=(100, 850), **now
         )
     if cache.mechanism == TAYLOR:
-        return kind(cache_interval=cache.every, disable_cache_before_step=3, taylor_factors_dtype=torch.float32)
+        # Its own patterns match no module of CogVideoX, and it says nothing about that.
+        parts = [r"transformer_blocks\.\d+\.(attn1|ff)"]
+        exact = {"disable_cache_before_step": 3, "taylor_factors_dtype": torch.float32}
+        return kind(cache_interval=cache.every, cache_identifiers=parts, **exact)
     return kind(threshold=cache.threshold, num_inference_steps=steps, mag_ratios=torch.tensor(cache.ratios))
 
 
