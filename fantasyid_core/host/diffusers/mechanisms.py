@@ -27,7 +27,8 @@ _NAMES = {
     TAYLOR: "TaylorSeerCacheConfig",
     MAG: "MagCacheConfig",
 }
-_STAYS_WHOLE = ("patch_embed", "norm", "time_embedding", "proj_out")
+STAYS_WHOLE = "patch_embed", "time_embedding", "proj_out", "norm_out"
+"""Modules that 8-bit storage leaves alone; norms are never among those that diffusers casts."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def stored_in_8_bits(transformer, dtype: torch.dtype) -> Iterator[None]:
 
     before = {name: value.data for name, value in transformer.named_parameters()}
     with _restored(transformer):
-        apply_layerwise_casting(transformer, torch.float8_e4m3fn, dtype, skip_modules_pattern=_STAYS_WHOLE)
+        apply_layerwise_casting(transformer, torch.float8_e4m3fn, dtype, skip_modules_pattern=STAYS_WHOLE)
         try:
             yield
         finally:

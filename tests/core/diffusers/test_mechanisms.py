@@ -26,6 +26,7 @@ from fantasyid_core.host.diffusers.mechanisms import (
     compiled,
     stored_in_8_bits,
 )
+from fantasyid_core.machine.sizes import stays_whole
 from fantasyid_core.sampling import make_steps, sample
 
 LAYERS, STEPS = 3, 10
@@ -167,7 +168,8 @@ def test_8_bits_are_a_quarter_of_float32(transformer):
         dtypes = {name: value.dtype for name, value in transformer.named_parameters()}
     eight = {name for name, dtype in dtypes.items() if dtype == torch.float8_e4m3fn}
     assert "transformer_blocks.0.attn1.to_q.weight" in eight and "transformer_blocks.2.ff.net.2.weight" in eight
-    assert not [name for name in eight if "norm" in name or "embed" in name or "proj_out" in name]
+    assert not [name for name in eight if stays_whole(name)]
+    assert {name for name in dtypes if not stays_whole(name)} - eight <= {name for name in dtypes if "bias" in name}
 
 
 def test_words_of_caches(monkeypatch):
