@@ -51,4 +51,4 @@ def _state():
     from accelerate import PartialState
 
     # Without `cpu` it would leave processes without a GPU to themselves.
-    return PartialState(cpu=not torch.accelerator.is_available())
+    return PartialState(cpu=not torch.cuda.is_available())
