@@ -16,12 +16,17 @@ def share_out(jobs: list[Job]) -> list[Job]:
     """This process's part of the jobs to do; all of them when it is alone."""
     if not _is_launched():
         return jobs
-    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
+    state = _state()
+    if state.num_processes != int(os.environ["WORLD_SIZE"]):
+        raise RuntimeError(
+            f"Expected {os.environ['WORLD_SIZE']} processes, as WORLD_SIZE says, got {state.num_processes} that find each "
+            "other. Start with `accelerate launch`, or take WORLD_SIZE out of the environment."
+        )
     names = broadcast_object_list([[job.name for job in jobs]])[0]
     own = {job.name: job for job in jobs}
-    with PartialState().split_between_processes(names) as mine:
+    with state.split_between_processes(names) as mine:
         # A row that this process's list lacks was finished since, or failed here: the manifest says which.
         return [own[name] for name in mine if name in own]
 
@@ -34,10 +39,16 @@ def is_first() -> bool:
 def own_device(settings) -> None:
     """Gives every launched process a GPU of its own in `settings.device`, where none is named."""
     if _is_launched() and settings.device is None:
-        from accelerate import PartialState
-
-        settings.device = str(PartialState().device)
+        settings.device = str(_state().device)
 
 
 def _is_launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
+def _state():
+    import torch
+    from accelerate import PartialState
+
+    # Without `cpu` it would leave processes without a GPU to themselves.
+    return PartialState(cpu=not torch.cuda.is_available())

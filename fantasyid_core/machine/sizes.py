@@ -11,6 +11,7 @@ import torch
 
 from ..config import TransformerConfig
 from ..files.checkpoint import Checkpoint, open_checkpoint, read_config
+from ..host.diffusers.mechanisms import STAYS_WHOLE
 from ..weights.adapter import live_keys
 from ..weights.transformer import transformer_config, transformer_keys
 
@@ -88,8 +89,11 @@ def model_sizes(folder: str | os.PathLike) -> ModelSizes:
 
 
 def stays_whole(name: str) -> bool:
-    """Whether a tensor of the transformer (diffusers' names) keeps its precision when the others are in 8 bits."""
-    return any(part in name for part in ("norm", "embed", "proj_out"))
+    """Whether a tensor of the transformer (diffusers' names) keeps its precision when the others are in 8 bits.
+
+    Norms and embeddings; what `norm1.linear` computes from the timestep is a matrix like the others, as in `convert`.
+    """
+    return any(part in name for part in STAYS_WHOLE) or ("norm" in name and ".linear." not in name)
 
 
 def _network(checkpoint: Checkpoint, keys, kept=()) -> Network:

@@ -134,6 +134,7 @@ def _weight_dtype(checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | No
 
 
 def _read(checkpoint: Checkpoint, key: str, name: str, dtype: torch.dtype | None) -> torch.Tensor:
-    if name.startswith("patch_embed."):
-        return checkpoint.map(key, torch.float32)  # the host keeps the embedding in float32 whatever the model's dtype
-    return checkpoint.map(key, dtype)
+    # The host keeps the embedding in float32 whatever the model's dtype.
+    wanted = torch.float32 if name.startswith("patch_embed.") else dtype
+    tensor = checkpoint.map(key, wanted)
+    return tensor if checkpoint.files else tensor.clone()  # the caller's own tensors: the host may patch in place

@@ -27,7 +27,8 @@ _NAMES = {
     TAYLOR: "TaylorSeerCacheConfig",
     MAG: "MagCacheConfig",
 }
-_STAYS_WHOLE = ("patch_embed", "norm", "time_embedding", "proj_out")
+STAYS_WHOLE = "patch_embed", "time_embedding", "proj_out", "norm_out"
+"""Modules that 8-bit storage leaves alone; norms are never among those that diffusers casts."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,10 @@ def _config(cache: Cache, steps: int, clock: Clock):
             spatial_attention_block_skip_range=cache.every, spatial_attention_timestep_skip_range=(100, 850), **now
         )
     if cache.mechanism == TAYLOR:
-        return kind(cache_interval=cache.every, disable_cache_before_step=3, taylor_factors_dtype=torch.float32)
+        # Its own patterns match no module of CogVideoX, and it says nothing about that.
+        parts = [r"transformer_blocks\.\d+\.(attn1|ff)"]
+        exact = {"disable_cache_before_step": 3, "taylor_factors_dtype": torch.float32}
+        return kind(cache_interval=cache.every, cache_identifiers=parts, **exact)
     return kind(threshold=cache.threshold, num_inference_steps=steps, mag_ratios=torch.tensor(cache.ratios))
 
 
@@ -163,7 +167,7 @@ def stored_in_8_bits(transformer, dtype: torch.dtype) -> Iterator[None]:
 
     before = {name: value.data for name, value in transformer.named_parameters()}
     with _restored(transformer):
-        apply_layerwise_casting(transformer, torch.float8_e4m3fn, dtype, skip_modules_pattern=_STAYS_WHOLE)
+        apply_layerwise_casting(transformer, torch.float8_e4m3fn, dtype, skip_modules_pattern=STAYS_WHOLE)
         try:
             yield
         finally:

@@ -122,7 +122,8 @@ def test_several_processes_make_each_video_once(jobs, uninterrupted, tmp_path, c
     codes, made = launch(count, some, folder)
     assert codes == [0] * count
     assert sorted(name for part in made for name in part) == sorted(job.name for job in some)
-    assert all(len(part) >= 11 // count for part in made)
+    # Shared out once, not taken one after the other: whoever is slow keeps its part.
+    assert sorted(map(len, made)) == sorted(len(some) // count + (rank < len(some) % count) for rank in range(count))
     assert contents(folder) == {job.name: uninterrupted[job.name] for job in some}
 
 
