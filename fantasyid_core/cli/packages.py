@@ -18,7 +18,6 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "demo": (*_NETWORKS, *_PHOTOS, *_DIFFUSERS, "av", "tqdm", "numba"),
     "prepare": ("torch", "numpy", "av", "pyarrow", *_PHOTOS),
     "train": (*_NETWORKS, *_DIFFUSERS, "yaml"),
-    "compare": (*_NETWORKS, *_PHOTOS, *_DIFFUSERS, *_SHAPES, "open_clip", "timm", "av", "accelerate"),
     "evaluate": ("torch", "numpy", "av", *_PHOTOS),
     "compare": (
         *_NETWORKS, *_PHOTOS, *_DIFFUSERS, *_SHAPES, "open_clip", "timm", "av", "tqdm", "accelerate", "scipy",

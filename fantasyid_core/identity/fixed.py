@@ -36,7 +36,8 @@ def load_fixed(layer: LayerAttention, people: Sequence[WeightedTokens], dtype: t
     """The cheaper form with its weights in `dtype`, on the device of the people's tokens."""
     with torch.device("meta"):
         form = fixed_layer(layer, people).requires_grad_(False).eval()
-    state = {name: value.to(dtype) for name, value in form.weights(layer, people).items()}
+    # Detached: assigning a parameter of the layer itself would switch its gradients off for good.
+    state = {name: value.detach().to(dtype) for name, value in form.weights(layer, people).items()}
     form.load_state_dict(state, strict=True, assign=True)
     return form
 

@@ -38,7 +38,6 @@ def inputs(adapter):
 
 def test_gradients_reach_every_tensor_at_the_real_widths(adapter, inputs):
     """Two latent frames of 30x45 tokens; the weights and all of the identity branch are the real ones."""
-    adapter.requires_grad_(True)  # a fixed form, as the other test makes one, has taken that from its layer
     tokens = adapter.encode(*inputs)
     assert tokens.shape == (1, 350, 3072)
     hidden = torch.randn(1, 2 * 1350, 3072, generator=torch.Generator().manual_seed(2))
