@@ -258,7 +258,7 @@ def test(arguments: list[str]) -> int:
 def fetch_comfyui() -> Path:
     """The folder of the ComfyUI release that the tests were made with; fetched by git unless it is there already."""
     stamp = COMFYUI / "fetched-release"  # written last, so that it stands for a whole folder
-    if stamp.is_file() and stamp.read_text().strip() == COMFYUI_TAG:
+    if stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == COMFYUI_TAG:
         say(f"ComfyUI {COMFYUI_TAG} is there already: {COMFYUI}")
         return COMFYUI
     if COMFYUI.exists() and not (COMFYUI / "main.py").is_file() and any(COMFYUI.iterdir()):
@@ -282,7 +282,8 @@ def fetch_comfyui() -> Path:
         reason = last_lines(done.stdout) or "what came is no ComfyUI: there is no main.py."
         raise SetupError(
             f"ComfyUI {COMFYUI_TAG} could not be fetched from {COMFYUI_SOURCE}:\n{reason}\nCheck the network "
-            "connection and the free space, or set COMFYUI_PATH to a ComfyUI that you have; then run the same command again."
+            "connection and the free space, or set COMFYUI_PATH to a ComfyUI that you have; then run the same command "
+            "again."
         )
     shutil.rmtree(COMFYUI, ignore_errors=True)
     part.rename(COMFYUI)
@@ -311,7 +312,7 @@ def prepare(recipe: str, steps: list[list[str]]) -> None:
     stamp = VENV / f"installed-{recipe}"
     wanted = recipe_hash(steps)
     anew = UNFINISHED.exists() or environment_version() != list(sys.version_info[:2])
-    if not anew and stamp.is_file() and stamp.read_text() == wanted:
+    if not anew and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         say(f".venv is up to date ({recipe}).")
         return
     if anew:

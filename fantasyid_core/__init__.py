@@ -5,6 +5,7 @@ stands above it (`tests/core/test_architecture.py` holds this):
 
     `config`          sizes of the networks, each number once
     `options`         the words that users choose among
+    `running`         how far long work is, whether it shall go on, and which packages it needs
     `modelfiles`      the model files that users bring: what, where from, whether sound
     `sampling`        the solvers
     `files`           reading and writing files that anybody may have made
@@ -14,8 +15,10 @@ stands above it (`tests/core/test_architecture.py` holds this):
     `identity`        THE METHOD: features and vertices -> identity tokens -> what each block receives
     `weights`         checkpoints <-> adapter, transformer, LoRA
     `host/diffusers`  the method on diffusers
+    `machine`         networks in memory, and the plans that fit into it
     `request`         who is meant: photos, which face, which 3D face
     `pipeline`        photo -> video, from top to bottom
+    `jobs`            many videos: each once, whatever happens in between
     `evaluation`      how good a video is
     `people`          drawn people, and the instruments that read them
     `tinymodel`       FantasyID-Tiny, the small model that comes along

@@ -12,7 +12,23 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from .cli import bench, convert, demo, doctor, download, evaluate, generate, inspect, prepare, reconstruct, train
+from .cli import (
+    bench,
+    compare,
+    convert,
+    demo,
+    doctor,
+    download,
+    evaluate,
+    generate,
+    inspect,
+    prepare,
+    reconstruct,
+    train,
+)
+from .cli.output import lasting_output
+from .cli.packages import needs
+from .running.packages import lacks, require
 
 COMMANDS = {
     "generate": generate,
@@ -26,21 +42,34 @@ COMMANDS = {
     "prepare": prepare,
     "train": train,
     "evaluate": evaluate,
+    "compare": compare,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; errors that a user can mend are one message, no traceback."""
-    arguments = parser().parse_args(argv)
+    with lasting_output():
+        return _run(parser().parse_args(argv))
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
+        require(f"The command {arguments.command}", needs(arguments.command, arguments))
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             return arguments.run(arguments)
-    except KeyboardInterrupt:
-        print("\ninterrupted: nothing was written.", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt.args[0] if interrupt.args else 'interrupted: nothing was written.'}", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        module = (error.name or str(error)).partition(".")[0]
+        print(f"error: {lacks(f'The command {arguments.command}', [module])}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"error: a package is installed and cannot be imported: {error}. Install it again.", file=sys.stderr)
         return 2
 
 

@@ -8,6 +8,7 @@ branch and the injection. Both have a `tiny()` for tests and the demo.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -85,14 +86,16 @@ class TransformerConfig:
         return replace(small, **changes)
 
 
-RELEASE, PAPER = "release", "paper"
+RELEASE, PAPER, CONSISID = "release", "paper", "consisid"
+VARIANTS = (RELEASE, PAPER, CONSISID)
 
 
 @dataclass(frozen=True)
 class AdapterConfig:
     """Widths and counts of the identity branch and of the injection into the transformer.
 
-    `variant`: "release", the official checkpoint's network, or "paper", the one that the paper describes.
+    `variant`: "release", the official checkpoint's network; "paper", the one that the paper describes; or "consisid",
+    ConsisID-preview's, which reads no 3D face.
     `interval`: a block i receives injection i // interval when i % interval == 0. None means that it
     follows from the number of blocks of the model that the adapter is attached to.
 
@@ -126,19 +129,40 @@ class AdapterConfig:
     # the paper variant alone: widths after each spiral convolution, the video tokens of a latent frame (h, w),
     # and what its Table 3 takes away
     spiral_widths: tuple[int, ...] = (128, 256)
-    shape_components: int = 0  # of people's vertices, to which every shape is led back; 0: none, as in the paper
+    shape_components: int = 0  # every shape is projected onto so many principal components of people; 0: not at all
     grid: tuple[int, int] = (30, 45)
     use_face: bool = True
     use_vertices: bool = True
     shared_injection: bool = False
+    # consisid alone: what its identity branch reads, its layers, and a factor of all that is injected
+    identity_states: int = 5
+    vector_width: int = 1280
+    vector_tokens: int = 5
+    extractor_depth: int = 10
+    extractor_heads: int = 16
+    extractor_head_dim: int = 64
+    local_face_scale: float = 1.0
 
     def __post_init__(self):
-        if self.variant not in (RELEASE, PAPER):
-            raise ValueError(f"Expected the variant {RELEASE} or {PAPER}, got {self.variant!r}.")
+        if self.variant not in VARIANTS:
+            raise ValueError(f"Expected a variant among {', '.join(VARIANTS)}, got {self.variant!r}.")
         if self.variant == RELEASE and not (self.use_face and self.use_vertices and not self.shared_injection):
             raise ValueError("The release variant has no switches. Set use_face and the like on the paper variant.")
         if self.variant == PAPER:
             self._check_paper()
+        if self.variant == CONSISID:
+            self._check_consisid()
+
+    def _check_consisid(self) -> None:
+        # So that all counts are those of what there is: no mesh is read.
+        object.__setattr__(self, "vertex_counts", ())
+        if self.identity_states < 1 or self.extractor_depth % self.identity_states:
+            raise ValueError(
+                f"Expected as many layers of the identity branch for each of its {self.identity_states} states, got "
+                f"{self.extractor_depth} in all."
+            )
+        if not math.isfinite(self.local_face_scale):
+            raise ValueError(f"Expected a finite local_face_scale (1 is usual), got {self.local_face_scale}.")
 
     def _check_paper(self) -> None:
         if not self.use_face:
@@ -165,6 +189,15 @@ class AdapterConfig:
         return self.variant == PAPER
 
     @property
+    def is_consisid(self) -> bool:
+        return self.variant == CONSISID
+
+    @property
+    def reads_shape(self) -> bool:
+        """Whether the identity tokens depend on a 3D face."""
+        return not self.is_consisid and self.use_vertices
+
+    @property
     def inner_width(self) -> int:
         """Width of Q, K and V: heads times head width."""
         return self.attention_heads * self.attention_head_dim
@@ -172,8 +205,10 @@ class AdapterConfig:
     @property
     def vertex_tokens(self) -> int:
         """Nv, what the reducer leaves of the vertices."""
+        if not self.reads_shape:
+            return 0
         if self.is_paper:
-            return self.vertex_counts[-1] if self.use_vertices else 0
+            return self.vertex_counts[-1]
         count = self.vertex_counts[0]
         for kernel, stride in zip(self.reducer_kernels, self.reducer_strides, strict=True):
             count = (count + 2 * (kernel // 2) - kernel) // stride + 1
@@ -245,15 +280,35 @@ class AdapterConfig:
         }
         return cls.paper(**{**values, **changes})
 
+    @classmethod
+    def consisid(cls, **changes) -> AdapterConfig:
+        """ConsisID-preview's network for CogVideoX-5B."""
+        return cls(**{"variant": CONSISID, "injected_layers": 21, "interval": 2, "face_tokens": 32, **changes})
+
+    @classmethod
+    def consisid_tiny(cls, **changes) -> AdapterConfig:
+        """ConsisID's network, fitting `TransformerConfig.tiny()`."""
+        values = {
+            "injected_layers": 2,
+            "interval": 1,
+            "dit_width": 192,
+            "attention_heads": 2,
+            "attention_head_dim": 16,
+            "id_width": 128,  # two thirds of dit_width, as diffusers has it
+            "vit_width": 32,
+            "vit_tokens": 17,
+            "face_tokens": 8,
+            "vector_width": 512 + 24,
+            "extractor_heads": 2,
+            "extractor_head_dim": 16,
+        }
+        return cls.consisid(**{**values, **changes})
+
 
 def config_from_mapping(kind: type, values: Mapping, defaults=None):
     """The known keys of `values` over `defaults` (of `kind`); unknown keys are ignored, as diffusers does."""
     known = {field.name for field in fields(kind)}
-    picked = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in values.items()
-        if key in known
-    }
+    picked = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known}
     return replace(defaults, **picked) if defaults is not None else kind(**picked)
 
 

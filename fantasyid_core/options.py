@@ -37,6 +37,24 @@ SOLVERS = DPM, DDIM = "dpm", "ddim"
 OFFLOADS = "none", "model", "sequential"
 """What leaves the GPU while it does not work: nothing, whole networks, or every layer."""
 
+PARALLELS = ROWS, GUIDANCE, SEQUENCE, BOTH = "rows", "guidance", "sequence", "both"
+"""What several processes share out: the videos, or one video's halves of guidance, its tokens, or both."""
+
+STORAGES = "same", "fp8"
+"""How the transformer's matrices are stored while it samples: as they compute, or in 8 bits."""
+
+CACHES = EXACT, BALANCED, FAST, *NAMED_CACHES = (
+    "exact",
+    "balanced",
+    "fast",
+    "first-block",
+    "faster",
+    "pyramid",
+    "taylor",
+    "mag",
+)
+"""What sampling takes over from earlier steps: nothing, a little, more; or one mechanism by its name."""
+
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp8_e4m3fn": "float8_e4m3fn"}
 """Precision -> its name in torch."""
 

@@ -6,7 +6,7 @@
     crop, stretched -> VAE -> image latent ─────────────────┴-> sampling -> latents -> VAE -> frames
 
 Every stage loads its network, uses it and lets go of it: while sampling, only the transformer, the injected
-layers and K, V of the identity are on the device.
+layers and K, V of the identity are on the device. `jobs` runs the same stages for many videos.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,19 +26,33 @@ from torch import Tensor
 
 from .config import TransformerConfig
 from .face.align import FaceCrop
+from .face.consisid import Readers, load_readers, load_tower, parse_face, prepare_face
 from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
+from .files.checkpoint import open_checkpoint
 from .host import diffusers as diffusers_host
 from .host.diffusers import others as diffusers_models
+from .host.diffusers.denoise import make_denoiser
+from .host.diffusers.mechanisms import attached, cache_of, check_cache
+from .host.diffusers.others import prompt_ids
 from .identity.adapter import IdentityAdapter
+from .identity.injector import Injector
 from .identity.steering.combining import combine_tokens
 from .identity.steering.layer_weights import check_strength
-from .options import DPM, OFFLOADS, SOLVERS
-from .request import PersonRequest, load_face, load_shape_of
-from .sampling import OfficialNoise, Step, make_steps, sample
+from .machine.device import named_device
+from .machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE, Networks
+from .machine.placement import explained, on_device
+from .machine.plans import advice, check_stages, cpu_dtype
+from .machine.sizes import model_sizes
+from .modelfiles import default_folders
+from .options import CACHES, DPM, EXACT, OFFLOADS, SOLVERS, STORAGES
+from .request import PersonRequest, load_face, load_saved, load_shape_of
+from .sampling import OfficialNoise, make_steps, sample
 from .shape.faceshape import FaceShape
 from .weights.adapter import check_float, load_adapter
+from .weights.transformer import transformer_config
 
 Progress = Callable[[str, int, int], None]
+LARGE = VAE, TRANSFORMER
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,8 @@ class Settings:
     offload: "none"; "model" keeps the VAE in main memory while the transformer samples, and the other way
     round; "sequential" lets every layer visit the GPU only while it computes (slow, least memory). Without
     effect on the CPU. tiling: the VAE decodes tile by tile, with less memory and slightly visible seams.
+    cache: what a step takes over from earlier ones, a word of `options.CACHES`. storage: how the transformer's matrices
+    are kept while it samples, a word of `options.STORAGES`. compile: its blocks are compiled, once per run.
     """
 
     prompt: str
@@ -63,6 +78,14 @@ class Settings:
     dtype: torch.dtype | None = None
     offload: str = "none"
     tiling: bool = False
+    cache: str = EXACT
+    storage: str = STORAGES[0]
+    compile: bool = False
+
+    @property
+    def machine(self) -> tuple:
+        """What decides which networks are loaded, and how."""
+        return self.device, self.dtype, self.offload, self.tiling
 
     def __post_init__(self):
         make_steps(self.steps)
@@ -70,7 +93,9 @@ class Settings:
         check_float(self.dtype)
         if not math.isfinite(self.cfg) or self.cfg < 1:
             raise ValueError(f"Guidance must be a finite number of at least 1 (official: 6), got {self.cfg}.")
-        for what, value, known in (("solver", self.solver, SOLVERS), ("offload mode", self.offload, OFFLOADS)):
+        choices = (("solver", SOLVERS), ("offload mode", OFFLOADS), ("cache", CACHES), ("storage", STORAGES))
+        for what, known in choices:
+            value = getattr(self, what.split()[0])
             if value not in known:
                 raise ValueError(f"Expected a {what} among {', '.join(known)}, got {value!r}.")
         if not 0 <= self.seed < 2**63:
@@ -80,13 +105,29 @@ class Settings:
 class Inputs(NamedTuple):
     """Where the person and the model come from.
 
-    model: release folder. topology, face_encoder: paths, when they are not inside the release folder.
+    model: folder of FantasyID or ConsisID. topology, face_encoder: paths, when they are not inside that folder.
+    approximate: go on without the further networks that ConsisID sees a face with where one is missing.
     """
 
     model: str | os.PathLike
     person: PersonRequest
     topology: str | os.PathLike | None = None
     face_encoder: str | os.PathLike | None = None
+    approximate: bool = False
+
+
+class Person(NamedTuple):
+    """An encoded person: identity tokens [1, Nid, Cid], and the face that is the video's first picture."""
+
+    tokens: Tensor
+    face: FaceCrop
+
+
+class Picture(NamedTuple):
+    """What the VAE says of the first picture: mean and spread [1, 16, 1, h, w], in float32."""
+
+    mean: Tensor
+    spread: Tensor
 
 
 class Conditions(NamedTuple):
@@ -99,8 +140,8 @@ class Conditions(NamedTuple):
 def generate(inputs: Inputs, settings: Settings, progress: Progress | None = None) -> np.ndarray:
     """The video of the person: np.uint8 [T,H,W,3] of the model's own size.
 
-    progress(stage, done, total) is called after every stage and step; what it raises stops the run and
-    leaves nothing behind. Equal inputs and settings give equal frames on the same device.
+    progress(stage, done, total) is called when a stage begins (done is 0), and after every step; what it raises
+    stops the run and leaves nothing behind. Equal inputs and settings give equal frames on the same device.
     Raises FileNotFoundError, ValueError or RuntimeError saying what was expected, found and what to do.
     """
     run = Run(inputs, settings, progress)
@@ -108,22 +149,64 @@ def generate(inputs: Inputs, settings: Settings, progress: Progress | None = Non
 
 
 class Run:
-    """One run: inputs, settings, and what follows from them. The VAE is kept, for it works twice."""
+    """One run: inputs, settings, what follows from them, and the networks, which several runs may share."""
 
-    def __init__(self, inputs: Inputs, settings: Settings, progress: Progress | None = None):
-        self.inputs, self.settings = inputs, settings
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: Settings,
+        progress: Progress | None = None,
+        networks: Networks | None = None,
+    ):
+        self.inputs, self.settings, self.networks = inputs, settings, networks or Networks()
         self.progress = progress or (lambda stage, done, total: None)
-        self.device = torch.device(settings.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"Expected a device of this machine, got {settings.device}: PyTorch finds no CUDA.")
-        on_cpu = self.device.type == "cpu"
-        self.dtype = settings.dtype or (torch.float32 if on_cpu else torch.bfloat16)
-        self.offload = "none" if on_cpu else settings.offload
+        self.device = named_device(settings.device)
         check_folder(inputs.model)
         self.folder = Path(inputs.model)
+        on_cpu = self.device.type == "cpu"
+        self.dtype = settings.dtype or (cpu_dtype(model_sizes(self.folder)) if on_cpu else torch.bfloat16)
+        self.offload = "none" if on_cpu else settings.offload
+        self.cache = cache_of(settings.cache)
+        check_cache(self.cache)
 
-    @cached_property
+    def check_memory(self) -> None:
+        """Raises RuntimeError when a stage needs more main memory than is free; nothing is loaded before."""
+        check_stages(model_sizes(self.folder), self.dtype, self.device.type == "cpu")
+
+    def on_device(self, network):
+        """A context with the network on the run's device."""
+        return on_device(network, self.device, self.offload, streams=self.cache is None)
+
+    @contextmanager
+    def mechanisms(self, transformer, injector: Injector):
+        """The transformer with the identity and what makes it faster or smaller; yields the mechanisms' clock."""
+        settings = self.settings
+        small = settings.storage == STORAGES[1]
+        halves = 2 if settings.cfg > 1 else 1
+        with explained(lambda: advice(model_sizes(self.folder), halves)):
+            with attached(transformer, injector, self.cache, settings.steps, small, settings.compile) as clock:
+                yield clock
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Tells what is running, and when it has ended."""
+        self.progress(name, 0, 1)
+        yield
+        self.progress(name, 1, 1)
+
+    @property
+    def adapter(self) -> IdentityAdapter:
+        return self.networks.get(ADAPTER, lambda: load_adapter(self.folder, self.inputs.topology, self.dtype))
+
+    @property
     def vae(self):
+        return self.networks.get(VAE, self._load_vae)
+
+    @property
+    def transformer(self):
+        return self.networks.get(TRANSFORMER, lambda: diffusers_host.load_transformer(self.folder, dtype=self.dtype))
+
+    def _load_vae(self):
         vae = diffusers_models.load_vae(self.folder, self.dtype)
         if self.settings.tiling:
             diffusers_models.enable_tiling(vae)
@@ -133,37 +216,79 @@ class Run:
 @torch.inference_mode()
 def make_latents(run: Run) -> Tensor:
     """The video's latents [1, T, 16, h, w] in float32, scaled as the transformer has them."""
-    adapter = load_adapter(run.folder, run.inputs.topology, run.dtype)
-    face = load_face(run.inputs.person)
-    run.progress("picture", 1, 1)
-    shape, face = load_shape_of(run.inputs.person, face, adapter.topology)
-    run.progress("3D face", 1, 1)
-    tokens = _encode_identity(run, adapter, face, shape)
-    run.progress("identity", 1, 1)
-    prompts = _encode_prompts(run)
-    run.progress("prompt", 1, 1)
-    transformer = diffusers_host.load_transformer(run.folder, dtype=run.dtype)
+    run.check_memory()
+    person = encode_person(run)
+    run.networks.let_go(FACE_ENCODER)
+    with run.stage("prompt"):
+        prompts = join_prompts(encode_prompt(run, text) for text in prompts_of(run.settings))
+    run.networks.let_go(TEXT_ENCODER)
+    picture = encode_picture(run, person.face)
+    injector = make_injector(run, person)
+    run.networks.let_go(ADAPTER)  # the identity branch, too: the injector keeps what the video needs
+    return sample_latents(run, injector, prompts, picture)
+
+
+@torch.inference_mode()
+def encode_person(run: Run) -> Person:
+    """The person of the run's inputs, as the adapter sees them."""
+    with run.stage("adapter"):
+        adapter = run.adapter
+    if run.inputs.person.saved is not None:
+        with run.stage("identity"):
+            tokens, face = load_saved(run.inputs.person, adapter)
+            return Person(tokens, parse_face(face, _readers(run)) if adapter.config.is_consisid else face)
+    with run.stage("picture"):
+        face = load_face(run.inputs.person)
+    with run.stage("3D face"):
+        shape = None
+        if adapter.config.reads_shape or run.inputs.person.shape is not None:
+            adapter.check_needs(run.inputs.person.shape)
+            shape, face = load_shape_of(run.inputs.person, face, adapter.topology)
+    with run.stage("identity"):
+        return Person(*_encode_identity(run, adapter, face, shape))
+
+
+def prompts_of(settings: Settings) -> list[str]:
+    """The texts that the transformer is told: negative and positive, or the positive one without guidance."""
+    return [settings.negative, settings.prompt] if settings.cfg > 1 else [settings.prompt]
+
+
+def join_prompts(prompts: Iterable[Tensor]) -> Tensor:
+    """[1, text, C] each -> [1 or 2, text, C]."""
+    return torch.cat(list(prompts))
+
+
+@torch.inference_mode()
+def make_injector(run: Run, person: Person) -> Injector:
+    """The person's injection in all layers, on the run's device."""
+    adapter = run.adapter
+    adapter.layers.to(run.device)
+    return adapter.injector(person.tokens.to(run.device), run.settings.strength)
+
+
+@torch.inference_mode()
+def sample_latents(run: Run, injector: Injector, prompts: Tensor, picture: Picture) -> Tensor:
+    """The video's latents [1, T, 16, h, w] in float32, of what the other stages made."""
+    with run.stage("transformer"):
+        transformer = run.transformer
     sizes = diffusers_host.transformer_sizes(transformer)
     _check_text(sizes, prompts)
     draws = torch.Generator().manual_seed(run.settings.seed)
-    conditions = Conditions(prompts, _encode_picture(run, sizes, face, draws))
-    run.progress("image latent", 1, 1)
-    adapter.layers.to(run.device)
-    injector = adapter.injector(tokens, run.settings.strength)
-    del adapter  # and with it the identity branch: the injector keeps the injected layers only
-    with _on_device(run, transformer), diffusers_host.attach(transformer, injector):
-        return _checked(_sample(run, transformer, conditions, draws), "The transformer")
+    conditions = Conditions(prompts, _first_frame(run, sizes, picture, draws))
+    run.progress("sampling", 0, run.settings.steps)
+    with run.on_device(transformer), run.mechanisms(transformer, injector) as clock:
+        return _checked(_sample(run, transformer, conditions, draws, clock), "The transformer")
 
 
 @torch.inference_mode()
 def decode(run: Run, latents: Tensor) -> np.ndarray:
     """Latents [1, T, 16, h, w] of `make_latents` -> frames np.uint8 [T',H,W,3]."""
     latents = latents.transpose(1, 2).to(run.device, run.dtype)  # BTCHW -> BCTHW
-    with _on_device(run, run.vae):
-        video = run.vae.decode(1 / run.vae.config.scaling_factor * latents).sample[0].float()
-    video = _checked(video, "The VAE").div(2).add(0.5).clamp(0, 1)
-    frames = (video * 255).round().to("cpu", torch.uint8).permute(1, 2, 3, 0)  # CTHW -> THWC
-    run.progress("frames", 1, 1)
+    with run.stage("frames"):
+        with run.on_device(run.vae):
+            video = run.vae.decode(1 / run.vae.config.scaling_factor * latents).sample[0].float()
+        video = _checked(video, "The VAE").div(2).add(0.5).clamp(0, 1)
+        frames = (video * 255).round().to("cpu", torch.uint8).permute(1, 2, 3, 0)  # CTHW -> THWC
     return frames.contiguous().numpy()
 
 
@@ -174,8 +299,8 @@ def check_folder(folder: str | os.PathLike) -> None:
         raise FileNotFoundError(f"There is no model folder at {path}. Check the path and the spelling.")
     if not path.is_dir():
         raise ValueError(
-            f"Expected a FantasyID release folder (with transformer/, vae/, text_encoder/ inside), got the file "
-            f"{path}. Give the folder."
+            f"Expected the folder of a model (with transformer/, vae/, text_encoder/ inside), got the file {path}. "
+            "Give the folder."
         )
 
 
@@ -193,38 +318,47 @@ def find_face_encoder(folder: str | os.PathLike) -> Path:
     return files[0]
 
 
-def _encode_identity(run: Run, adapter: IdentityAdapter, face: FaceCrop, shape: FaceShape) -> Tensor:  # [1, Nid, Cid]
+def _encode_identity(
+    run: Run, adapter: IdentityAdapter, face: FaceCrop, shape: FaceShape | None
+) -> tuple[Tensor, FaceCrop]:
+    """Identity tokens [1, Nid, Cid], and the face with what the video model is shown of it."""
     weights = run.inputs.face_encoder or find_face_encoder(run.folder)
+    if adapter.config.is_consisid:
+        return _encode_for_consisid(run, adapter, face, weights)
     # In float32 whatever the dtype: it runs once, and half precision costs likeness.
-    encoder = load_face_encoder(weights, torch.float32).to(run.device)
+    encoder = run.networks.get(FACE_ENCODER, lambda: load_face_encoder(weights, torch.float32)).to(run.device)
     adapter.encoder.to(run.device, torch.float32)
     views = [adapter.encode(encoder.encode(view.pixels()), shape) for view in (face, *face.others)]
-    return combine_tokens(views, run.inputs.person.references)
+    return combine_tokens(views, run.inputs.person.references), face
 
 
-def _encode_prompts(run: Run) -> Tensor:  # -> [2, text, C], or [1, text, C] without guidance
-    settings = run.settings
-    texts = [settings.negative, settings.prompt] if settings.cfg > 1 else [settings.prompt]
-    ids = prompt_ids(diffusers_models.load_tokenizer(run.folder), texts, TransformerConfig.max_text_seq_length)
-    encoder = diffusers_models.load_text_encoder(run.folder, run.dtype)
-    with _on_device(run, encoder):
-        # One by one and without a mask, as official: the transformer reads the padding, too.
-        return torch.cat([encoder(row[None].to(run.device))[0] for row in ids]).to(run.dtype)
+def _encode_for_consisid(run: Run, adapter: IdentityAdapter, face: FaceCrop, weights) -> tuple[Tensor, FaceCrop]:
+    encoder = run.networks.get(FACE_ENCODER, lambda: load_tower(weights, torch.float32)).to(run.device)
+    adapter.encoder.to(run.device, torch.float32)
+    readers = _readers(run)
+    views = [prepare_face(view, encoder.features, readers) for view in (face, *face.others)]
+    for note in dict.fromkeys(note for view in views for note in view.notes):
+        warnings.warn(note, stacklevel=2)
+    tokens = combine_tokens([adapter.encode(view.features) for view in views], run.inputs.person.references)
+    return tokens, views[0].face
 
 
-def prompt_ids(tokenizer, texts: list[str], length: int) -> Tensor:
-    """Token ids [B, length] of the texts, padded; longer ones are cut with a warning that shows what is lost."""
-    for text in texts:
-        whole = tokenizer(text).input_ids
-        if len(whole) > length:
-            removed = tokenizer.decode(whole[length - 1 : -1])
-            warnings.warn(
-                f"The prompt has {len(whole)} tokens, the model reads {length}; this part is left out: {removed}",
-                stacklevel=2,
-            )
-    return tokenizer(
-        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-    ).input_ids
+def _readers(run: Run) -> Readers:
+    folders = (run.folder, *run.inputs.person.request.folders, *default_folders())
+    return load_readers(folders, run.inputs.approximate)
+
+
+@torch.inference_mode()
+def encode_prompt(run: Run, text: str) -> Tensor:  # -> [1, text, C]
+    """The prompt as the transformer reads it. Without a mask, as official: it reads the padding, too."""
+    tokenizer, encoder = run.networks.get(TEXT_ENCODER, lambda: _load_text(run))
+    ids = prompt_ids(tokenizer, [text], TransformerConfig.max_text_seq_length)
+    with run.on_device(encoder):
+        return encoder(ids.to(run.device))[0].to(run.dtype)
+
+
+def _load_text(run: Run):
+    return diffusers_models.load_tokenizer(run.folder), diffusers_models.load_text_encoder(run.folder, run.dtype)
 
 
 def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
@@ -236,16 +370,24 @@ def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
         )
 
 
-def _encode_picture(
-    run: Run, sizes: TransformerConfig, crop: FaceCrop, draws: torch.Generator
+@torch.inference_mode()
+def encode_picture(run: Run, face: FaceCrop) -> Picture:
+    """The first picture: the face, stretched to the model's size and encoded."""
+    with run.stage("image latent"):
+        sizes = transformer_config(open_checkpoint(run.folder))
+        height, width = sizes.picture_size
+        pixels = stretch(face.first_picture, width, height)
+        with run.on_device(run.vae):
+            posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
+        return Picture(posterior.mean.float(), posterior.std.float())
+
+
+def _first_frame(
+    run: Run, sizes: TransformerConfig, picture: Picture, draws: torch.Generator
 ) -> Tensor:  # -> [1, T, 16, h, w]
-    height, width = sizes.picture_size
-    pixels = stretch(crop.first_picture, width, height)
-    with _on_device(run, run.vae):
-        posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
     # Drawn in float32 whatever the dtype, so that a seed means the same noise everywhere.
-    noise = torch.randn(posterior.mean.shape, generator=draws).to(run.device)
-    latent = (posterior.mean.float() + posterior.std.float() * noise) * run.vae.config.scaling_factor
+    noise = torch.randn(picture.mean.shape, generator=draws).to(run.device)
+    latent = (picture.mean.to(run.device) + picture.spread.to(run.device) * noise) * run.vae.config.scaling_factor
     if latent.shape[1:] != (sizes.out_channels, 1, sizes.sample_height, sizes.sample_width):
         raise ValueError(
             f"The VAE made latents {list(latent.shape[1:])}, the transformer needs {sizes.out_channels} channels "
@@ -264,48 +406,17 @@ def stretch(crop: np.ndarray, width: int, height: int) -> Tensor:
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255 * 2 - 1
 
 
-def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator) -> Tensor:
+def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator, clock) -> Tensor:
     noise = OfficialNoise(tuple(conditions.image_latent.shape), draws)
     plan = make_steps(run.settings.steps, diffusers_models.load_schedule(run.folder))
     return sample(
-        _denoiser(run, transformer, conditions),
+        make_denoiser(transformer, *conditions, run.settings.cfg, run.dtype, clock),
         noise.initial().to(run.device),
         plan,
         run.settings.solver,
         lambda index: noise(index).to(run.device),
         lambda index, x, D: run.progress("sampling", index + 1, len(plan)),
     )
-
-
-def _denoiser(run: Run, transformer, conditions: Conditions):
-    rotary = diffusers_host.rotary_table(diffusers_host.transformer_sizes(transformer), run.device)
-    batch = len(conditions.prompts)
-
-    def denoise(x: Tensor, step: Step) -> Tensor:
-        seen = torch.cat([x, conditions.image_latent], dim=2).to(run.dtype).repeat(batch, 1, 1, 1, 1)
-        time = torch.full((batch,), step.timestep, device=run.device)
-        v = transformer(seen, conditions.prompts, time, image_rotary_emb=rotary, return_dict=False)[0].float()
-        if batch == 2:
-            negative, positive = v.chunk(2)
-            v = negative + run.settings.cfg * (positive - negative)
-        return step.clean_from_velocity(x, v)
-
-    return denoise
-
-
-@contextmanager
-def _on_device(run: Run, network) -> Iterator[None]:
-    """`network` on the device while the body runs."""
-    if run.offload == "sequential":
-        diffusers_models.stream_blocks(network, run.device)
-        yield
-        return
-    network.to(run.device)
-    try:
-        yield
-    finally:
-        if run.offload != "none":
-            network.to("cpu")
 
 
 def _checked(values: Tensor, what: str) -> Tensor:
@@ -315,4 +426,3 @@ def _checked(values: Tensor, what: str) -> Tensor:
             "choose bf16 or fp32."
         )
     return values
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .face.align import FaceCrop
+    from .identity.adapter import IdentityAdapter
     from .shape.faceshape import FaceShape
     from .shape.reconstruct.reconstruct import Reconstruction
     from .shape.topology.topology import Topology
@@ -33,9 +34,12 @@ class PersonRequest:
     pose: of a shape made from the photo, one of `options.POSES`. references: how the tokens of several photos are
     joined (`identity.combine`). like: a picture of the person, for the request's way "most alike". method, likeness:
     of a shape made from the photo, see `shape.reconstruct.methods`.
+    joined (`identity.combine`). like: a picture of the person, for the request's way "most alike".
+    edit: sliders of the 3D face by name, or the editor's JSON; the picture follows it. saved: file of an identity
+    that was saved; its tokens are taken, and its picture where `photos` is empty.
     """
 
-    photos: str | os.PathLike | np.ndarray | Iterable
+    photos: str | os.PathLike | np.ndarray | Iterable = ()
     shape: str | os.PathLike | Tensor | None = None
     request: FaceRequest = FaceRequest()
     deca: str | os.PathLike | None = None
@@ -43,8 +47,16 @@ class PersonRequest:
     pose: str = NEUTRAL
     references: str = AVERAGE
     like: str | os.PathLike | np.ndarray | None = None
+    edit: str | Mapping | None = None
+    saved: str | os.PathLike | None = None
     method: str = AUTO
     likeness: float = 0.5
+
+    @property
+    def photo_list(self) -> list:
+        """The photos as a list, one or many."""
+        single = isinstance(self.photos, (str, os.PathLike, np.ndarray))
+        return [self.photos] if single else list(self.photos)
 
     def __post_init__(self):
         for what, value, known in (
@@ -58,8 +70,7 @@ class PersonRequest:
 
 def load_face(person: PersonRequest) -> FaceCrop:
     """The face of the photos; what is worth knowing about it comes as warnings. Raises as `find_face` does."""
-    single = isinstance(person.photos, (str, os.PathLike, np.ndarray))
-    photos = [_picture(photo) for photo in ([person.photos] if single else person.photos)]
+    photos = [_picture(photo) for photo in person.photo_list]
     like = None if person.like is None else _picture(person.like)
     face = find_face(photos, person.request, like).face
     for note in face.notes:
@@ -67,11 +78,40 @@ def load_face(person: PersonRequest) -> FaceCrop:
     return face
 
 
+def load_saved(person: PersonRequest, adapter: IdentityAdapter) -> tuple[Tensor, FaceCrop]:
+    """The identity tokens [1, Nid, Cid] of the person's saved file, and the face: of the photos, or the file's picture.
+
+    Raises what `load_identity` raises, and ValueError beside an edit or a 3D face, which are in the tokens already.
+    """
+    from PIL import Image
+
+    from .face.align import FaceCrop
+    from .identity.fingerprint import adapter_fingerprint
+    from .identity.identityfile import load_identity
+
+    if person.edit or person.shape is not None:
+        raise ValueError(
+            f"{person.saved} is a person with the 3D face in it: expected no shape and no edit beside it. Leave them out, "
+            "or give the photo instead of the saved person."
+        )
+    found = load_identity(person.saved, adapter_fingerprint(adapter))
+    if person.photo_list:
+        return found.tokens, load_face(person)
+    size = person.request.size
+    picture = np.asarray(Image.fromarray(found.thumbnail).convert("RGB").resize((size, size), Image.Resampling.LANCZOS))
+    return found.tokens, FaceCrop(picture, np.eye(2, 3))
+
+
 def load_shape_of(person: PersonRequest, face: FaceCrop, topology: Topology) -> tuple[FaceShape, FaceCrop]:
     """The person's 3D face, and the face, cut out anew when the 3D face told its points better.
 
     Raises what `read_shape` and `make_shape` raise.
     """
+    shape, face = _shape_before_edit(person, face, topology)
+    return (shape, face) if not person.edit else _edited(person, shape, face)
+
+
+def _shape_before_edit(person: PersonRequest, face: FaceCrop, topology: Topology) -> tuple[FaceShape, FaceCrop]:
     import torch
 
     from .shape.faceshape import FaceShape
@@ -83,6 +123,22 @@ def load_shape_of(person: PersonRequest, face: FaceCrop, topology: Topology) -> 
         return read_shape_of(topology, person.shape), face
     result = reconstruct(person, face, topology)
     return result.shape, result.face
+
+
+def _edited(person: PersonRequest, before: FaceShape, face: FaceCrop) -> tuple[FaceShape, FaceCrop]:
+    """The 3D face changed as the person's edit says, and the picture along with it."""
+    from .shape.edit.edit import edit_face
+    from .shape.edit.editor import warp_to
+    from .shape.edit.editstate import edit_from_values, parse_edit
+    from .shape.topology.known import with_faces
+
+    edit = parse_edit(person.edit) if isinstance(person.edit, str) else edit_from_values(person.edit)
+    before = with_faces(before, person.request.folders)
+    after = edit_face(before, edit)
+    warped = warp_to(face, before, after, person.request.folders)
+    for note in (*edit.notes, *(note for note in warped.notes if note not in face.notes)):
+        warnings.warn(note, stacklevel=3)
+    return after, warped
 
 
 def reconstruct(person: PersonRequest, face: FaceCrop, topology: Topology | None = None) -> Reconstruction:

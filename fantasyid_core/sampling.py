@@ -124,7 +124,7 @@ def sample_dpm(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """SDE-DPM-Solver++(2M) as CogVideoXDPMScheduler: midpoint, eta 1, first order at both ends."""
-    previous_D, previous_sigma = None, None
+    previous_D, previous_sigma = None, math.nan
     for step in steps:
         D = denoise(x, step)
         if step.next_alpha == 1:

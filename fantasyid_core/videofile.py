@@ -14,6 +14,7 @@ import numpy as np
 
 from .files.pixels import as_uint8
 from .files.writing import write_aside
+from .running.packages import REINSTALL, pip_command
 
 if TYPE_CHECKING:
     import av
@@ -24,6 +25,8 @@ CRF = 17  # indistinguishable from the frames for the eye
 MAX_SIDE = 16384  # of H.264
 BT709 = 1  # the number of this colour standard in H.264 and in FFmpeg
 LIMITED_RANGE, FULL_RANGE = 1, 2
+# Equal frames give equal files: x264's macroblock tree reads memory that nobody has set (seen in one of 100 files).
+_REPEATABLE = {"x264-params": "mbtree=0"}
 
 
 def save_video(
@@ -32,12 +35,16 @@ def save_video(
     fps: float = FPS,
     crf: int = CRF,
     progress: Callable[[int, int], None] | None = None,
+    comment: str = "",
+    finish: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes frames ([T,H,W,3] RGB, floats in 0..1 or uint8) as an H.264 .mp4 that browsers play (yuv420p).
 
     4:2:0 needs even sides: an odd one gets its last row or column once more. Colours are stored and marked as
     BT.709, so that every player shows the same. `crf` is x264's quality, 0 (lossless luma) to 51 (worst).
     `progress(done, total)` is called after every frame; what it raises stops the writing.
+    comment: text in the file's metadata, which `read_comment` returns. finish(file) is called with the whole file
+    before it takes its place, to mark or sign it.
     The file appears at `path` only when it is complete; until then an older one stays as it was.
 
     Raises ValueError for another shape, range, type, fps, crf or suffix and for NaN; RuntimeError without an
@@ -45,11 +52,20 @@ def save_video(
     """
     _check_video(frames, path, fps, crf)
     total = len(frames)
-    with write_aside(path) as aside, _h264(aside, frames.shape[1:3], fps, crf) as encode:
-        for done, frame in enumerate(frames, start=1):
-            encode(as_uint8(frame, f"Frame {done} of {total}"))
-            if progress is not None:
-                progress(done, total)
+    with write_aside(path) as aside:
+        with _h264(aside, frames.shape[1:3], fps, crf, comment) as encode:
+            for done, frame in enumerate(frames, start=1):
+                encode(as_uint8(frame, f"Frame {done} of {total}"))
+                if progress is not None:
+                    progress(done, total)
+        if finish is not None:
+            finish(aside)
+
+
+def read_comment(path: str | os.PathLike) -> str:
+    """The comment in a video's metadata, "" without one. Raises as `read_video`."""
+    with _opened(Path(path)) as container:
+        return container.metadata.get("comment", "")
 
 
 def read_video(path: str | os.PathLike) -> np.ndarray:
@@ -57,25 +73,31 @@ def read_video(path: str | os.PathLike) -> np.ndarray:
 
     Raises FileNotFoundError for a missing file and ValueError for one that is damaged, cut off or no video.
     """
+    with _opened(Path(path)) as container:
+        if not container.streams.video:
+            raise ValueError("there is no picture in it")
+        frames = [_rgb(frame) for frame in container.decode(video=0)]
+        if not frames:
+            raise ValueError("there are no frames in it")
+    return np.stack(frames)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """The open video; what goes wrong with it in the body is told as `read_video` promises."""
     import av
 
-    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no video at {path}. Check the path and the spelling of the name.")
     try:
         with av.open(_ffmpeg_name(path)) as container:
-            if not container.streams.video:
-                raise ValueError("there is no picture in it")
-            frames = [_rgb(frame) for frame in container.decode(video=0)]
-        if not frames:
-            raise ValueError("there are no frames in it")
+            yield container
     except (av.FFmpegError, ValueError, IndexError) as error:
         raise ValueError(
             f"{path.name} cannot be read as a video ({getattr(error, 'strerror', None) or error}): "
             "expected a complete file such as .mp4. Play it in a video player to see whether it is "
             "damaged, or write it again."
         ) from error
-    return np.stack(frames)
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
@@ -89,15 +111,17 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
 
 
 @contextmanager
-def _h264(path: Path, size: tuple[int, int], fps: float, crf: int) -> Iterator[Callable[[np.ndarray], None]]:
+def _h264(path: Path, size: tuple[int, int], fps: float, crf: int, comment: str) -> Iterator[Callable[[np.ndarray], None]]:
     """Yields encode(frame), frame np.uint8 [H,W,3] of `size` (H, W); the file is finished on leaving."""
     import av
 
     height, width = (side + side % 2 for side in size)
     try:
         with av.open(_ffmpeg_name(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            if comment:
+                container.metadata["comment"] = comment
             stream = container.add_stream(
-                _encoder(), rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf)}
+                _encoder(), rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf), **_REPEATABLE}
             )
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             codec = stream.codec_context
@@ -119,7 +143,7 @@ def _h264(path: Path, size: tuple[int, int], fps: float, crf: int) -> Iterator[C
             raise
         raise RuntimeError(
             f"Encoding {width} x {height} pixels as H.264 failed ({error}). "
-            "Update PyAV (pip install --upgrade av) and try again."
+            f"Update PyAV ({pip_command(['av'], '--upgrade')}) and try again."
         ) from error
 
 
@@ -136,7 +160,7 @@ def _encoder() -> str:
     except ValueError as error:
         raise RuntimeError(
             "This build of PyAV has no H.264 encoder (libx264). Install the official one: "
-            "pip install --upgrade --force-reinstall av"
+            f"{pip_command(['av'], REINSTALL)}"
         ) from error
 
 

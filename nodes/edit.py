@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from . import folders
 from .editor import put_heads
 from .pictures import as_image, preview, preview_loop, say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, ShapeType
 
 MAX_SHAPES = 6
@@ -37,14 +38,15 @@ class EditShape(io.ComfyNode):
                     options=[*folders.list_face_models("flame"), NONE],
                     optional=True,
                     advanced=True,
-                    tooltip="Your FLAME model adds its first ten shape components as sliders, and edits that keep to "
-                    "the shapes that faces have. auto takes it when it is there.",
+                    tooltip="Your FLAME model adds its first ten shape components as sliders, and can hold every "
+                    "edit to a plausible face. auto takes the file when it is there.",
                 ),
                 AdapterType.Input(
                     "adapter",
                     optional=True,
-                    tooltip="With adapter, encoder and face, a bar at each slider shows how much it changes the "
-                    "identity. Measured once per person: seconds on a graphics card, a minute or more without.",
+                    tooltip="Connect adapter, encoder and face, and a bar at each slider shows how much that slider "
+                    "changes the identity. This is measured once per person. It takes seconds on a graphics card, "
+                    "and a minute or more without one.",
                 ),
                 FaceEncoderType.Input("encoder", optional=True, tooltip="Only for the bars at the sliders."),
                 FaceType.Input("face", optional=True, tooltip="Only for the bars at the sliders."),
@@ -66,6 +68,7 @@ class EditShape(io.ComfyNode):
         return folders.face_model_fingerprint(flame, "flame") if flame not in (None, NONE) else NONE
 
     @classmethod
+    @cancellable()
     def execute(
         cls, shape, edit: str, flame: str = folders.AUTO, adapter=None, encoder=None, face=None
     ) -> io.NodeOutput:
@@ -96,7 +99,8 @@ class BlendShapes(io.ComfyNode):
                     default=MIDDLE,
                     extra_dict={"widgetType": "FANTASYID_CIRCLE"},
                     socketless=True,
-                    tooltip="The people stand on a circle; the handle's place says how much of whom is in the mix.",
+                    tooltip="The people stand on a circle. The place of the handle says how much of each person is in "
+                    "the mix.",
                 ),
                 io.Float.Input(
                     "exaggeration",
@@ -105,8 +109,9 @@ class BlendShapes(io.ComfyNode):
                     max=2.0,
                     step=0.05,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="1 makes the face twice as far from the average as it is, a caricature; -1 is the average "
-                    "face. The average is that of your mesh topology, without one that of the connected people.",
+                    tooltip="1 takes the face twice as far from the average as it is, which gives a caricature; -1 "
+                    "gives the average face. The average is that of your mesh topology; without one, that of the "
+                    "connected people.",
                 ),
                 *(
                     ShapeType.Input(f"shape_{number}", optional=True, tooltip=f"The 3D face of person {number}.")
@@ -117,8 +122,8 @@ class BlendShapes(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Instead of the circle: a number for each person, such as 2, 1, 1. Only their proportion "
-                    "counts.",
+                    tooltip="A number for each person, such as 2, 1, 1, which replaces the circle. Only the "
+                    "proportions count.",
                 ),
             ],
             outputs=[ShapeType.Output(display_name="shape", tooltip="The blended 3D face.")],
@@ -127,6 +132,7 @@ class BlendShapes(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable("cv2")
     def execute(
         cls, shape_1, place: str, exaggeration: float, shape_2=None, shape_3=None, shape_4=None, shape_5=None,
         shape_6=None, weights: str = "",
@@ -163,6 +169,7 @@ class WarpFace(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable("cv2")
     def execute(cls, face, before, after) -> io.NodeOutput:
         from ..fantasyid_core.shape.edit.editor import warp_to
 
@@ -190,8 +197,8 @@ class ShapePreview(io.ComfyNode):
                              tooltip="Width and height of the pictures, in pixels."),
             ],
             outputs=[
-                io.Image.Output(display_name="turntable", tooltip="One turn about itself: for any video node."),
-                io.Image.Output(display_name="comparison", tooltip="Above the face before, below the one after."),
+                io.Image.Output(display_name="turntable", tooltip="The face turning once, for any video node."),
+                io.Image.Output(display_name="comparison", tooltip="Above: before the edit. Below: after it."),
                 io.File3DGLB.Output(display_name="model_3d", tooltip="For Preview 3D and the nodes that save models."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -199,6 +206,7 @@ class ShapePreview(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    @cancellable("cv2", "trimesh")
     def execute(cls, shape, before=None, frames: int = 24, size: int = 256) -> io.NodeOutput:
         from io import BytesIO
 
@@ -219,5 +227,5 @@ def _effects(adapter, encoder, face, edited) -> dict:
         return {}
     from ..fantasyid_core.host.comfy.effects import measure_effects, shown_effects
 
-    measured = measure_effects(adapter, encoder, face, edited.before, edited.flame)
+    measured = measure_effects(adapter, encoder, face, edited.before, edited.flame, folders.models_dirs())
     return {"fantasyid_effect": [shown_effects(measured, adapter.config.variant)]}

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..fantasyid_core.options import BORDERS, DETECTORS, FACE_ORDERS, GREY
 from . import folders
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, FaceType
 from .words import detector_problem
 
@@ -118,6 +119,7 @@ class CropFace(io.ComfyNode):
         return detector_problem(detector, DETECTORS)
 
     @classmethod
+    @cancellable("cv2")
     def execute(
         cls,
         image,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 
 import folder_paths
@@ -19,7 +20,7 @@ SHAPES = (".ply", ".obj", ".glb", ".stl", ".npy", ".npz")
 AUTO = "auto"
 SHARED_MODELS = ("insightface", "facedetection")  # registered by packs that use the same face detectors
 FACE_MODELS = {"deca": {".tar", ".pt", ".pth"}, "flame": {".pkl", ".npz"}}
-SHAPE_FOLDERS = ("", "3d")  # of the input folder; the host uploads 3D files into the second one
+LONGEST_NAME = 255  # bytes of a file's name, on the file systems of all three systems
 
 
 def register() -> None:
@@ -42,18 +43,19 @@ def models_dirs() -> tuple[str, ...]:
 
 
 def topology_folders() -> list[str]:
-    """Folders that may hold the mesh topology: the registered ones, and the release folders in them."""
-    releases = (str(path) for root in model_roots() for path in _entries(Path(root)) if path.is_dir())
-    return [*model_roots(), *releases]
+    """Folders that may hold the mesh topology: the registered ones, and those below them that hold such a file."""
+    holding = (str(path.parent) for root in model_roots() for path in _below(root) if _may_be_topology(path))
+    return list(dict.fromkeys([*model_roots(), *holding]))
 
 
 def list_face_models(key: str) -> list[str]:
     """auto, and the files that may be DECA ("deca") or FLAME ("flame") in the folders for FantasyID."""
     found = {
-        _relative(path, root)
+        name
         for root in model_roots()
-        for path in Path(root).rglob("*")
-        if path.suffix.lower() in FACE_MODELS[key] and key in path.as_posix().lower() + _flame_mark(path)
+        for path in _below(root)
+        if path.suffix.lower() in FACE_MODELS[key]
+        and key in (name := _relative(path, root)).lower() + _flame_mark(path)
     }
     return [AUTO, *sorted(found)]
 
@@ -96,18 +98,23 @@ def face_models_fingerprint(deca: str, flame: str) -> str:
 def face_model_fingerprint(name: str, key: str) -> str:
     """Changes when the file that `find_face_model` finds changes on disk."""
     path = find_face_model(name, key)
-    return repr((str(path), path.stat().st_size, path.stat().st_mtime_ns)) if path else ""
+    return repr(_stamp(path)) if path else ""
 
 
 def list_models() -> list[str]:
     """Release folders, and single weight files outside of them, relative to their registered folder; FantasyID-Tiny."""
-    return [*sorted({_relative(path, root) for root in model_roots() for path in _models_in(Path(root))}), TINY]
+    return [*sorted({_relative(path, root) for root in model_roots() for path in _models_in(root)}), TINY]
 
 
 def list_adapters() -> list[str]:
     """Safetensors files that may be adapters: those in no release folder, and what `convert` wrote."""
     loose = {name for name in list_models() if name.endswith(".safetensors")}
-    converted = {_relative(path, root) for root in model_roots() for path in Path(root).rglob(CONVERTED_ADAPTER)}
+    converted = {
+        _relative(path, root)
+        for root in model_roots()
+        for path in _below(root)
+        if fnmatch(path.name, CONVERTED_ADAPTER)
+    }
     return sorted(loose | converted)
 
 
@@ -116,17 +123,16 @@ def list_face_encoders() -> list[str]:
     in_release = (
         _relative(path, root)
         for root in model_roots()
-        for path in sorted(Path(root).glob("*/face_encoder/*"))
-        if path.suffix in WEIGHTS
+        for path in _below(root)
+        if path.parent.name == "face_encoder" and path.suffix in WEIGHTS
     )
-    return [*folder_paths.get_filename_list(CLIP_VISION), *dict.fromkeys(in_release)]
+    return [*_names_in(CLIP_VISION), *dict.fromkeys(in_release)]
 
 
 def list_shapes() -> list[str]:
-    """3D files in the host's input folder."""
+    """3D files in the host's input folder and the folders in it."""
     root = Path(folder_paths.get_input_directory())
-    found = (path for name in SHAPE_FOLDERS for path in _entries(root / name) if path.suffix.lower() in SHAPES)
-    return sorted(_relative(path, root) for path in found if path.is_file())
+    return sorted(_relative(path, root) for path in _below(root) if path.suffix.lower() in SHAPES)
 
 
 def list_identities() -> list[str]:
@@ -135,24 +141,19 @@ def list_identities() -> list[str]:
     return [
         _relative(path, folder) + mark
         for folder, mark in places
-        for path in sorted(Path(folder).rglob("*.safetensors"))
-        if _is_identity(path)
+        for path in sorted(_below(folder))
+        if path.suffix == ".safetensors" and _is_identity(path)
     ]
 
 
 def find_identity(name: str) -> Path:
     """The identity file `name` of `list_identities`; ValueError when it is gone."""
-    if not folder_paths.exists_annotated_filepath(name):
-        raise ValueError(
-            f"Expected a person saved by Save Identity, but there is no {name!r}. Put the file into "
-            f"{folder_paths.get_input_directory()} and choose it."
-        )
-    return Path(folder_paths.get_annotated_filepath(name))
+    return _find_annotated(name, "a person saved by Save Identity", "the file")
 
 
 def list_loras() -> list[str]:
     """Files in the host's folders for LoRAs."""
-    return folder_paths.get_filename_list(LORAS)
+    return _names_in(LORAS)
 
 
 def find_lora(name: str) -> Path:
@@ -179,12 +180,7 @@ def find_face_encoder(name: str) -> Path:
 
 def find_shape(name: str) -> Path:
     """The 3D file `name`, also in the form "name [output]"; ValueError when it is not there."""
-    if not folder_paths.exists_annotated_filepath(name):
-        raise ValueError(
-            f"Expected a 3D face in ComfyUI's input folder, but there is no {name!r}. Put a "
-            f"{', '.join(SHAPES)} file into {folder_paths.get_input_directory()} and choose it."
-        )
-    return Path(folder_paths.get_annotated_filepath(name))
+    return _find_annotated(name, "a 3D face", f"a {', '.join(SHAPES)} file")
 
 
 def problem(find, name: str | None) -> str | bool:
@@ -201,54 +197,130 @@ def fingerprint(find, name: str) -> str:
         path = find(name)
     except ValueError:
         return f"{name} is missing"
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return repr([(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+    files = [path] if path.is_file() else sorted(_below(path))
+    return repr([_stamp(each) for each in files])
 
 
 def next_output(prefix: str, suffix: str) -> tuple[Path, dict[str, str]]:
-    """A free path in the output folder, numbered as the host does, and how the browser is told about it."""
-    if not prefix.strip() or prefix.strip().startswith(("/", "\\")) or Path(prefix).drive or ".." in Path(prefix).parts:
+    """A free path in the output folder, numbered as the host does, and how the browser is told about it.
+
+    Backslashes part folders as slashes do, whatever system the workflow was saved on. Raises ValueError for names that
+    lead out of the output folder, and for names that the file system does not take.
+    """
+    prefix = prefix.replace("\\", "/")
+    if not prefix.strip() or prefix.strip().startswith("/") or Path(prefix).drive or ".." in Path(prefix).parts:
         raise ValueError(
             f"Expected a file name below ComfyUI's output folder, such as fantasyid/face, got {prefix!r}. "
             "Leave out drive, leading slash and '..'."
         )
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory()
-    )
-    while (path := Path(folder) / f"{name}_{counter:05}_{suffix}").exists():
-        counter += 1
+    if any(ord(letter) < 32 for letter in prefix):
+        raise ValueError(f"Expected a file name of visible letters, got {prefix!r}. Choose another filename_prefix.")
+    _check_length(prefix, suffix)
+    output = folder_paths.get_output_directory()
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output)
+        while (path := Path(folder) / f"{name}_{counter:05}_{suffix}").exists():
+            counter += 1
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"Expected a name for a file below {output}, got {prefix!r}, which cannot be written there ({reason}). "
+            "Choose another filename_prefix, or make the folder writable."
+        ) from error
     return path, {"filename": path.name, "subfolder": subfolder, "type": "output"}
 
 
-def _models_in(root: Path) -> Iterable[Path]:
-    for path in _entries(root):
-        if path.is_dir() and not path.name.startswith("."):
-            yield from [path] if _is_release(path) else _models_in(path)
-        elif path.suffix in WEIGHTS and not path.name.startswith((".", "topology")):
+def _check_length(prefix: str, suffix: str) -> None:
+    *parents, name = Path(prefix).parts
+    added = len(f"_00000_{suffix}".encode())
+    for part, longest in ((name, LONGEST_NAME - added), *((parent, LONGEST_NAME) for parent in parents)):
+        if (length := len(os.fsencode(part))) > longest:
+            raise ValueError(
+                f"Expected a file name of at most {longest} bytes (a number is added to it), got {length} in "
+                f"{part[:40] + '...'!r}. Shorten filename_prefix."
+            )
+
+
+def _models_in(root: str) -> Iterator[Path]:
+    for path in _below(root, _is_release):
+        if os.path.isdir(path) or (path.suffix in WEIGHTS and not path.name.startswith("topology")):
             yield path
 
 
 def _is_release(folder: Path) -> bool:
-    if any((folder / name).is_dir() for name in ("transformer", "transformer_ema")):
+    if any(os.path.isdir(folder / name) for name in ("transformer", "transformer_ema")):
         return True
-    if any(folder.glob(CONVERTED_TRANSFORMER)) and any(folder.glob(CONVERTED_ADAPTER)):
+    names = [path.name for path in _entries(folder)]
+    if all(any(fnmatch(name, form) for name in names) for form in (CONVERTED_TRANSFORMER, CONVERTED_ADAPTER)):
         return True
-    return (folder / "config.json").is_file() and any(path.suffix in WEIGHTS for path in _entries(folder))
+    return "config.json" in names and any(Path(name).suffix in WEIGHTS for name in names)
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    from ..fantasyid_core.modelfiles import entries
+
+    return entries(folder)
 
 
-def _find(name: str, roots: list[str], what: str) -> Path:
-    for root in map(os.path.abspath, roots):
-        path = Path(os.path.normpath(os.path.join(root, name)))  # links are followed, ".." is not
-        if name and path.exists() and path.is_relative_to(root):
-            return path
+def _below(root: str | os.PathLike, *is_one) -> Iterator[Path]:
+    from ..fantasyid_core.modelfiles import files_below
+
+    return files_below(root, *is_one)
+
+
+def _names_in(key: str) -> list[str]:
+    """The files in a list of the host, with slashes on every system."""
+    roots, suffixes = folder_paths.get_folder_paths(key), folder_paths.folder_names_and_paths[key][1]
+    fits = lambda path: not suffixes or path.suffix.lower() in suffixes  # noqa: E731
+    return sorted({_relative(path, root) for root in roots for path in _below(root) if fits(path)})
+
+
+def _find(name: str, roots: Iterable[str], what: str) -> Path:
+    roots = list(roots)
+    for place in (_place(each, root) for each in _spellings(name) for root in roots):
+        if place is not None and os.path.exists(place):
+            return place
     raise ValueError(
         f"Expected the {what} {name!r} in {' or '.join(roots)}, but it is not there. "
         "Put the file there, press R in ComfyUI to refresh, and choose it."
     )
+
+
+def _find_annotated(name: str, what: str, file: str) -> Path:
+    """The file `name` of the input folder, or of the folder that " [output]" or " [temp]" behind it names."""
+    bare, folder = folder_paths.annotated_filepath(name)
+    folder = folder or folder_paths.get_input_directory()
+    for place in (_place(each, folder) for each in _spellings(bare)):
+        if place is not None and os.path.isfile(place):
+            return place
+    raise ValueError(
+        f"Expected {what} in {folder}, but there is no {bare!r}. Put {file} there, press R in ComfyUI to refresh, and "
+        "choose it."
+    )
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """A name as it stands, and with the slashes of this system: workflows are shared between systems."""
+    return tuple(dict.fromkeys((name, name.replace("\\", "/"))))
+
+
+def _place(name: str, root: str) -> Path | None:
+    """Where `name` lies below `root`; None where it leads out of it. Links are followed, ".." is not."""
+    root = os.path.abspath(root)
+    path = Path(os.path.normpath(os.path.join(root, name)))
+    return path if name and path != Path(root) and path.is_relative_to(root) else None
+
+
+def _stamp(path: Path) -> tuple:
+    try:
+        about = path.stat()
+    except OSError:  # taken away since, or not to be read
+        return str(path), None
+    return str(path), about.st_size, about.st_mtime_ns
+
+
+def _may_be_topology(path: Path) -> bool:
+    return path.name == "transform.pkl" or fnmatch(path.name, "topology*.safetensors")
 
 
 def _is_identity(path: Path) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..fantasyid_core.options import AVERAGE, EVERYWHERE, JOINS, PLACES
+from . import folders
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, FaceEncoderType, FaceType, Identity, IdentityType, ShapeType
 
 
@@ -16,33 +18,60 @@ class EncodeIdentity(io.ComfyNode):
             node_id="FantasyID_EncodeIdentity",
             display_name="FantasyID Encode Identity",
             category=CATEGORY,
-            description="Turns a face and its 3D shape into the identity that the video model understands.",
+            description="Turns a face and its 3D shape into the identity that the video model understands. ConsisID "
+            "needs the face only.",
             inputs=[
                 AdapterType.Input("adapter", tooltip="From Load Model or Load Adapter."),
                 FaceEncoderType.Input("encoder", tooltip="From Load Face Encoder."),
                 FaceType.Input("face", tooltip="How the person looks: from Crop Face."),
-                ShapeType.Input("shape", tooltip="The person's 3D face: from Reconstruct Face or Load Shape."),
+                ShapeType.Input(
+                    "shape",
+                    optional=True,
+                    tooltip="The person's 3D face: from Reconstruct Face or Load Shape. FantasyID needs it; ConsisID "
+                    "reads none, so leave it out there.",
+                ),
                 io.Combo.Input(
                     "references",
                     options=list(JOINS),
                     optional=True,
                     advanced=True,
-                    tooltip="Only for several photos of the person. average: their common features, at the cost of one "
-                    "photo. concatenate: the video model looks at every photo; a little slower for each one.",
+                    tooltip="Only for several photos of the person. average keeps their common features, at the cost "
+                    "of one photo. concatenate lets the video model look at every photo; each makes it a little slower.",
+                ),
+                io.Boolean.Input(
+                    "approximate",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Only for ConsisID: go on without glintr100.onnx or parsing_bisenet.pth where one is "
+                    "missing. The person is then less like; the node and a saved person say so.",
                 ),
             ],
-            outputs=[IdentityType.Output(display_name="identity", tooltip="For Apply Identity.")],
+            outputs=[
+                IdentityType.Output(display_name="identity", tooltip="For Apply Identity."),
+                FaceType.Output(
+                    display_name="face",
+                    tooltip="For Video Conditioning: the face with what the model is shown of it. For ConsisID that is "
+                    "face and hair on white.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, adapter, encoder, face, shape, references: str = AVERAGE) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy.encode import encode_identity
+    @cancellable("einops")
+    def execute(
+        cls, adapter, encoder, face, shape=None, references: str = AVERAGE, approximate: bool = False
+    ) -> io.NodeOutput:
+        from ..fantasyid_core.host.comfy.encode import encode_person
         from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
 
-        tokens = encode_identity(adapter, encoder, face, shape, references)
-        thumbnail = face.crop[::4, ::4].copy()
-        fingerprint = adapter_fingerprint(adapter)
-        return io.NodeOutput(Identity(tokens, fingerprint, thumbnail, shape.name, shape.vertices, shape.edit))
+        person = encode_person(adapter, encoder, face, shape, references, folders.models_dirs(), approximate)
+        say(cls, person.notes)
+        of_shape = ("", None, "") if shape is None else (shape.name, shape.vertices, shape.edit)
+        known = (adapter.transformer, " ".join(person.approximate))
+        made = Identity(person.tokens, adapter_fingerprint(adapter), face.crop[::4, ::4].copy(), *of_shape, *known)
+        return io.NodeOutput(made, person.face)
 
 
 def _part(name: str, default: float, tooltip: str) -> io.Float.Input:
@@ -52,9 +81,7 @@ def _part(name: str, default: float, tooltip: str) -> io.Float.Input:
 
 
 def _weight(name: str, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(
-        name, default=1.0, min=0.0, max=4.0, step=0.05, optional=True, advanced=True, tooltip=tooltip
-    )
+    return io.Float.Input(name, default=1.0, min=0.0, max=4.0, step=0.05, optional=True, advanced=True, tooltip=tooltip)
 
 
 class ApplyIdentity(io.ComfyNode):
@@ -78,8 +105,12 @@ class ApplyIdentity(io.ComfyNode):
                     tooltip="How strongly the person shows. 1 is as trained, 0 is the model without the person; above "
                     "2 the picture breaks. Negative leads away from the person.",
                 ),
-                _part("start_percent", 0.0, "From which part of the sampling on the person is put in: 0 is the first "
-                      "step. The first steps decide the layout, the later ones the details."),
+                _part(
+                    "start_percent",
+                    0.0,
+                    "From which part of the sampling on the person is put in: 0 is the first "
+                    "step. The first steps decide the layout, the later ones the details.",
+                ),
                 _part("end_percent", 1.0, "Up to which part of the sampling the person is put in: 1 is the last step."),
                 _part("fade_in", 0.0, "How long, after the start, the strength grows from zero."),
                 _part("fade_out", 0.0, "How long, before the end, the strength falls to zero."),
@@ -139,6 +170,7 @@ class ApplyIdentity(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable()
     def execute(
         cls,
         model,
@@ -163,10 +195,9 @@ class ApplyIdentity(io.ComfyNode):
         from ..fantasyid_core.identity.steering.control import Control
 
         identity.check_adapter(adapter_fingerprint(adapter))
-        mask = mask[0] if mask is not None and len(mask) == 1 else mask
         control = Control(strength, start_percent, end_percent, fade_in, fade_out, layers, schedule, face_weight,
                           shape_weight, region, mask, feather, identity_guidance)  # fmt: skip
-        patched = attach_controlled(model, adapter, identity.tokens, control)
-        say(cls, control.notes())
-        curves = control.draw(adapter.config.injected_layers)
-        return io.NodeOutput(patched, ui=preview(cls, as_image([curves])))
+        patched = attach_controlled(model, adapter, identity.tokens, control, identity.transformer)
+        say(cls, (*control.notes(), identity.approximate))
+        curves = as_image([control.draw(adapter.config.injected_layers)])
+        return io.NodeOutput(patched, ui=preview(cls, curves))

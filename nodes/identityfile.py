@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from . import folders
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, Identity, IdentityType
 
 
@@ -32,13 +33,15 @@ class SaveIdentity(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable()
     def execute(cls, identity, filename_prefix: str) -> io.NodeOutput:
         from ..fantasyid_core.identity.identityfile import save_identity
 
         path, shown = folders.next_output(filename_prefix, ".safetensors")
         parts = {"fingerprint": identity.adapter, "shape_name": identity.shape_name}
+        parts |= {"transformer": identity.transformer, "approximate": identity.approximate}
         save_identity(path, identity.tokens, identity.thumbnail, identity.vertices, identity.edit, **parts)
-        say(cls, [f"{shown['subfolder']}/{shown['filename']}".lstrip("/")])
+        say(cls, [f"{shown['subfolder']}/{shown['filename']}".lstrip("/"), identity.approximate])
         picture = preview(cls, as_image([identity.thumbnail]))
         return io.NodeOutput(identity, ui={"fantasyid_files": [shown], **picture.as_dict()})
 
@@ -84,15 +87,19 @@ class LoadIdentity(io.ComfyNode):
         return folders.fingerprint(folders.find_identity, file)
 
     @classmethod
+    @cancellable()
     def execute(cls, file: str, adapter=None, force: bool = False) -> io.NodeOutput:
         from ..fantasyid_core.identity.fingerprint import adapter_fingerprint
         from ..fantasyid_core.identity.identityfile import load_identity
 
         wanted = None if adapter is None else adapter_fingerprint(adapter)
         found = load_identity(folders.find_identity(file), wanted, force)
-        say(cls, [found.shape_name, found.note])
+        say(cls, [found.shape_name, found.note, found.approximate])
         picture = as_image([found.thumbnail])
-        person = Identity(found.tokens, found.adapter, found.thumbnail, found.shape_name, found.vertices, found.edit)
+        person = Identity(
+            found.tokens, found.adapter, found.thumbnail, found.shape_name, found.vertices, found.edit,
+            found.transformer, found.approximate,
+        )  # fmt: skip
         return io.NodeOutput(person, picture, ui=preview(cls, picture))
 
 
@@ -126,6 +133,7 @@ class MixIdentities(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable()
     def execute(
         cls,
         identity_1,

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..fantasyid_core.options import COMPUTING, DTYPES
 from . import folders
 from .pictures import say
+from .running import cancellable
 from .types import CATEGORY, AdapterType, FaceEncoderType
 
 FILES_OWN = "default (file's own)"
@@ -34,27 +35,25 @@ class LoadModel(io.ComfyNode):
             node_id="FantasyID_LoadModel",
             display_name="FantasyID Load Model",
             category=CATEGORY,
-            description="Loads a FantasyID model: the video model, and the adapter that puts a person into it. "
-            "FantasyID-Tiny comes along with all it needs.",
+            description="Loads a FantasyID or ConsisID model: the video model, and the adapter that puts a person into "
+            "it. FantasyID-Tiny comes along with all it needs.",
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=folders.list_models(),
-                    tooltip="A release folder (it holds transformer/ or transformer_ema/) or a single file in "
+                    tooltip="A folder of FantasyID or ConsisID (it holds transformer/) or a single file in "
                     "models/fantasyid; or FantasyID-Tiny, a very small model of drawn people that needs no file.",
                 ),
                 _precision_input(),
             ],
             outputs=[
                 io.Model.Output(tooltip="The video model, for Apply Identity, LoRA and the sampler."),
-                AdapterType.Output(
-                    display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
-                ),
-                io.Clip.Output(tooltip="FantasyID-Tiny only, for Encode Prompt. Others: Load CLIP."),
-                io.Vae.Output(tooltip="FantasyID-Tiny only, for the video nodes. Others: Load VAE."),
+                AdapterType.Output(display_name="adapter", tooltip="For Encode Identity and Apply Identity."),
+                io.Clip.Output(tooltip="Only with FantasyID-Tiny, for Encode Prompt. Other models need Load CLIP."),
+                io.Vae.Output(tooltip="Only with FantasyID-Tiny, for the video nodes. Other models need Load VAE."),
                 FaceEncoderType.Output(
                     display_name="encoder",
-                    tooltip="FantasyID-Tiny only, for Encode Identity. Others: Load Face Encoder.",
+                    tooltip="Only with FantasyID-Tiny, for Encode Identity. Other models need Load Face Encoder.",
                 ),
             ],
         )
@@ -68,6 +67,7 @@ class LoadModel(io.ComfyNode):
         return folders.fingerprint(folders.find_model, model)
 
     @classmethod
+    @cancellable("einops")
     def execute(cls, model: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
         from ..fantasyid_core.host.comfy import load_model
@@ -96,11 +96,7 @@ class LoadAdapter(io.ComfyNode):
                 ),
                 _precision_input(),
             ],
-            outputs=[
-                AdapterType.Output(
-                    display_name="adapter", tooltip="For Encode Identity and Apply Identity: knows faces."
-                )
-            ],
+            outputs=[AdapterType.Output(display_name="adapter", tooltip="For Encode Identity and Apply Identity.")],
         )
 
     @classmethod
@@ -112,13 +108,12 @@ class LoadAdapter(io.ComfyNode):
         return folders.fingerprint(folders.find_model, adapter)
 
     @classmethod
+    @cancellable("einops")
     def execute(cls, adapter: str, dtype: str) -> io.NodeOutput:
         from ..fantasyid_core import load_adapter
 
         source = folders.find_model(adapter)
-        return io.NodeOutput(
-            load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots())
-        )
+        return io.NodeOutput(load_adapter(source, dtype=_dtype(dtype), search_folders=folders.model_roots()))
 
 
 class LoadFaceEncoder(io.ComfyNode):
@@ -139,7 +134,7 @@ class LoadFaceEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "dtype",
                     options=["fp32", *(name for name in COMPUTING if name != "fp32")],
-                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1 GB of "
+                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1.2 GB of "
                     "memory; bf16 and fp16 need half of it.",
                 ),
             ],
@@ -155,13 +150,12 @@ class LoadFaceEncoder(io.ComfyNode):
         return folders.fingerprint(folders.find_face_encoder, encoder)
 
     @classmethod
+    @cancellable("open_clip", "timm")
     def execute(cls, encoder: str, dtype: str) -> io.NodeOutput:
-        from ..fantasyid_core.face.encoder import load_face_encoder
+        from ..fantasyid_core.face.consisid import load_tower
         from ..fantasyid_core.host.comfy.encode import host_face_encoder
 
-        return io.NodeOutput(
-            host_face_encoder(load_face_encoder(folders.find_face_encoder(encoder), _dtype(dtype)))
-        )
+        return io.NodeOutput(host_face_encoder(load_tower(folders.find_face_encoder(encoder), _dtype(dtype))))
 
 
 class LoadLoRA(io.ComfyNode):
@@ -200,6 +194,7 @@ class LoadLoRA(io.ComfyNode):
         return folders.fingerprint(folders.find_lora, lora)
 
     @classmethod
+    @cancellable()
     def execute(cls, model, lora: str, strength: float) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.lora import load_lora
 

@@ -17,4 +17,6 @@ def mix(people: Sequence[Identity | None], weights: Sequence[float]) -> Identity
     )
     first = max(present, key=lambda each: each[1])[0]
     names = [person.shape_name for person, weight in present if weight]
-    return Identity(tokens, first.adapter, first.thumbnail, " + ".join(filter(None, names)))
+    approximate = " ".join(dict.fromkeys(person.approximate for person, _ in present if person.approximate))
+    known = {"transformer": first.transformer, "approximate": approximate}
+    return Identity(tokens, first.adapter, first.thumbnail, " + ".join(filter(None, names)), **known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .pictures import preview, say
+from .running import cancellable
 from .types import CATEGORY, FaceType, ShapeType
 
 
@@ -44,6 +45,7 @@ class SamplePerson(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable("numba")
     def execute(cls, seed: int, picture: int) -> io.NodeOutput:
         from ..fantasyid_core.people.portrait import make_portrait
 

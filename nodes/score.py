@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..fantasyid_core.options import AUTO, NAMED_DETECTORS
 from . import folders
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, FaceType
 from .video import sampling_inputs
 from .words import detector_notes, detector_problem
@@ -53,6 +54,7 @@ class ScoreIdentity(io.ComfyNode):
         return detector_problem(detector, (AUTO, *NAMED_DETECTORS))
 
     @classmethod
+    @cancellable("cv2")
     def execute(cls, image, face, detector: str = AUTO) -> io.NodeOutput:
         from ..fantasyid_core.evaluation import score_identity
         from ..fantasyid_core.face import load_likeness
@@ -87,7 +89,8 @@ class SampleBest(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The first seed; the others follow it. The winner's number is shown and put out.",
+                    tooltip="The first seed; the others follow it, 0 after the largest. "
+                    "The second output is the best one's.",
                 ),
                 io.Int.Input("count", default=4, min=1, max=64, tooltip="How many seeds are tried."),
                 io.Float.Input(
@@ -107,7 +110,7 @@ class SampleBest(io.ComfyNode):
                     max=10.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How much motion counts beside likeness, which counts 1.",
+                    tooltip="How much motion counts. Likeness counts 1.",
                 ),
             ],
             outputs=[
@@ -118,6 +121,7 @@ class SampleBest(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable("cv2")
     def execute(
         cls,
         model,
@@ -135,11 +139,11 @@ class SampleBest(io.ComfyNode):
         motion_weight: float = 0.25,
     ) -> io.NodeOutput:
         from ..fantasyid_core.evaluation.score import scorer
-        from ..fantasyid_core.host.comfy.best import best_video
+        from ..fantasyid_core.host.comfy.best import best_video, consecutive_seeds
 
         options = {"preview": preview_at, "weights": (1.0, motion_weight), "steps": steps, "cfg": cfg, "solver": solver}
         score = scorer(face, folders=folders.models_dirs())
-        seeds = range(seed, seed + count)
+        seeds = consecutive_seeds(seed, count)
         best = best_video(model, positive, negative, latent, vae, score, seeds, **options)
         say(cls, [candidate.describe() for candidate in best.candidates])
         return io.NodeOutput(best.latent, best.candidates[0].seed)

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..fantasyid_core.options import AUTO, DECA_VIEWS, LANDMARKS, POSES, RECONSTRUCTIONS, SHAPE_FILES
 from . import folders
 from .pictures import as_image, preview, say
+from .running import cancellable
 from .types import CATEGORY, FaceType, ShapeType
 
 
@@ -38,30 +39,30 @@ class ReconstructFace(io.ComfyNode):
                 io.Combo.Input(
                     "pose",
                     options=list(POSES),
-                    tooltip="neutral: the face at rest, looking ahead, as the paper has it. as photographed: with the "
-                    "expression and the turn of the photo, as the official code has it.",
+                    tooltip="neutral gives the face at rest, looking ahead, as in the paper. as photographed keeps the "
+                    "expression and the turn of the photo, as the official code does.",
                 ),
                 io.Combo.Input(
                     "region",
                     options=list(DECA_VIEWS),
                     optional=True,
                     advanced=True,
-                    tooltip="What DECA sees: the square around the face's landmarks, as it was trained, or the whole "
-                    "picture, as the official code does it.",
+                    tooltip="What DECA sees: the square around the face's landmarks, as in its training, or the whole "
+                    "picture, as in the official code.",
                 ),
                 io.Boolean.Input(
                     "keep_jaw",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Only as photographed: keep the mouth as open as in the photo.",
+                    tooltip="Keep the mouth as open as in the photo. Only with the pose as photographed.",
                 ),
                 io.Boolean.Input(
                     "keep_turn",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Only as photographed: keep head and neck turned as in the photo.",
+                    tooltip="Keep head and neck turned as in the photo. Only with the pose as photographed.",
                 ),
                 io.Combo.Input(
                     "method",
@@ -103,6 +104,7 @@ class ReconstructFace(io.ComfyNode):
         return folders.face_models_fingerprint(deca, flame)
 
     @classmethod
+    @cancellable("cv2", "torchvision")
     def execute(
         cls,
         face,
@@ -139,7 +141,7 @@ class LoadShape(io.ComfyNode):
                 io.Combo.Input(
                     "shape",
                     options=folders.list_shapes(),
-                    tooltip="A .ply, .obj, .glb, .stl, .npy or .npz file in ComfyUI's input folder (or its folder 3d).",
+                    tooltip="A .ply, .obj, .glb, .stl, .npy or .npz file in ComfyUI's input folder, or a folder in it.",
                 )
             ],
             outputs=[ShapeType.Output(display_name="shape", tooltip="For Encode Identity.")],
@@ -155,6 +157,7 @@ class LoadShape(io.ComfyNode):
         return folders.fingerprint(folders.find_shape, shape)
 
     @classmethod
+    @cancellable("cv2")
     def execute(cls, shape: str) -> io.NodeOutput:
         from ..fantasyid_core.shape.draw.present import describe_shape, draw_shape
         from ..fantasyid_core.shape.reconstruct.facemodels import read_checked_shape
@@ -192,6 +195,7 @@ class SaveShape(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable("cv2", "trimesh")
     def execute(cls, shape, filename_prefix: str, format: str) -> io.NodeOutput:
         from ..fantasyid_core.shape import save_shape
         from ..fantasyid_core.shape.draw.present import describe_shape, draw_shape

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 CATEGORY = "FantasyID"
 
-AdapterType = io.Custom("FANTASYID_ADAPTER")  # identity.model.IdentityAdapter
-FaceEncoderType = io.Custom("FANTASYID_FACE_ENCODER")  # host.comfy.run.HostedFaceEncoder
+AdapterType = io.Custom("FANTASYID_ADAPTER")  # identity.adapter.IdentityAdapter
+FaceEncoderType = io.Custom("FANTASYID_FACE_ENCODER")  # host.comfy.encode.HostedFaceEncoder
 FaceType = io.Custom("FANTASYID_FACE")  # face.align.FaceCrop
 ShapeType = io.Custom("FANTASYID_SHAPE")  # shape.pointcloud.FaceShape
 IdentityType = io.Custom("FANTASYID_IDENTITY")  # Identity
@@ -26,7 +26,8 @@ class Identity:
 
     tokens: float32 [B, Nid, Cid]. adapter: fingerprint of the adapter that made them.
     thumbnail: np.uint8 [S, S, 3] RGB of the face. shape_name: where the 3D face came from. vertices: float32
-    [V, 3] of the 3D face in metres, or None. edit: the 3D face's sliders as JSON, or "".
+    [V, 3] of the 3D face in metres, or None. edit: the 3D face's sliders as JSON, or "". transformer: fingerprint of
+    the video model that the adapter belongs to, or "". approximate: what is missing in the tokens, or "".
     """
 
     tokens: Tensor
@@ -35,6 +36,8 @@ class Identity:
     shape_name: str = ""
     vertices: Tensor | None = None
     edit: str = ""
+    transformer: str = ""
+    approximate: str = ""
 
     def check_adapter(self, fingerprint: str) -> None:
         """Raises ValueError unless the adapter with this fingerprint made the identity."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..fantasyid_core.options import SOLVERS
+from .running import cancellable
 from .types import CATEGORY, FaceType
 
 
@@ -31,6 +32,7 @@ class EncodePrompt(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable()
     def execute(cls, clip, text: str) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy import encode_prompt
 
@@ -49,8 +51,8 @@ class VideoConditioning(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What the video shall show, from Encode Prompt."),
                 io.Conditioning.Input("negative", tooltip="What it shall not show; usually an empty prompt."),
                 io.Vae.Input("vae", tooltip="The CogVideoX VAE, from Load VAE."),
-                FaceType.Input("face", tooltip="The face, from Crop Face. It is stretched to the video's size, as the "
-                "model was trained."),
+                FaceType.Input("face", tooltip="The face, from Crop Face, or for ConsisID from Encode Identity. It is "
+                "stretched to the video's size, as the model was trained."),
                 io.Model.Input(
                     "model",
                     optional=True,
@@ -65,6 +67,7 @@ class VideoConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable()
     def execute(cls, positive, negative, vae, face, model=None) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.condition import condition_video
 
@@ -127,10 +130,11 @@ class Sampler(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable()
     def execute(
         cls, model, positive, negative, latent, seed: int, steps: int, cfg: float, solver: str
     ) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy.sample import sample_latent
+        from ..fantasyid_core.host.comfy.video import sample_latent
 
         settings = {"seed": seed, "steps": steps, "cfg": cfg, "solver": solver}
         return io.NodeOutput(sample_latent(model, positive, negative, latent, **settings))
@@ -161,6 +165,7 @@ class DecodeVideo(io.ComfyNode):
         )
 
     @classmethod
+    @cancellable()
     def execute(cls, vae, latent, tile: int) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy import decode_video
 

@@ -26,7 +26,14 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Marks tests by what they need; in several processes (`-n`) one runs, first, all that needs a ComfyUI."""
+    """Marks tests by what they need; in several processes (`-n`) one runs, first, all that needs a ComfyUI.
+
+    What is marked `soak` runs only where `-m` names it; a short version of each such test runs always.
+    """
+    if "soak" not in config.getoption("markexpr"):
+        asleep = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=asleep)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in item.fixturenames:
@@ -49,11 +56,12 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def same_threads():
-    """Gives PyTorch back the threads that a test took from it or gave to it."""
+def same_start():
+    """Every test finds PyTorch with the same random numbers to come, and leaves it the threads that it found."""
     import torch
 
     before = torch.get_num_threads()
+    torch.manual_seed(0)
     yield
     if torch.get_num_threads() != before:
         torch.set_num_threads(before)

@@ -12,15 +12,20 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from ..running.packages import MissingPackage, lacks
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="all tokens and layers on the CPU too (many minutes)")
     parser.add_argument("--runs", type=int, metavar="N", help="pairs per figure (default: 5, with --full 3)")
+    parser.add_argument("--consisid", action="store_true", help="ConsisID, against diffusers' own modules")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of tables")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the scaling too (needs matplotlib)")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.consisid:
+        return _run_consisid(arguments)
     from ..tools.bench import run_bench
 
     plot = None if arguments.plot is None else _pyplot()
@@ -28,6 +33,18 @@ def run(arguments: argparse.Namespace) -> int:
     print(json.dumps(report, indent=2) if arguments.json else "\n".join(tables(report)))
     if plot is not None:
         save_plot(plot, report, Path(arguments.plot))
+    return 0
+
+
+def _run_consisid(arguments: argparse.Namespace) -> int:
+    from ..tools.bench_consisid import run_consisid_bench
+    from ..tools.bench_consisid import tables as consisid_tables
+
+    if arguments.plot is not None:
+        raise ValueError("The plot shows how FantasyID's identity scales; leave out --plot, or --consisid.")
+    runs = 5 if arguments.runs is None else arguments.runs
+    report = run_consisid_bench(arguments.full, runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(consisid_tables(report)))
     return 0
 
 
@@ -115,7 +132,7 @@ def _pyplot():
         matplotlib.use("Agg")
         return import_module("matplotlib.pyplot")
     except ImportError as error:
-        raise RuntimeError("The plot needs matplotlib: pip install matplotlib, or leave out --plot.") from error
+        raise MissingPackage(f"{lacks('The plot', ['matplotlib'])} (or leave out --plot).") from error
 
 
 def save_plot(pyplot, report: dict, path: Path) -> None:

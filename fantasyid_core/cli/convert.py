@@ -1,4 +1,4 @@
-"""Turns a release folder into ComfyUI's transformer file and a small adapter file with live weights only.
+"""Turns a release folder into ComfyUI's transformer file and a small file with the adapter's weights that are used.
 
 The source is only read; memory stays below 2 GB however large it is.
 """
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         choices=STORED,
-        help="of the results (fp8: matrices only, the rest bf16); default: the source's own",
+        help="precision of the results; with fp8 only matrices, the rest in bf16 (default: the source's own)",
     )
     parser.add_argument("--topology", metavar="FILE", help="transform.pkl, if it is not beside the source")
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"before       {size_text(result.source_bytes)}  {arguments.source}")
     print(f"transformer  {size_text(result.transformer_bytes)}  {result.transformer}")
     print(f"adapter      {size_text(result.adapter_bytes)}  {result.adapter}")
-    print(f"FantasyID's own parameters: {result.live:,} live, {result.dead:,} dead (left out)")
-    if not result.has_topology:
+    print(f"the adapter's parameters: {result.live:,} live, {result.dead:,} dead (left out)")
+    if result.has_topology is False:
         print("The adapter file holds no mesh topology: transform.pkl will be needed beside it.")
     return 0

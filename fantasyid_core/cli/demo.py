@@ -1,6 +1,6 @@
-"""Three people who do not exist, in short videos: as they are and with edited faces, by FantasyID-Tiny.
+"""Makes short videos of three people who do not exist, as they are and with edited faces, with FantasyID-Tiny.
 
-It needs nothing but what comes along: people and their 3D faces are drawn by this project, and the model is its own.
+It needs nothing but what comes along: this project draws the people and their 3D faces, and the model is its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .generate import check_output
 CAST = (1, 5, 8)
 NOTICE = (
     "FantasyID-Tiny is a very small model of drawn people, 64 x 64 pixels: it shows how the method behaves, not what "
-    "FantasyID looks like with the 5B model. Shape follows the 3D face, edits by slider roughly; pictures are soft."
+    "FantasyID looks like with the 5B model. Its pictures are soft, and they follow the sliders only roughly."
 )
 
 
@@ -29,11 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which of the people that the model never saw; default: %(default)s",
     )  # fmt: skip
     parser.add_argument(
-        "--model", metavar="FOLDER", help="networks that training.tinymodel.package wrote; default: FantasyID-Tiny"
+        "--model",
+        metavar="FOLDER",
+        help="folder that `python -m fantasyid_core.experiments.package` wrote; default: FantasyID-Tiny",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the noise; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=1, help="from noise to video; default: %(default)s")
-    parser.add_argument("--cfg", type=float, default=1.0, help="guidance by the prompt, 1: none; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=1, help="number of steps from noise to video (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cfg", type=float, default=1.0, help="guidance by the prompt; 1 is none (default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ComfyUI's models folder, or a release folder; may be given several times (default: the folders of this "
         "machine: FANTASYID_MODELS, ComfyUI's)",
     )
-    parser.add_argument("--json", action="store_true", help="the same for other programs")
+    parser.add_argument("--json", action="store_true", help="print the same as JSON, for other programs")
 
 
 def run(arguments: argparse.Namespace) -> int:

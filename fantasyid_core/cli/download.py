@@ -1,6 +1,7 @@
-"""Downloads one model file, or the official samples; verified and resumed. Without a name it lists what there is.
+"""Downloads the model file that you name, or the official samples. Without a name it lists what there is.
 
-Exit code 0 when the file is there, 2 when it is not: refused by its licence, out of reach, or not the right one.
+Never downloads without being asked. Exit code 0: the file is there. Exit code 2: it is not, because its licence was not
+accepted, the network is out of reach, or what came is not the right file.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def listing() -> list[str]:
         lines += [f"  {row.key:<22}{size:>12}  {row.name}", f"{'':38}{row.licence}"]
         if row.must_accept:
             lines.append(f"{'':38}needs --accept-licence")
-    lines += [f"  {'samples':<22}{'1.59 MB':>12}  three photos, their 3D faces and FLAME's mesh, for trying out and for tests"]
+    lines += [f"  {'samples':<22}{'1.59 MB':>12}  photos, their 3D faces and FLAME's mesh, to try out and for tests"]
     lines += [f"{'':38}{LICENCE}", ""]
     lines += ["These you have to fetch yourself, after registering there:", ""]
     for row in (row for row in MODEL_FILES if not row.download):

@@ -13,15 +13,29 @@ from ..options import AUTO, FORMER_DETECTORS, NAMED_DETECTORS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", metavar="VIDEOS", nargs="+", help="folders with videos, or videos")
     parser.add_argument("references", metavar="REFS", help="folder with pictures named as the videos, or one picture")
-    parser.add_argument("--out", metavar="FOLDER", default="output/evaluation", help="for report, plots and sheet")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        default="output/evaluation",
+        help="folder for report, plots and contact sheet (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of Markdown")
-    parser.add_argument("--detector", choices=(AUTO, *NAMED_DETECTORS, *FORMER_DETECTORS), metavar="NAME", default=AUTO,
+    parser.add_argument(
+        "--detector", choices=(AUTO, *NAMED_DETECTORS, *FORMER_DETECTORS), metavar="NAME", default=AUTO,
         help=f"which face detector: {', '.join((AUTO, *NAMED_DETECTORS))}",
     )  # fmt: skip
-    parser.add_argument("--models", metavar="FOLDER", action="append", default=[], help="like ComfyUI's models folder")
+    parser.add_argument(
+        "--models", metavar="FOLDER", action="append", default=[], help="a folder like ComfyUI's models"
+    )
     parser.add_argument("--arcface", metavar="FILE", help="glintr100.onnx or w600k_r50.onnx, if not in a models folder")
     parser.add_argument("--inception", metavar="FILE", help="torchvision's weights of inception_v3, for FID")
-    parser.add_argument("--crops", metavar="N", type=int, default=8, help="faces of every video that count in FID")
+    parser.add_argument(
+        "--crops",
+        metavar="N",
+        type=int,
+        default=8,
+        help="number of faces of every video that count in FID (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,24 +6,45 @@ Size and length are the model's own (49 frames of 720x480 for the release), so t
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..options import COMPUTING, DPM, DTYPES, OFFLOADS, SOLVERS
+from ..options import CACHES, COMPUTING, DPM, DTYPES, OFFLOADS, SOLVERS, STORAGES
 from .person import add_person_arguments, person_of
+from .rows import OF_THE_COMMAND, OF_THE_PLACE, arguments_of_row, kept_options, options_to_keep, read_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    many = parser.add_argument_group("many videos")
+    many.add_argument(
+        "--jobs",
+        metavar="FILE",
+        help="makes many videos: each row of FILE (JSON lines or CSV) is one, with these options as names; --out is then "
+        "a folder. The same command again goes on. In several processes: accelerate launch -m fantasyid_core generate ...",
+    )
+    many.add_argument("--certificate", metavar="PEM", help="your certificate chain: signs Content Credentials")
+    many.add_argument("--key", metavar="PEM", help="the certificate's private key")
+    add_video_arguments(parser)
+
+
+def add_video_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of one video: those that a row may have."""
     needed = parser.add_argument_group("inputs and output")
-    needed.add_argument("--model", required=True, metavar="DIR", help="FantasyID release folder")
-    needed.add_argument("--prompt", required=True, help="what happens in the video; long ones are cut at 226 tokens")
-    needed.add_argument("--out", required=True, metavar="FILE.mp4", help="the video")
+    needed.add_argument("--model", metavar="DIR", help="folder of FantasyID or ConsisID")
+    needed.add_argument("--prompt", help="what happens in the video; a longer prompt is cut at 226 tokens")
+    needed.add_argument("--out", metavar="FILE.mp4", help="the video")
     add_person_arguments(parser)
     add_sampling_arguments(parser)
     extra = parser.add_argument_group("where things are")
     extra.add_argument("--topology", metavar="FILE", help="transform.pkl, if it is not in the model folder")
     extra.add_argument("--face-encoder", metavar="FILE", help="EVA-CLIP, if it is not in DIR/face_encoder")
+    extra.add_argument(
+        "--approximate",
+        action="store_true",
+        help="ConsisID only: go on without glintr100.onnx or parsing_bisenet.pth where one is missing",
+    )
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> None:
@@ -33,39 +54,148 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
     group.add_argument("--seed", type=int, default=0, help="equal seeds give equal videos (default: %(default)s)")
     group.add_argument("--steps", type=int, default=steps, help="denoising steps (default: %(default)s)")
     group.add_argument("--cfg", type=float, default=6.0, help="guidance; 1 is none (default: %(default)s)")
-    group.add_argument("--strength", type=float, default=1.0, help="of the identity (default: %(default)s)")
-    group.add_argument("--solver", choices=SOLVERS, default=DPM, help="default: %(default)s, as official")
+    group.add_argument(
+        "--strength", type=float, default=1.0, help="how strongly the person shows (default: %(default)s)"
+    )
+    group.add_argument(
+        "--solver",
+        choices=SOLVERS,
+        default=DPM,
+        help="which solver samples the video; dpm is the official one (default: %(default)s)",
+    )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: cuda if there is one)")
-    machine.add_argument("--dtype", choices=COMPUTING, help="default: bf16 on a GPU, fp32 on the CPU")
+    machine.add_argument(
+        "--dtype", choices=COMPUTING, help="precision of the computation (default: bf16 on a GPU, fp32 on the CPU)"
+    )
     machine.add_argument(
         "--offload",
         choices=OFFLOADS,
         default=OFFLOADS[0],
-        help="keep in main memory what does not work right now: whole networks, or every layer (slow)",
+        help="keep in main memory what is not at work: nothing, whole networks, or every layer (slow)",
     )
-    machine.add_argument("--tiling", action="store_true", help="decode tile by tile: less memory, faint seams")
+    machine.add_argument(
+        "--tiling", action="store_true", help="decode tile by tile; this needs less memory and leaves faint seams"
+    )
+    machine.add_argument(
+        "--fit",
+        metavar="8GB|12GB|24GB|auto",
+        help="choose offload, storage and tiling for a card of this size, and say what that costs",
+    )
+    machine.add_argument(
+        "--storage", choices=STORAGES, default=STORAGES[0], help="of the transformer: fp8 is half of bf16"
+    )
+    machine.add_argument(
+        "--cache",
+        choices=CACHES,
+        default=CACHES[0],
+        help="what a step takes over from earlier ones: nothing, a little (balanced), more (fast), or a mechanism by name",
+    )
+    machine.add_argument("--compile", action="store_true", help="compile the blocks: minutes once, then faster steps")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.jobs:
+        return run_rows(arguments)
+    arguments = made_like(arguments)
+    check_needed(arguments, "The command", "--")
     check_output(Path(arguments.out))
-    from ..pipeline import Inputs
+    with Bars() as bars:
+        bars("starting", 0, 1)
+        from ..jobs.synthetic import Signature
+        from ..pipeline import Inputs
 
-    inputs = Inputs(arguments.model, person_of(arguments), arguments.topology, arguments.face_encoder)
-    make_video(inputs, arguments, arguments.prompt)
+        signature = Signature(arguments.certificate, arguments.key) if arguments.certificate else None
+        files = (arguments.topology, arguments.face_encoder, arguments.approximate)
+        inputs = Inputs(arguments.model, person_of(arguments), *files)
+        make_video(inputs, arguments, bars, signature)
     return 0
 
 
-def make_video(inputs, arguments: argparse.Namespace, prompt: str) -> None:
-    """Generates and writes the video with progress bars; the last line printed is its path."""
+def made_like(arguments: argparse.Namespace) -> argparse.Namespace:
+    """With --like VIDEO.mp4: that video's options, under those that are given here."""
+    video = arguments.like
+    if not video or Path(video).suffix.lower() != ".mp4":
+        return arguments
+    from ..jobs.job import options_of
+
+    arguments.like = None
+    folder = Path(video).parent
+    given = options_to_keep(arguments, add_video_arguments, folder)
+    row = kept_options({**options_of(video), **given}, folder)
+    merged = arguments_of_row(row, str(video), argparse.Namespace(), add_video_arguments)
+    for name in OF_THE_PLACE | (OF_THE_COMMAND & vars(arguments).keys()):
+        setattr(merged, name, getattr(arguments, name))
+    return merged
+
+
+def check_needed(arguments: argparse.Namespace, who: str, dashes: str = "") -> None:
+    """Raises ValueError when what no video can do without is not given."""
+    missing = [name for name in ("model", "prompt", "out") if not getattr(arguments, name)]
+    if not (arguments.image or arguments.person):
+        missing.append(f"image (or {dashes}person)")
+    if missing:
+        raise ValueError(f"{who} lacks {', '.join(dashes + name for name in missing)}.")
+
+
+def run_rows(arguments: argparse.Namespace) -> int:
+    """Makes the videos of --jobs; 0 when all are there, 1 when rows failed."""
+    if not arguments.out:
+        raise ValueError("--jobs needs --out, the folder for the videos and their manifest.json.")
+    folder = Path(arguments.out)
+    rows = [(f"{arguments.jobs}, line {line}", row) for line, row in read_rows(arguments.jobs)]
+    common = argparse.Namespace(**{**vars(arguments), "out": None})
+    parsed = [(where, arguments_of_row(row, where, common, add_video_arguments)) for where, row in rows]
+    with Bars() as bars:
+        bars("starting", 0, 1)
+        from ..jobs import run_jobs
+        from ..jobs.sharing import is_first, own_device, share_out
+        from ..jobs.synthetic import Signature
+
+        for _, each in parsed:
+            own_device(each)
+        signature = Signature(arguments.certificate, arguments.key) if arguments.certificate else None
+        jobs = [job_of(each, where, number, folder) for number, (where, each) in enumerate(parsed, start=1)]
+        hush()
+        show = JobBars(bars) if is_first() else None
+        try:
+            summary = run_jobs(jobs, folder, show, share_out, signature)
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(
+                f"interrupted: finished videos are in {folder}; the same command goes on with the others."
+            ) from interrupt
+    print(f"{summary.done} of {len(jobs)} videos: {folder}")
+    for name, why in summary.failed.items():
+        print(f"failed: {name}: {why}", file=sys.stderr)
+    return 1 if summary.failed else 0
+
+
+def job_of(arguments: argparse.Namespace, where: str, number: int, folder: Path):
+    """The job of a row. Raises ValueError naming the place `where`."""
+    from ..jobs import Job
+    from ..pipeline import Inputs
+
+    arguments.out = arguments.out or f"{number:04}.mp4"
+    check_needed(arguments, where)
+    try:
+        files = (arguments.topology, arguments.face_encoder, arguments.approximate)
+        inputs = Inputs(arguments.model, person_of(arguments), *files)
+        options = options_to_keep(arguments, add_video_arguments, folder)
+        return Job(arguments.out, inputs, settings_of(arguments), options)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def settings_of(arguments: argparse.Namespace):
+    """The settings that the options describe."""
     import torch
 
-    from ..host.diffusers.others import hush_libraries
-    from ..pipeline import Settings, generate
-    from ..videofile import save_video
+    from ..pipeline import Settings
 
-    settings = Settings(
-        prompt=prompt,
+    if arguments.fit:
+        take_plan(arguments)
+    return Settings(
+        prompt=arguments.prompt,
         negative=arguments.negative,
         seed=arguments.seed,
         steps=arguments.steps,
@@ -76,13 +206,66 @@ def make_video(inputs, arguments: argparse.Namespace, prompt: str) -> None:
         dtype=getattr(torch, DTYPES[arguments.dtype]) if arguments.dtype else None,
         offload=arguments.offload,
         tiling=arguments.tiling,
+        cache=arguments.cache,
+        storage=arguments.storage,
+        compile=arguments.compile,
     )
-    hush_libraries()
-    with Bars() as bars:
-        frames = generate(inputs, settings, bars)
-        save_video(frames, arguments.out, progress=lambda done, total: bars("video file", done, total))
+
+
+def take_plan(arguments: argparse.Namespace) -> None:
+    """Chooses offload, storage and tiling as --fit says, and prints the plan. Raises ValueError when none fits."""
+    from ..machine.plans import card_bytes, choose_plan
+    from ..machine.sizes import model_sizes
+
+    plan = choose_plan(model_sizes(arguments.model), card_bytes(arguments.fit), 2 if arguments.cfg > 1 else 1)
+    arguments.offload, arguments.storage = plan.offload, plan.storage
+    arguments.tiling = arguments.tiling or plan.tiling
+    print(f"plan: {plan.line()}")
+
+
+def make_video(inputs, arguments: argparse.Namespace, bars: Callable, signature=None) -> None:
+    """Generates and writes the video with progress bars; the last line printed is its path."""
+    from ..jobs.job import record_for
+    from ..jobs.synthetic import finish
+    from ..pipeline import generate
+    from ..videofile import save_video
+
+    out, settings = Path(arguments.out), settings_of(arguments)
+    options = options_to_keep(arguments, add_video_arguments, out.parent)
+    hush()
+    frames = generate(inputs, settings, bars)
+    save_video(
+        frames,
+        out,
+        progress=lambda done, total: bars("video file", done, total),
+        comment=record_for(inputs, settings, options),
+        finish=lambda path: finish(path, out.name, signature),
+    )
     count, height, width, _ = frames.shape
-    print(f"{count} frames of {width}x{height}: {arguments.out}")
+    bars.close()
+    print(f"{count} frames of {width}x{height}: {out}")
+
+
+def hush() -> None:
+    from ..host.diffusers.others import hush_libraries
+
+    hush_libraries()
+
+
+class JobBars:
+    """Two bars: videos, and what is running for one of them."""
+
+    def __init__(self, bars: Bars):
+        from tqdm import tqdm
+
+        self.bars, self.all, self._bar = bars, None, tqdm
+
+    def __call__(self, place, done: int, total: int) -> None:
+        if self.all is None:
+            self.bars.close()
+            self.all = self._bar(total=place.total, desc="videos", unit="video")
+        self.all.update(place.done - self.all.n)
+        self.bars(f"{place.name}: {place.stage}", done, total)
 
 
 class Bars:
@@ -95,7 +278,7 @@ class Bars:
         from tqdm import tqdm
 
         if stage != self.stage:
-            self._close()
+            self.close()
             self.stage, self.bar = stage, tqdm(total=total, desc=stage)
         self.bar.update(done - self.bar.n)
 
@@ -103,11 +286,13 @@ class Bars:
         return self
 
     def __exit__(self, *_) -> None:
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Ends the bar that shows."""
         if self.bar is not None:
             self.bar.close()
+            self.bar, self.stage = None, None
 
 
 def check_output(path: Path) -> None:

@@ -31,7 +31,10 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
     """Adds the options; `person_of` reads them. Without `with_shape` the 3D face is what the command makes."""
     who = parser.add_argument_group("the person")
     who.add_argument(
-        "--image", required=True, nargs="+", help="photo (JPEG, PNG, WebP, TIFF), or several of the same person"
+        "--image",
+        required=not with_shape,
+        nargs="+",
+        help="photo (JPEG, PNG, WebP, TIFF), or several of the same person",
     )
     if with_shape:
         who.add_argument(
@@ -40,8 +43,22 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
             help="3D face with FLAME's 5023 vertices (.ply .obj .glb .stl .npy .npz); without it "
             "it is made from the photo",
         )
-        who.add_argument("--references", choices=JOINS, default=AVERAGE, help="how several photos are joined")
-    who.add_argument("--pose", choices=tuple(POSES), default="neutral", help="of a 3D face made from the photo")
+        who.add_argument(
+            "--edit",
+            metavar="JSON",
+            help='slider values for the 3D face, such as {"face_width": 0.5}; the picture follows',
+        )
+        who.add_argument(
+            "--person",
+            metavar="FILE",
+            help="a saved person (an identity file) instead of a photo; with --image only its tokens are used",
+        )
+        who.add_argument(
+            "--references", choices=JOINS, default=AVERAGE, help="how the tokens of several photos are joined"
+        )
+    who.add_argument(
+        "--pose", choices=tuple(POSES), default="neutral", help="pose of the 3D face that is made from the photo"
+    )
     who.add_argument(
         "--method", choices=RECONSTRUCTIONS, default=AUTO,
         help="what makes the 3D face from the photo; auto: deca when its files are there, else landmarks; template: "
@@ -74,7 +91,7 @@ def person_of(arguments: argparse.Namespace):
         border=arguments.border,
     )
     return PersonRequest(
-        arguments.image,
+        arguments.image or (),
         getattr(arguments, "shape", None),
         request,
         deca=arguments.deca,
@@ -84,13 +101,15 @@ def person_of(arguments: argparse.Namespace):
         like=arguments.like,
         method=arguments.method,
         likeness=arguments.likeness,
+        edit=getattr(arguments, "edit", None),
+        saved=getattr(arguments, "person", None),
     )
 
 
 def _add_face_arguments(group) -> None:
     group.add_argument(
         "--detector", choices=(*DETECTORS, *FORMER_DETECTORS), metavar="NAME", default=AUTO,
-        help=f"{', '.join(DETECTORS)}; none: the centre square",
+        help=f"what looks for faces: {', '.join(DETECTORS)}; none takes the square in the middle",
     )  # fmt: skip
     group.add_argument(
         "--points",
@@ -100,14 +119,25 @@ def _add_face_arguments(group) -> None:
         "picture, in pixels",
     )
     group.add_argument(
-        "--face", choices=tuple(ORDERS), default="largest", help="of several faces (default: %(default)s)"
+        "--face",
+        choices=tuple(ORDERS),
+        default="largest",
+        help="which of several faces is meant (default: %(default)s)",
     )
-    group.add_argument("--number", type=int, default=0, help="place in that order, from 0 (default: %(default)s)")
-    group.add_argument("--like", metavar="FILE", help="picture of the person, for --face alike; needs ArcFace")
-    group.add_argument("--padding", type=float, default=0.0, help="more room on every side, share of the crop")
-    group.add_argument("--hair-margin", type=float, default=0.0, help="more room above")
-    group.add_argument("--neck-margin", type=float, default=0.0, help="more room below")
+    group.add_argument(
+        "--number", type=int, default=0, help="number of the face in that order, from 0 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--like", metavar="FILE", help="picture of the person who is meant, for --face alike; needs ArcFace"
+    )
+    group.add_argument("--padding", type=float, default=0.0, help="more room on every side, as a share of the crop")
+    group.add_argument(
+        "--hair-margin", type=float, default=0.0, help="more room above the face, as a share of the crop"
+    )
+    group.add_argument(
+        "--neck-margin", type=float, default=0.0, help="more room below the face, as a share of the crop"
+    )
+    group.add_argument("--rotation", type=float, default=0.0, help="turns the face in the crop, in degrees, clockwise")
     group.add_argument(
         "--border", choices=BORDERS, default=GREY, help="of the first picture, where it reaches beyond the photo"
     )
-    group.add_argument("--rotation", type=float, default=0.0, help="degrees clockwise")

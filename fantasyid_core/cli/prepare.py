@@ -15,20 +15,20 @@ CHOICES = {
 }
 GROUPS = {
     "clips": {
-        "frames": "frames of a clip",
+        "frames": "number of frames of a clip",
         "fps": "frames per second of a clip",
-        "height": "of a clip, pixels",
-        "width": "of a clip, pixels",
-        "max_side": "pixels along the longer side at which videos are read",
+        "height": "height of a clip, in pixels",
+        "width": "width of a clip, in pixels",
+        "max_side": "longer side of the frames as they are read, in pixels",
     },
     "faces": {
         "detector": "which face detector",
-        "models": "a folder like ComfyUI's models, in which networks are looked for",
-        "every": "faces are looked for in every n-th frame",
-        "detect_side": "pixels along the longer side at which they are looked for",
-        "views": "how many most different head poses are kept",
-        "view_from": "the clip, or all clips of the video that show the same person (needs ArcFace)",
-        "crop": "pixels along the side of a view",
+        "models": "folder like ComfyUI's models, in which networks are searched",
+        "every": "faces are searched in every n-th frame",
+        "detect_side": "longer side of the frames in which faces are searched, in pixels",
+        "views": "number of views that are kept, those with the most different head poses",
+        "view_from": "where views come from: the clip, or the video's clips of the same person (needs ArcFace)",
+        "crop": "side of a view, in pixels",
     },
     "filters": {
         "confidence": "least score of the face (default: 0.9, of mediapipe 0.7)",
@@ -38,23 +38,23 @@ GROUPS = {
         "min_light": "least mean grey of the face, 0 to 255",
         "max_light": "largest mean grey of the face",
         "min_motion": "least optical flow in the face, pixels per frame (0: not looked at)",
-        "text": "what looks for subtitles",
+        "text": "which detector looks for subtitles",
         "text_model": "ONNX file of a DB text network, for OpenCV",
         "text_area": "share of the picture that text may cover",
     },
     "3D faces": {
-        "shape": "auto: the file beside the video, else DECA and FLAME where they are found, else landmarks "
+        "shape": "auto takes the file beside the video, else DECA and FLAME where they are found, else landmarks "
         "(these need transform.pkl, or --vertices 2236)",
-        "vertices": "of the adapter's mesh",
+        "vertices": "number of vertices of the adapter's mesh",
         "deca": "deca_model.tar, if it is not in the models folder",
         "flame": "FLAME's generic_model.pkl, if it is not in the models folder",
     },
     "the run": {
-        "workers": "processes",
-        "shard": "clips in a file of the index",
-        "captions": "table of captions (.csv or .jsonl) instead of the folder's own",
-        "strict": "captions that do not match are an error",
-        "sheet_clips": "clips in the contact sheets",
+        "workers": "number of processes",
+        "shard": "number of clips in a file of the index",
+        "captions": "table of captions (.csv or .jsonl), instead of the folder's own",
+        "strict": "stop when captions do not match the videos",
+        "sheet_clips": "number of clips in the contact sheets",
     },
 }
 

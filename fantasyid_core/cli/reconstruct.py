@@ -33,7 +33,9 @@ def _check_output(path: Path) -> None:
     from ..options import SHAPE_FILES
 
     if path.suffix.lower() not in SHAPE_FILES:
-        raise ValueError(f"Expected an output file that ends in {', '.join(SHAPE_FILES)}, got {path}. Change the ending.")
+        raise ValueError(
+            f"Expected an output file that ends in {', '.join(SHAPE_FILES)}, got {path}. Change the ending."
+        )
 
 
 def _save_picture(result, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Trains an adapter, or a whole small model, as a config file says; goes on where it was interrupted.
+"""Trains an adapter, or a whole small model, as a config file says. A run that was interrupted goes on where it was.
 
 On several devices: accelerate launch -m fantasyid_core train CONFIG (FSDP and DeepSpeed: accelerate config).
 """
@@ -9,7 +9,9 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or one that comes along: tiny, paper_5b")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="a YAML file, or the name of one that comes along: tiny, paper_5b"
+    )
     _add_options(parser)
     # Options may stand between the changes, which argparse allows only in a second pass.
     parser.add_argument(
@@ -24,7 +26,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="auto|PATH|none",
         help="the newest good checkpoint of the output folder if there is one (default), a checkpoint, or a new run",
     )
-    parser.add_argument("--check", action="store_true", help="only check config, data and memory; nothing is trained")
+    parser.add_argument("--check", action="store_true", help="check config, data and memory, and train nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:

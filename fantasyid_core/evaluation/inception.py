@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..running.packages import pip_command
+
 SIDE = 299
 WIDTH = 2048
 _BATCH = 8
@@ -77,7 +79,7 @@ def _torchvision(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]
     try:
         make = import_module("torchvision.models").inception_v3
     except ImportError as error:
-        raise RuntimeError(f"FID needs torchvision ({error}). Install it: pip install torchvision") from error
+        raise RuntimeError(f"FID needs torchvision ({error}). Run: {pip_command(['torchvision'])}") from error
     network = make(weights=None, init_weights=False, aux_logits=True, transform_input=False)
     network.fc = torch.nn.Identity()
     checkpoint = open_file(path)

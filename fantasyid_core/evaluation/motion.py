@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..running.progress import counted
 from .similarity import as_numpy
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def face_motions(frames: ArrayLike, boxes=None) -> np.ndarray:
     boxes = _regions(boxes, frames)
     motions = np.full(len(frames) - 1, np.nan)
     earlier = _grey(frames[0])
-    for index in range(len(motions)):
+    for index in counted(range(len(motions))):
         later = _grey(frames[index + 1])
         if boxes[index] is not None:
             motions[index] = _mean_flow(earlier, later, boxes[index])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..files.filekind import VIDEO_SUFFIXES as VIDEOS
+from ..modelfiles import files_below
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif")
 APART = "__"
@@ -83,13 +84,12 @@ def references_of(video: Path, pictures: Iterable[Path]) -> tuple[Path, ...]:
 def _files(source: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
     if not source.exists():
         raise FileNotFoundError(f"There is no {source}. Expected a folder with {what}, or a file; correct the path.")
-    paths = [source] if source.is_file() else sorted(source.rglob("*"))
-    hidden = lambda path: any(part.startswith(".") for part in path.relative_to(source).parts)  # noqa: E731
-    return [path for path in paths if path.is_file() and path.suffix.lower() in suffixes and not hidden(path)]
+    paths = [source] if source.is_file() else sorted(files_below(source))
+    return [path for path in paths if path.suffix.lower() in suffixes]
 
 
 def _nothing(source: Path, suffixes: tuple[str, ...]) -> str:
-    others = 1 if source.is_file() else sum(path.is_file() for path in source.rglob("*"))
+    others = 1 if source.is_file() else sum(1 for _ in files_below(source))
     return f"expected files that end in {', '.join(suffixes)}, got {others} others" if others else "the folder is empty"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files.writing import write_aside
+from ..running.packages import pip_command
 from .measure import Measured
 
 GAP, LABEL = 6, 16
@@ -35,7 +36,7 @@ def write_report(report: dict, measured: list[Measured], folder: Path) -> list[s
     if len(kept) > min(SHEET_ROWS, PLOTS):
         notes.append(f"sheet.png and plots show the first {SHEET_ROWS} of {len(kept)} videos.")
     if kept and not _overview(report, folder / "plots" / "overview.png"):
-        notes.append("plots/overview.png was not drawn: it needs matplotlib (pip install matplotlib).")
+        notes.append(f"plots/overview.png was not drawn: it needs matplotlib ({pip_command(['matplotlib'])}).")
     return notes
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..running.progress import counted
 from .motion import check_frames, face_motions
 from .similarity import inter_frame_similarities, reference_similarities
 
@@ -87,7 +88,7 @@ def score_video(frames, references, find: Find) -> VideoScore:
     frames = check_frames(frames)
     if frames.ndim != 4:
         raise ValueError(f"Expected frames in colour [T, H, W, 3], got {list(frames.shape)}.")
-    found = [find(frame) for frame in frames]
+    found = [find(frame) for frame in counted(frames)]
     return VideoScore(
         np.array([math.nan if face is None else reference_similarities(references, face[0])[0] for face in found]),
         np.array([_pair_similarity(*pair) for pair in zip(found, found[1:], strict=False)]),

@@ -39,7 +39,7 @@ def run_ablations(
     steps: int = STEPS, workers: int = 1, portraits: PortraitTraining | None = None,
     only: Sequence[str] = tuple(ABLATIONS),
 ) -> dict:  # fmt: skip
-    """Trains, packages and scores those of `ABLATIONS` in `only`; the report of `evaluation.heads.compare`.
+    """Trains, packages and scores those of `ABLATIONS` in `only`; returns the report of `experiments.report.compare`.
 
     portraits: how each learns them (None: not at all). Errors as `train`, and ValueError for unknown names. The
     paper's table needs all of them and at least FEWEST people; without, it is left out.

@@ -3,27 +3,30 @@
 Twins in shape share their references, for whose shape it is the vertices tell; twins in looks have references of their
 own in the same poses, for looks are the picture's to tell. Sliders bend the mesh as no drawn person is bent, so that
 what the editor does to a face is learned too and not led back to the nearest drawn person.
+
+There are always more: a training begins with few pairs and gets new ones as it goes on, so that it need not wait for
+hours of drawing and does not learn its clips by heart. Which pairs a batch has follows from its number alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from ..files.pixels import to_video
 from ..people.clips import Clip, make_clip
 from ..people.compiling import sources_digest
 from ..people.looks import sample_looks_twin
 from ..people.person import Draw, Person, sample_person, sample_twin, training_seeds
 from ..shape.edit.controls import shape_controls
-from ..training.batches import Batch
-from ..training.clipcache import ClipCache, Progress
-from ..training.latents import LatentRows
+from ..training.batches import Batch, generator
+from ..training.clipcache import ClipCache
 from .portrait_pairs import SIDE, as_rest, at_rest, truth_of
 from .readout import REST, Looks
 
@@ -36,7 +39,19 @@ LOOKS, SHAPE, SLIDER = range(3)
 _SHARES = (0.45, 0.30, 0.25)
 _SLIDER_RANGE = 0.4, 1.0  # how far a slider is moved, to either side
 _FORMAT = "clip pairs 1"
+_CHUNK = 128  # pairs that are drawn together
 _PROMPT_BYTES = 256
+
+
+class Growth(NamedTuple):
+    """How many pairs there are: `first` at once, then `more` after every `every` batches."""
+
+    first: int = 1024
+    more: int = 128
+    every: int = 100
+
+    def pairs(self, micro_batch: int) -> int:
+        return self.first + micro_batch // self.every * self.more
 
 
 class Pair(NamedTuple):
@@ -63,27 +78,30 @@ def sample_pair(seed: int, number: int = 0) -> Pair:
 class ClipPairs:
     """A source of clips (`training.batches.ClipSource`), two for every pair; row 2 i + 1 is the twin of row 2 i.
 
-    Raises RuntimeError without numba, OSError when the folder cannot be written.
+    codec: makes their latents (`training.models.VideoCodec`). They are drawn and encoded when they are first asked for,
+    and kept. Raises RuntimeError without numba, OSError when the folder cannot be written.
     """
 
     together = 2
 
-    def __init__(self, pairs: int, folder: str | Path, frames: int = 9, references: int = 3, workers: int = 1):
-        self._pairs, self._frames, self._references, self._workers = pairs, frames, references, workers
-        content = f"{_FORMAT} {sources_digest()} {pairs} {frames} {references} {SLIDERS} {_SHARES}"
+    def __init__(
+        self, pairs: int, folder: str | Path, codec, frames: int = 9, references: int = 3, growth: Growth | None = None
+    ):
+        self._pairs, self._codec, self._frames, self._references = pairs, codec, frames, references
+        self._growth = growth or Growth()
+        content = f"{_FORMAT} {sources_digest()} {frames} {references} {SLIDERS} {_SHARES} {codec.fingerprint}"
         self.fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
-        self._cache = ClipCache(Path(folder) / f"pairs-{self.fingerprint}", pairs, chunk=128)
-        self._latents: LatentRows | None = None
-
-    def build(self, progress: Progress | None = None) -> None:
-        """Draws what is missing."""
-        self._cache.build(self._draw, progress)
-
-    def use_latents(self, latents: LatentRows) -> None:
-        self._latents = latents
+        self._cache = ClipCache(Path(folder) / f"pairs-{self.fingerprint}", pairs, _CHUNK)
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return 2 * self._pairs
+
+    def chosen(self, micro_batch: int, size: int, seed: int) -> list[int]:
+        """The clips of a batch: `size` / 2 of the pairs that there are by then."""
+        there = min(self._pairs, self._growth.pairs(micro_batch))
+        pairs = generator(seed, "pairs", micro_batch).choice(there, size // 2, replace=False)
+        return [2 * int(pair) + member for pair in pairs for member in (0, 1)]
 
     def pictures(self, index: int) -> np.ndarray:
         return self._row("pictures", index)
@@ -97,12 +115,12 @@ class ClipPairs:
         references = [self._row("references", index)[views[index // 2]] for index in indices]
         return Batch(
             names=[f"pair {index // 2}" + " (twin)" * (index % 2) for index in indices],
-            texts=[bytes(self._cache.row("prompts", index // 2)).rstrip(b"\0").decode() for index in indices],
+            texts=[bytes(self._pair("prompts", index)).rstrip(b"\0").decode() for index in indices],
             vertices=self.vertices(indices),
             references=np.stack(references),
             first=np.stack([self.pictures(index)[0] for index in indices]),
             pictures=self._rows("pictures", indices),
-            latents=None if self._latents is None else self._latents.rows(indices),
+            latents=self._rows("latents", indices),
         )
 
     def looks(self, names: Sequence[str]) -> Looks:
@@ -112,21 +130,27 @@ class ClipPairs:
         layers = take("rest_layers")[:, :: SIDE // REST, :: SIDE // REST].long()
         return Looks(take("kinds").long(), take("numbers"), take("shown"), as_rest(take("rest")), layers)
 
-    def numbers(self, count: int = 4000) -> torch.Tensor:
+    def numbers(self) -> torch.Tensor:
         """The numbers of the looks of the first people, [n,N]."""
-        return torch.from_numpy(self._rows("numbers", range(0, min(2 * count, len(self)), 2)))
+        return torch.from_numpy(self._rows("numbers", range(0, min(2 * self._growth.first, len(self)), 2)))
 
     def _row(self, name: str, index: int) -> np.ndarray:
-        return self._cache.row(name, index // 2)[index % 2]
+        return self._pair(name, index)[index % 2]
 
     def _rows(self, name: str, indices: Sequence[int]) -> np.ndarray:
         return np.stack([self._row(name, index) for index in indices])
 
+    def _pair(self, name: str, index: int) -> np.ndarray:
+        with self._lock:  # batches are read ahead in a thread of their own
+            self._cache.ensure(index // 2, self._draw)
+        return self._cache.row(name, index // 2)
+
     def _draw(self, part: range) -> dict[str, np.ndarray]:
         seeds = training_seeds(self._pairs)
-        with ThreadPoolExecutor(self._workers) as pool:
-            rows = list(pool.map(lambda index: _drawn(seeds[index], self._frames, self._references), part))
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        rows = [_drawn(seeds[index], self._frames, self._references) for index in part]
+        arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        latents = [self._codec.encode(to_video(pair)).to(torch.float16).numpy() for pair in arrays["pictures"]]
+        return arrays | {"latents": np.stack(latents)}
 
 
 def _drawn(seed: int, frames: int, references: int) -> dict[str, np.ndarray]:

@@ -43,7 +43,7 @@ def package(run: str | os.PathLike, folder: str | os.PathLike, dtype: torch.dtyp
     face = _with_weights(TinyFaceEncoder(), final / "face_encoder.safetensors")
     save_tiny_models(TinyModels(load_vae(), text, face), folder, dtype)
     save_adapter(load_adapter(final / ADAPTER_FILE), folder / ADAPTER_FILE, dtype)
-    _copy_transformer(final / TRANSFORMER_FOLDER, folder / TRANSFORMER_FOLDER, dtype)
+    copy_transformer(final / TRANSFORMER_FOLDER, folder / TRANSFORMER_FOLDER, dtype)
     return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 
@@ -55,7 +55,8 @@ def _with_weights(network, path: Path):
     return network
 
 
-def _copy_transformer(source: Path, target: Path, dtype: torch.dtype) -> None:
+def copy_transformer(source: Path, target: Path, dtype: torch.dtype) -> None:
+    """The folder of a transformer, its weights as `dtype`. Raises OSError when it cannot be written."""
     checkpoint = open_checkpoint(source / _WEIGHTS)
     with write_aside(target / _WEIGHTS) as aside:
         write_tensors(aside, {name: checkpoint.read(name).to(dtype) for name in checkpoint}, {"format": "pt"})

@@ -30,7 +30,7 @@ class SharperLoss:
     (of a latent channel, in the mean). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first
     `decoded` clips of a batch; gradient: of its edges."""
 
-    reading: float = 0.1
+    reading: float = 0.25
     differs: float = 2.0
     apart: float = 0.5
     pixels: float = 2.0

@@ -121,8 +121,8 @@ class Teaching:
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
         }
-        with write_aside(self.path) as aside:
-            torch.save(state, aside)
+        with write_aside(self.path) as aside, aside.open("wb") as stream:
+            torch.save(state, stream)
 
     def _read(self) -> None:
         state = load_pickle(self.path, mapped=False)

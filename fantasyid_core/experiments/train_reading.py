@@ -18,12 +18,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..files.network import save_network
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.adapter import IdentityAdapter
 from ..people.person import Draw, sample_person, training_seeds
@@ -39,11 +41,20 @@ from .portrait_pairs import PortraitPairs
 from .readout import GATES, TOKEN_GATES, Looks, Readout, answers, graded, missed, reading_loss, reading_losses
 from .teaching import Teaching, TeachingSettings, fast_on_cpu
 
+READOUT_FILE = "readout.safetensors"
 PEOPLE, HELD_OUT = 20000, 1000
 _AT_ONCE = 100
 _SLOW = 0.3  # the pace of what has been trained before
 FACE_TOKENS, ABSTRACTOR_WIDTH, COMPONENTS = 64, 128, 48
 _FITTED = 1200  # heads whose principal components the adapter sees; half of them bent by sliders
+
+
+class Crowd(NamedTuple):
+    """Who is drawn into the folder `cache`: so many people to learn from, and so many to be graded on."""
+
+    cache: Path
+    people: int = PEOPLE
+    held_out: int = HELD_OUT
 
 
 class FaceReader(nn.Module):
@@ -71,11 +82,12 @@ class TokenReader(nn.Module):
 
 
 def teach(
-    reader: nn.Module, out: Path, settings: TeachingSettings, gates: dict[str, float], cache: Path, report,
-    slow: dict[str, float] | None = None, people: int = PEOPLE, held_out: int = HELD_OUT,
+    reader: nn.Module, out: Path, settings: TeachingSettings, gates: dict[str, float], crowd: Crowd, report,
+    slow: dict[str, float] | None = None,
 ) -> tuple[nn.Module, dict[str, float]]:  # fmt: skip
     """Trains `reader`; its average and its marks, which scores.json has beside the gates."""
-    pairs, unseen = PortraitPairs(people, cache), PortraitPairs(held_out, cache, held_out=True)
+    pairs = PortraitPairs(crowd.people, crowd.cache)
+    unseen = PortraitPairs(crowd.held_out, crowd.cache, held_out=True)
     for each in (pairs, unseen):
         each.build(lambda done, count: report(f"drawing portraits: {done} of {count}"))
     reader.readout.fit(pairs.numbers())
@@ -117,24 +129,15 @@ def grade(reader: nn.Module, unseen: PortraitPairs) -> dict[str, float]:
     return graded(together, Looks(*(torch.cat(column) for column in zip(*truth, strict=True))))
 
 
-def train_face(
-    out: Path, settings: TeachingSettings, cache: Path, report: Callable[[str], None] = print, people: int = PEOPLE
-) -> Path:
+def train_face(out: Path, settings: TeachingSettings, crowd: Crowd, report: Callable[[str], None] = print) -> Path:
     """Teaches a face encoder and writes it; returns the path."""
-    reader, _ = teach(
-        FaceReader(GridFaceEncoder(seed=settings.seed)), out, settings, GATES, cache, report, None, people
-    )
+    reader, _ = teach(FaceReader(GridFaceEncoder(seed=settings.seed)), out, settings, GATES, crowd, report)
     save_network(reader.face_encoder, out / FACE_FILE, "tiny_grid_face", torch.float32)
     return out / FACE_FILE
 
 
 def train_tokens(
-    out: Path,
-    face: Path,
-    settings: TeachingSettings,
-    cache: Path,
-    report: Callable[[str], None] = print,
-    people: int = PEOPLE,
+    out: Path, face: Path, settings: TeachingSettings, crowd: Crowd, report: Callable[[str], None] = print
 ) -> Path:
     """Teaches an adapter with the face encoder `face`; returns `out`, a packaged folder."""
     encoder = load_face(face).requires_grad_(True).train()
@@ -143,20 +146,22 @@ def train_tokens(
     for known in (reader.adapter.layers, reader.adapter.encoder.vertex_encoder):  # portraits ask for looks alone
         known.requires_grad_(False)
     slow = dict.fromkeys(("adapter.encoder.fusion.", "adapter.encoder.reducer.", "face_encoder."), _SLOW)
-    reader, _ = teach(reader, out, settings, TOKEN_GATES, cache, report, slow, people)
+    reader, _ = teach(reader, out, settings, TOKEN_GATES, crowd, report, slow)
     shutil.copytree(SHIPPED / TRANSFORMER_FOLDER, out / TRANSFORMER_FOLDER, dirs_exist_ok=True)
     for name in ("vae.safetensors", "text_encoder.safetensors"):
         shutil.copyfile(SHIPPED / name, out / name)
     save_network(reader.face_encoder, out / FACE_FILE, "tiny_grid_face", torch.float32)
     save_adapter(reader.adapter, out / ADAPTER_FILE, torch.float32)
+    with write_aside(out / READOUT_FILE) as aside:  # so that `train_sharper` need not learn to read anew
+        write_tensors(aside, reader.readout.state_dict(), {"format": "pt"})
     return out
 
 
 def wider_adapter(old: IdentityAdapter, face_encoder: nn.Module) -> IdentityAdapter:
     """An adapter with a token for every place of the encoder's grid and what `old` knows of all else.
 
-    Its vertices may be bent as sliders bend them: means, spreads and principal components are those of drawn and of bent
-    heads, a little other than those that the layers behind them know.
+    Its vertices may be bent as sliders bend them: means, spreads and principal components are those of drawn and of
+    bent heads, a little other than those that the layers behind them know.
     """
     config = replace(
         old.config, face_tokens=FACE_TOKENS, abstractor_width=ABSTRACTOR_WIDTH, shape_components=COMPONENTS,
@@ -203,14 +208,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     what, out, face, cache, people = (chosen.pop(name) for name in ("what", "out", "face", "cache", "people"))
     say = lambda line: print(line, flush=True)  # noqa: E731
     try:
-        settings = TeachingSettings(**chosen)
+        settings, crowd = TeachingSettings(**chosen), Crowd(cache, people)
         if what == "face":
-            say(str(train_face(out, settings, cache, say, people)))
+            say(str(train_face(out, settings, crowd, say)))
             return 0
         if face is None:
             raise ValueError("tokens needs --face, the folder that face was trained into.")
         file = face / FACE_FILE if face.is_dir() else face
-        say(str(train_tokens(out, file, settings, cache, say, people)))
+        say(str(train_tokens(out, file, settings, crowd, say)))
         return 0
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)

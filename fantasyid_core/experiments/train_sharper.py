@@ -18,13 +18,15 @@ from pathlib import Path
 
 import torch
 
+from ..files.checkpoint import open_checkpoint
+from ..files.network import load_strictly
 from ..training.build import build_models
 from ..training.config import TrainingConfig, load_config
-from ..training.latents import LatentRows
 from ..training.loop import Run
 from ..training.models import TrainedModels
 from .clip_pairs import ClipPairs
 from .sharper_loss import SharperDenoiser, SharperLoss, SharperTask
+from .train_reading import READOUT_FILE
 
 CONFIG = Path(__file__).with_name("configs") / "tiny_sharper.yaml"
 
@@ -39,22 +41,25 @@ class SharperRun(Run):
     def make_network(self) -> SharperDenoiser:
         models = self.models
         network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
-        network.readout.fit(self._clips.numbers())
+        path = Path(self.config.model.folder) / READOUT_FILE
+        if path.is_file():
+            checkpoint = open_checkpoint(path)
+            load_strictly(network.readout, {name: checkpoint.read(name) for name in checkpoint}, str(path))
+        else:
+            network.readout.fit(self._clips.numbers())
         return network
 
     def make_task(self) -> SharperTask:
         return SharperTask(self.models, self.config, self.device, self._loss, self._clips)
 
 
-def train_sharper(config: TrainingConfig, loss: SharperLoss, report=print) -> Path:
+def train_sharper(config: TrainingConfig, loss: SharperLoss) -> Path:
     """Runs until all steps are done and returns the adapter's path; errors as `training.loop.train`."""
     torch.manual_seed(config.seed)
     models = build_models(config)
-    source = ClipPairs(config.data.clips // 2, config.data.cache, config.data.frames, config.data.references)
-    source.build(lambda done, count: report(f"drawing pairs: {done} of {count}"))
-    latents = LatentRows(source, models.codec, config.data.cache)
-    latents.build(torch.device("cpu"), lambda done, count: report(f"encoding clips: {done} of {count}"))
-    source.use_latents(latents)
+    source = ClipPairs(
+        config.data.clips // 2, config.data.cache, models.codec, config.data.frames, config.data.references
+    )
     run = SharperRun(config, loss, models, source)
     try:
         run.log.write("loss", run.progress.step, **asdict(loss))
@@ -73,13 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("changes", nargs="*", metavar="key=value", help="changes to the config")
     parser.add_argument("--pixels-from", type=int, help="step from which pixels count as well")
     arguments = parser.parse_intermixed_args(argv)
-    say = lambda line: print(line, flush=True)  # noqa: E731
     try:
         own = [f"model.folder={arguments.start}", f"output={arguments.out}"]
         config = load_config(CONFIG, [*own, *arguments.changes])
         start = arguments.pixels_from
         loss = SharperLoss(pixels_from=config.steps * 2 // 3 if start is None else start)
-        say(str(train_sharper(config, loss, say)))
+        print(train_sharper(config, loss), flush=True)
         return 0
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -31,6 +31,7 @@ _HOMES = {
     "load_picture": "picture",
     "picture_from_image": "picture",
     "FaceEncoder": "encoder",
+    "FaceFeatures": "features",
     "load_face_encoder": "encoder",
     "odd_ones": "references",
     "reference_set": "references",

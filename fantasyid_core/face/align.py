@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..running.packages import MissingPackage, lacks
 from .framing import Framing, share_outside
 from .picture import FILL, check_size
 from .points import ORDER, check_inside, check_points
@@ -59,10 +60,11 @@ class FaceCrop:
     points: np.float32 [5,2], pixels of the picture, or None when the crop was not made from points.
     picture: np.uint8 [H,W,3], the whole picture it was cut out of (not a copy), or None when it is not known.
     exact_points: False when the points are estimated from the face's box, not seen in the picture.
-    yaw, pitch, roll: degrees as in `detect.head_pose`, or None when not known.
+    yaw, pitch, roll: degrees as in `face.pose.head_pose`, or None when not known.
     notes: sentences for the user about this crop. others: further views of the same person.
     opening: np.uint8 [S,S,3], the crop as the video's first picture shows it where that is not the crop itself (see
     `border`), or None.
+    parsed: the crop with all that is not face or hair white, np.uint8 [S,S,3], or None when it was not made.
     """
 
     crop: np.ndarray
@@ -75,6 +77,7 @@ class FaceCrop:
     roll: float | None = None
     notes: tuple[str, ...] = ()
     others: tuple[FaceCrop, ...] = ()
+    parsed: np.ndarray | None = None
     opening: np.ndarray | None = None
 
     def __post_init__(self):
@@ -87,17 +90,21 @@ class FaceCrop:
             check_image(self.picture)
         if self.opening is not None and self.opening.shape != shape:
             raise ValueError(f"Expected an opening picture of the crop's shape {shape}, got {self.opening.shape}.")
-
-    @property
-    def first_picture(self) -> np.ndarray:
-        """What the video begins with: np.uint8 [S,S,3]."""
-        return self.crop if self.opening is None else self.opening
+        if self.parsed is not None and self.parsed.shape != shape:
+            raise ValueError(f"Expected a parsed crop of the crop's size {list(shape)}, got {list(self.parsed.shape)}.")
 
     @property
     def pose(self) -> tuple[float, float, float] | None:
         """Yaw, pitch and roll in degrees, or None when they are not known."""
         pose = (self.yaw, self.pitch, self.roll)
         return None if None in pose else pose
+
+    @property
+    def first_picture(self) -> np.ndarray:
+        """What the video begins with: the parsed crop where there is one, else the opening, else the crop."""
+        if self.parsed is not None:
+            return self.parsed
+        return self.crop if self.opening is None else self.opening
 
     def pixels(self) -> torch.Tensor:
         """The crop as a network reads it: float32 [1,3,S,S] in 0..1."""
@@ -108,7 +115,7 @@ class FaceCrop:
         return _as_image(self.crop)
 
     def first_image(self) -> torch.Tensor:
-        """The first picture likewise."""
+        """`first_picture` as the host shows it: float32 [1,S,S,3] in 0..1."""
         return _as_image(self.first_picture)
 
 
@@ -316,8 +323,5 @@ def opencv():
     try:
         import cv2
     except ImportError as error:
-        raise RuntimeError(
-            "Aligning a face needs OpenCV, which is not installed here. Run `pip install "
-            "opencv-python-headless` in the environment of this program."
-        ) from error
+        raise MissingPackage(lacks("Aligning a face", ["cv2"])) from error
     return cv2

@@ -26,6 +26,7 @@ from ..files.strict import first_five, mismatch, not_finite
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..modelfiles import model_file
+from ..running.packages import pip_command
 from .eva import PREFIXES, rename_key
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -162,7 +163,7 @@ def _empty_trunk(config: EvaConfig) -> nn.Module:
         from open_clip.timm_model import TimmModel
     except ImportError as error:
         raise RuntimeError(
-            f"The face encoder needs open_clip ({error}). Install it with: pip install open_clip_torch timm"
+            f"The face encoder needs open_clip ({error}). Run: {pip_command(['open_clip_torch', 'timm'])}"
         ) from error
     described = open_clip.get_model_config(_OPEN_CLIP)
     vision = described["vision_cfg"]
@@ -219,9 +220,12 @@ def prepare_pixels(pixels: Tensor, size: int, dtype: torch.dtype = torch.float32
     return ((pixels - mean) / std).to(dtype)
 
 
-def random_face_encoder(seed: int = 0, width: int = 64, image_size: int = 56, depth: int = 2) -> FaceEncoder:
-    """A small untrained encoder, the same for the same seed; the global random state is untouched."""
-    encoder = FaceEncoder(EvaConfig.tiny(width, image_size, depth))
+def random_face_encoder(seed: int = 0, width: int = 64, image_size: int = 56, depth: int = 2, **read) -> FaceEncoder:
+    """A small untrained encoder, the same for the same seed; the global random state is untouched.
+
+    read: `states` and `vector` of `EvaConfig`.
+    """
+    encoder = FaceEncoder(replace(EvaConfig.tiny(width, image_size, depth), **read))
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, parameter in encoder.trunk.state_dict().items():

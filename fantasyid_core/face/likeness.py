@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..modelfiles import find_model_file, missing_file, origin
+from ..modelfiles import find_model_file, missing_file, model_file, origin
+from ..running.packages import REINSTALL, MissingPackage, lacks, pip_command
 from .align import check_image, check_sides, opencv
 from .points import ORDER, check_points
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SIDE = 112
 WIDTH = 512
+GLINTR = "glintr100.onnx"
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
@@ -50,7 +52,14 @@ class Likeness:
         The product of two of them is their cosine. Raises ValueError for another picture or other points, and
         RuntimeError when the model gives no finite vector.
         """
-        crop = arcface_crop(image, points)
+        vector = self.raw(arcface_crop(image, points)).astype(np.float64)
+        return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+    def raw(self, crop: np.ndarray) -> np.ndarray:
+        """What the model gives of a crop (np.uint8 [S,S,3] RGB, squeezed to its 112 pixels): np.float32 [512].
+
+        Raises RuntimeError when the model gives no finite vector.
+        """
         vector = np.asarray(self.model.get_feat([np.ascontiguousarray(crop[..., ::-1])]), np.float64).reshape(-1)
         length = np.linalg.norm(vector)
         if len(vector) != WIDTH or not (np.isfinite(length) and length > 0):
@@ -58,7 +67,7 @@ class Likeness:
                 f"The ArcFace model gave a vector of {len(vector)} numbers and length {length:g}: expected {WIDTH} "
                 f"finite numbers. Its file is damaged or another one: {origin('arcface')}."
             )
-        return (vector / length).astype(np.float32)
+        return vector.astype(np.float32)
 
 
 def load_likeness(path: str | os.PathLike | None = None, folders: Iterable[str | os.PathLike] = ()) -> Likeness:
@@ -75,6 +84,32 @@ def load_likeness(path: str | os.PathLike | None = None, folders: Iterable[str |
     _check_packages()
     found = found.resolve()
     return _load(found, found.stat().st_mtime_ns)
+
+
+def load_glintr(path: str | os.PathLike | None = None, folders: Iterable[str | os.PathLike] = ()) -> Likeness:
+    """ArcFace from the user's glintr100.onnx and no other: ConsisID was trained on its vectors.
+
+    As `load_likeness`; ValueError for w600k_r50.onnx under whatever name, whose vectors mean something else.
+    """
+    found = find_model_file("arcface", folders) if path is None else Path(path)
+    if found is None or not found.is_file():
+        told = "" if path is None else f"There is no file {path}. "
+        raise FileNotFoundError(f"{told}{missing_file('arcface')}")
+    if problems := other_arcface(found):
+        raise ValueError(f"{found}: {problems[0]}. Please {origin('arcface')}.")
+    return load_likeness(found)
+
+
+def other_arcface(path: Path) -> list[str]:
+    """Why the ArcFace file at `path` is none for ConsisID, in a sentence; empty when nothing is seen. Reads nothing."""
+    known = next((file for file in model_file("arcface").official if file.size == path.stat().st_size), None)
+    name = path.name if known is None else known.name
+    if name.lower() == GLINTR:
+        return []
+    return [
+        f"it is {name}: expected {GLINTR}. Both give vectors of {WIDTH} numbers, but in different spaces, and ConsisID "
+        "was trained on the latter's"
+    ]
 
 
 def has_likeness(folders: Iterable[str | os.PathLike] = ()) -> bool:
@@ -118,10 +153,7 @@ def _missing_packages() -> list[str]:
 def _check_packages() -> None:
     missing = _missing_packages()
     if missing:
-        raise RuntimeError(
-            f"Comparing faces needs {', '.join(missing)}, which is not installed here. Run `pip install "
-            f"{' '.join(missing)}` in the environment of this program."
-        )
+        raise MissingPackage(lacks("Comparing faces", missing))
 
 
 @lru_cache(maxsize=2)
@@ -132,8 +164,8 @@ def _load(path: Path, changed: int) -> Likeness:
         arcface = import_module("insightface.model_zoo.arcface_onnx")
     except (ImportError, OSError, ValueError, AttributeError) as error:  # compiled parts fail in all these ways
         raise RuntimeError(
-            f"insightface is installed but cannot be imported ({error}). Run `pip install --upgrade --force-reinstall "
-            "insightface onnxruntime` in the environment of this program."
+            f"insightface is installed but cannot be imported ({error}). Run: "
+            f"{pip_command(['insightface', 'onnxruntime'], REINSTALL)}"
         ) from error
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

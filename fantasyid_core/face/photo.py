@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..options import FORMER_DETECTORS, GREY, LARGEST
+from ..running.progress import counted
 from .align import FaceCrop, Framing, crop_detected, parse_points
 from .border import with_border
 from .choose import choice_notes, choose_face, draw_faces
@@ -72,7 +73,7 @@ def find_face(
         raise ValueError("Expected at least one photo, got none. Connect a picture.")
     target = None if like is None else _embedding_of(like, request)
     crops, numbers, numbered, left_out = [], [], [], []
-    for index, photo in enumerate(photos):
+    for index, photo in enumerate(counted(photos)):
         try:
             crop, picture = _cut(photo, request, target)
         except ValueError as error:
@@ -149,4 +150,4 @@ def _embeddings(crops: list[FaceCrop], request: FaceRequest) -> list[np.ndarray]
     if len(crops) == 1 or not reliable or not has_likeness(request.folders):
         return None
     likeness = load_likeness(folders=request.folders)
-    return [likeness.embed(crop.picture, crop.points) for crop in crops]
+    return [likeness.embed(crop.picture, crop.points) for crop in counted(crops)]

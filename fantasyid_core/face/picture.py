@@ -17,6 +17,7 @@ import numpy as np
 
 from ..files.filekind import not_a_picture
 from ..files.pixels import as_tensor, checked, rounded
+from .colour import to_srgb
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,8 @@ SEVERAL = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")
 
 
 def load_picture(path: str | os.PathLike) -> np.ndarray:
-    """Reads a picture file upright: np.uint8 [H,W,3] RGB, the EXIF rotation applied.
+    """Reads a picture file upright: np.uint8 [H,W,3] RGB, the EXIF rotation and the
+    embedded colour profile applied.
 
     Transparency is composited onto `FILL`; greyscale, palette and CMYK become RGB; 16 bits are divided by
     257 and floats (0..1) multiplied by 255, both rounded; of 16-bit colours Pillow keeps the upper 8 bits.
@@ -53,6 +55,7 @@ def load_picture(path: str | os.PathLike) -> np.ndarray:
     from PIL import Image, ImageOps
 
     path = Path(path)
+    name = path.name or str(path)  # "." has no name
     if not path.exists():
         raise FileNotFoundError(
             f"There is no picture at {path}. Check the path and the spelling of the name."
@@ -61,18 +64,18 @@ def load_picture(path: str | os.PathLike) -> np.ndarray:
         _learn_heic()
         image = Image.open(path)
     with image:
-        check_size(*image.size, path.name)
+        check_size(*image.size, name)
         with _reading(path):
             several = image.format in SEVERAL and getattr(image, "is_animated", False)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
         if several:
             warnings.warn(
-                f"{path.name} holds several pictures (an animation or pages): only the first is used. Export the "
+                f"{name} holds several pictures (an animation or pages): only the first is used. Export the "
                 "one that shows the face best if it is another.",
                 stacklevel=2,
             )
-        return _to_rgb(image, path.name)
+        return _to_rgb(to_srgb(image), name)
 
 
 def picture_from_image(image: torch.Tensor | np.ndarray, index: int = 0) -> np.ndarray:
@@ -131,11 +134,12 @@ def _reading(path: Path) -> Iterator[None]:
             "pixels. Scale it down, or cut out the part with the face, and try again."
         ) from error
     except Exception as error:  # damaged files make PIL's decoders trip in too many ways to name
+        name = path.name or str(path)
         kind = None if isinstance(error, PermissionError) else not_a_picture(path)
         if kind:
-            raise ValueError(f"{path.name} {kind}.") from error
+            raise ValueError(f"{name} {kind}.") from error
         raise ValueError(
-            f"{path.name} cannot be read as a picture ({error or type(error).__name__}): expected a complete "
+            f"{name} cannot be read as a picture ({error or type(error).__name__}): expected a complete "
             "JPEG, PNG, WebP, TIFF or BMP file. Open it in a picture viewer, save it again, or choose "
             "another file."
         ) from error

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .keymaps import named_face_modules
 from .tensorfile import DTYPE_NAMES
 from .writing import is_tar
 
@@ -67,6 +68,17 @@ class Checkpoint:
         """The tensor named `key` as `dtype` (None: its own); ValueError when the file cannot be read."""
         return self.readers[key].read(key, dtype)
 
+    def map(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
+        """As `read`, but the tensor lies in the file where that can be: no memory is taken, nothing is copied.
+
+        The file must not be written to while the tensor lives (replacing it is no harm, except on Windows). What has
+        another dtype than `dtype`, or is in a pickle, is read.
+        """
+        reader = self.readers[key]
+        if isinstance(reader, _SafetensorsReader) and dtype in (None, self.tensors[key].dtype):
+            return reader.map(key)
+        return self.read(key, dtype)
+
     def __contains__(self, key: str) -> bool:
         return key in self.tensors
 
@@ -112,7 +124,7 @@ def read_config(folder: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Download it again.") from error
     if not isinstance(config, dict):
@@ -148,7 +160,7 @@ def _indexed_files(folder: Path) -> list[Path]:
     """Files named by a shard index; ValueError when some are missing."""
     for index in sorted(folder.glob("*.index.json")):
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8-sig"))["weight_map"].values()))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
             raise ValueError(f"{index} is not a readable shard index ({error!r}). Download it again.") from error
         missing = [name for name in names if not (folder / name).is_file()]
@@ -200,7 +212,7 @@ class _SafetensorsReader:
     """One safetensors file. Opened anew for every tensor: a lasting map would keep all that was read resident."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self._mapped = path, None
         with self._open() as file:
             self.metadata = file.metadata() or {}
             self.tensors = {key: _safetensors_info(file, key, path) for key in file.keys()}
@@ -209,6 +221,11 @@ class _SafetensorsReader:
         with self._open() as file:
             # A copy: the tensor would otherwise hold on to the map of the file.
             return _copy(file.get_tensor(key), dtype)
+
+    def map(self, key: str) -> Tensor:
+        if self._mapped is None:  # one map for all tensors, which keep it as long as one of them lives
+            self._mapped = self._open()
+        return self._mapped.get_tensor(key)
 
     def _open(self):
         from safetensors import SafetensorError, safe_open
@@ -292,6 +309,8 @@ def load_pickle(path: Path, mapped: bool = True):
 def _tensors_of(content, path: Path) -> dict[str, Tensor]:
     while isinstance(content, Mapping) and (inner := [w for w in _WRAPPERS if isinstance(content.get(w), Mapping)]):
         content = content[inner[0]]
+    if isinstance(content, Mapping):
+        content = named_face_modules(content)
     named = content.items() if isinstance(content, Mapping) else ()
     tensors = {str(key): value for key, value in named if torch.is_tensor(value)}
     if not tensors:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..running.packages import pip_command
+
 HEAD = 512  # bytes that are looked at
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv")
@@ -13,12 +15,16 @@ VIDEO_STARTS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"OggS", b"0&\xb2u\x8ef\xcf\x11", 
 
 VIDEO = "is a video, not a picture. Export one frame that shows the face clearly (pause it, save the frame as PNG)"
 HEIC = (
-    "is a HEIC photo, as phones save them, which cannot be read here. Run `pip install pillow-heif` in the "
-    "environment of this program, or export the photo as JPEG"
+    f"is a HEIC photo, as phones save them, which cannot be read here. Run: {pip_command(['pillow-heif'])} (or export "
+    "the photo as JPEG)"
 )
 PDF = "is a PDF document, not a picture. Export the page or the photo in it as JPEG or PNG"
 SVG = "is a vector drawing (SVG), not a photo. Export it as PNG, or choose a photo"
 PAGE = "is a web page, not a picture. Save the picture itself instead of the page around it"
+LFS = (
+    "is a Git LFS pointer, which only says where the picture is. Run `git lfs pull` in the folder that it comes from, "
+    "or download the picture itself"
+)
 TEXT = "is a text file, not a picture. Choose a JPEG, PNG, WebP, TIFF or BMP file"
 EMPTY = "is empty: it has 0 bytes. Copy or download it again"
 FOLDER = "is a folder, not a picture. Choose one file in it"
@@ -52,6 +58,8 @@ def _document(head: bytes) -> str | None:
         text = head.decode("utf-8", "strict" if len(head) < HEAD else "ignore").lstrip("\ufeff \t\r\n").lower()
     except UnicodeDecodeError:
         return None
+    if text.startswith("version https://git-lfs"):
+        return LFS
     if "<svg" in text:
         return SVG
     if text.startswith(("<!doctype html", "<html")):

@@ -7,7 +7,7 @@ One table per pair of conventions, readable in both directions. `{i}` in a templ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 _BLOCK = "face_abstractor.layers.9.0.net"
@@ -62,6 +62,24 @@ RELEASE_TO_ADAPTER = [
     ("layer_attention.{i}.to_out.", "layers.{i}.to_out."),
 ]
 
+_EXTRACTOR, _OWN_LAYER = "local_facial_extractor", "encoder.layers.{i}"
+_CROSS = "perceiver_cross_attention.{i}"
+
+CONSISID_TO_ADAPTER = [
+    (f"{_EXTRACTOR}.latents", "encoder.latents"),
+    (f"{_EXTRACTOR}.proj_out", "encoder.projection"),
+    (f"{_EXTRACTOR}.id_embedding_mapping.", "encoder.vector_mapping."),
+    (f"{_EXTRACTOR}.mapping_{{i}}.", "encoder.mappings.{i}."),
+    (f"{_EXTRACTOR}.layers.{{i}}.0.norm1.", f"{_OWN_LAYER}.attention.context_norm."),
+    (f"{_EXTRACTOR}.layers.{{i}}.0.norm2.", f"{_OWN_LAYER}.attention.latent_norm."),
+    *((f"{_EXTRACTOR}.layers.{{i}}.0.{to}.", f"{_OWN_LAYER}.attention.{to}.") for to in ("to_q", "to_kv", "to_out")),
+    (f"{_EXTRACTOR}.layers.{{i}}.1.", f"{_OWN_LAYER}.feed_forward."),
+    (f"{_CROSS}.norm1.", "layers.{i}.id_norm."),
+    (f"{_CROSS}.norm2.", "layers.{i}.hidden_norm."),
+    *((f"{_CROSS}.{to}.", f"layers.{{i}}.{to}.") for to in ("to_q", "to_kv", "to_out")),
+]
+CONSISID_PARTS = (_EXTRACTOR, "perceiver_cross_attention")
+
 PAPER_PREFIX = "fantasyid."  # then the name in `IdentityAdapter`: there is no official file of the paper variant
 
 # Present in the official checkpoint, without any effect on its output (measured: exactly zero).
@@ -110,8 +128,37 @@ def is_dead(key: str) -> bool:
 
 
 def adapter_name(key: str) -> str | None:
-    """Name in a file of either variant -> name in `IdentityAdapter`, None for dead and foreign keys."""
-    return key[len(PAPER_PREFIX) :] if key.startswith(PAPER_PREFIX) else rename(key, RELEASE_TO_ADAPTER)
+    """Name in a file of any variant -> name in `IdentityAdapter`, None for dead and foreign keys."""
+    if key.startswith(PAPER_PREFIX):
+        return key[len(PAPER_PREFIX) :]
+    return rename(key, CONSISID_TO_ADAPTER if is_consisid(key) else RELEASE_TO_ADAPTER)
+
+
+def is_consisid(key: str) -> bool:
+    """Whether `key` is of ConsisID's own part, in its official naming."""
+    return key.split(".")[0] in CONSISID_PARTS
+
+
+def consisid_name(key: str) -> str | None:
+    """Name in the ConsisID variant's `IdentityAdapter` -> official name."""
+    return rename(key, CONSISID_TO_ADAPTER, reverse=True)
+
+
+def named_face_modules(content: Mapping) -> dict:
+    """What ConsisID's official `save_face_modules` writes, under the names that the whole model has.
+
+    content: {"local_facial_extractor": state dict, "perceiver_cross_attention": list of state dicts}; anything else
+    is returned as it is.
+    """
+    extractor, layers = (content.get(part) for part in CONSISID_PARTS)
+    if not isinstance(extractor, Mapping) or not isinstance(layers, (list, tuple)):
+        return content
+    named = {f"{CONSISID_PARTS[0]}.{key}": value for key, value in extractor.items()}
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, Mapping):
+            return content
+        named.update({f"{CONSISID_PARTS[1]}.{index}.{key}": value for key, value in layer.items()})
+    return named
 
 
 def release_name(key: str) -> str | None:

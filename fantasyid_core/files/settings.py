@@ -15,6 +15,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 
+from ..running.packages import MissingPackage, lacks
+
 
 def read_settings(kind: type, path: str | Path, shipped: Path, changes: Sequence[str] = ()):
     """The settings `kind` in a YAML file, with `changes` such as "optimizer.lr=1e-4" on top.
@@ -24,7 +26,7 @@ def read_settings(kind: type, path: str | Path, shipped: Path, changes: Sequence
     """
     path, yaml = _find(Path(path), shipped), _yaml()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         example = min(shipped.glob("*.yaml")).name
         raise ValueError(f"{path} is not a YAML file ({error}). Correct it, or copy {example}.") from error
@@ -81,7 +83,7 @@ def _yaml():
     try:
         return import_module("yaml")  # its package has another name, pyyaml
     except ImportError as error:
-        raise RuntimeError("Configs need the package pyyaml. Install it with: pip install pyyaml") from error
+        raise MissingPackage(lacks("Reading a config", ["yaml"])) from error
 
 
 def _apply(content: dict, change: str, yaml) -> None:

@@ -23,7 +23,7 @@ def write_aside(target: str | os.PathLike) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent)
     except OSError as error:
         raise OSError(
             f"Cannot write {target}: the folder {target.parent} is not writable ({error.strerror or error}). "

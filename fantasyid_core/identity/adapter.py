@@ -1,4 +1,4 @@
-"""The adapter: everything FantasyID adds to CogVideoX, of either variant, behind one interface.
+"""The adapter: everything FantasyID or ConsisID adds to CogVideoX, of any variant, behind one interface.
 
 The identity branch (`encoder`, 62 M parameters) is needed once per person, the injection (`layers`,
 21 M per layer) in every step: two modules, so that a host can keep only one of them on the device.
@@ -7,51 +7,71 @@ The identity branch (`encoder`, 62 M parameters) is needed once per person, the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..config import AdapterConfig
+from ..face.features import FaceFeatures
 from ..shape.faceshape import FaceShape
 from ..shape.order import check_shape_order
 from ..shape.topology.topology import Topology
 from .injector import Injector
+from .inputs import IGNORED, consisid_inputs, fantasyid_inputs
+from .network.attention import LayerAttention
+from .network.consisid import LocalFacialExtractor
 from .network.fit import check_grid
-from .network.frame_filter import RepeatedLayer
 from .network.paper import PaperEncoder, paper_layers
 from .network.release import ReleaseEncoder, release_layers
 
+Encoder = ReleaseEncoder | PaperEncoder | LocalFacialExtractor
 
-def make_encoder(config: AdapterConfig, topology: Topology, operations=nn) -> ReleaseEncoder | PaperEncoder:
+
+def make_encoder(config: AdapterConfig, topology: Topology | None, operations=nn) -> Encoder:
     """The identity branch of the configured variant. Raises ValueError for the topology of another mesh."""
-    if topology.vertex_counts != config.vertex_counts:
+    if config.is_consisid:
+        return LocalFacialExtractor(config, operations)
+    if topology is None or topology.vertex_counts != config.vertex_counts:
         raise ValueError(
             f"The adapter is made for a mesh of {config.vertex_counts} vertices per level, the mesh topology has "
-            f"{topology.vertex_counts}. Use the topology that belongs to the adapter."
+            f"{topology and topology.vertex_counts}. Use the topology that belongs to the adapter."
         )
     return (PaperEncoder if config.is_paper else ReleaseEncoder)(config, topology, operations)
 
 
-def make_layers(config: AdapterConfig, operations=nn) -> nn.ModuleList | RepeatedLayer:
-    """The injected layers of the configured variant."""
-    return (paper_layers if config.is_paper else release_layers)(config, operations)
+def make_layers(config: AdapterConfig, operations=nn) -> Sequence[LayerAttention]:
+    """The injected layers of the configured variant: a module that is used like a list."""
+    layers = (paper_layers if config.is_paper else release_layers)(config, operations)
+    return cast(Sequence[LayerAttention], layers)
 
 
 class IdentityAdapter(nn.Module):
-    """FantasyID's own weights; `state_dict()` is the checkpoint.
+    """The method's own weights; `state_dict()` is the checkpoint.
 
     Loaded by `load_adapter`; made anew, the release variant is empty, the paper variant ready for training.
+    topology: None for a variant that reads no 3D face. transformer: `transformer_fingerprint` of the video model that
+    the adapter belongs to, "" when it is not known.
     """
 
-    def __init__(self, config: AdapterConfig, topology: Topology, operations=nn):
+    def __init__(self, config: AdapterConfig, topology: Topology | None = None, operations=nn, transformer: str = ""):
         super().__init__()
         self.config = config
         self.topology = topology
+        self.transformer = transformer
         self.encoder = make_encoder(config, topology, operations)
         self.layers = make_layers(config, operations)
 
-    def encode(self, vit_feats: Tensor, vertices: Tensor | FaceShape, branch: nn.Module | None = None) -> Tensor:
-        """Identity tokens [B, Nid, Cid] of ViT features [B, P, vit_width] and vertices [B, V, 3] in metres.
+    def encode(
+        self,
+        face: Tensor | FaceFeatures,
+        vertices: Tensor | FaceShape | None = None,
+        branch: nn.Module | None = None,
+    ) -> Tensor:
+        """Identity tokens [B, Nid, Cid] of a face and, for a variant that reads one, its 3D face.
+
+        face: ViT features [B, P, vit_width], or `FaceFeatures`; ConsisID needs the latter, with as many states as it
+        reads and a vector. vertices: [B, V, 3] in metres; None for a variant that reads none, and refuses others.
 
         The one door for both hosts. A missing batch dimension is added; a `FaceShape` is trusted for what was proven
         when it was made. branch: a copy of `encoder` to compute with, where a host manages the memory of one.
@@ -59,10 +79,9 @@ class IdentityAdapter(nn.Module):
         gradients, for tokens that are not finite.
         """
         # A host's copy computes in float32 whatever it stores; the adapter's own computes in what it stores.
-        weight = self.encoder.telling_matrix if branch is None else branch.telling_matrix
-        dtype = weight.dtype if branch is None else torch.float32
-        vit_feats, vertices = self._check(vit_feats, vertices, weight.device, dtype)
-        tokens = (branch or self.encoder)(vit_feats, vertices)
+        weight = cast(Tensor, (branch or self.encoder).telling_matrix)
+        like = weight.new_empty(0, dtype=weight.dtype if branch is None else torch.float32)
+        tokens = (branch or self.encoder)(*self._inputs(face, vertices, like))
         if not torch.is_grad_enabled() and not tokens.isfinite().all():
             raise ValueError(
                 "Expected finite identity tokens, got NaN or infinite values: the weights of the adapter or of the face "
@@ -70,18 +89,35 @@ class IdentityAdapter(nn.Module):
             )
         return tokens
 
-    def check_shape(self, shape: FaceShape) -> None:
-        """Raises ValueError unless the 3D face has this adapter's mesh, its vertices in the same order."""
+    def check_needs(self, shape: object) -> None:
+        """Raises ValueError for a shape (of whatever kind, None for none) that would be ignored."""
+        if shape is not None and self.config.is_consisid:
+            raise ValueError(IGNORED)
+
+    def check_shape(self, shape: FaceShape | None) -> None:
+        """Raises ValueError unless the 3D face has this adapter's mesh, its vertices in the same order.
+
+        None is for a variant that reads no 3D face, which takes no other.
+        """
+        self.check_needs(shape)
+        if not self.config.reads_shape:
+            return
+        if shape is None:
+            raise ValueError(
+                f"Expected a 3D face, got none: the identity of the {self.config.variant} variant depends on it. "
+                "Connect the shape of Reconstruct Face or Load Shape."
+            )
         expected = self.config.vertex_counts[0]
         if len(shape.vertices) != expected:
             raise ValueError(
                 f"Expected a 3D face of {expected} vertices, got {len(shape.vertices)}. Use a head of the mesh that the "
                 "adapter was trained with (FLAME for the released one)."
             )
-        check_shape_order(shape, self.topology.template.numpy())
+        if self.topology is not None:
+            check_shape_order(shape, self.topology.template.numpy())
 
-    def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
-        return self.encode(vit_feats, vertices)
+    def forward(self, face: Tensor | FaceFeatures, vertices: Tensor | FaceShape | None = None) -> Tensor:
+        return self.encode(face, vertices)
 
     def injector(
         self, tokens: Tensor, strength: float = 1.0, layer_weights: Sequence[float] | None = None
@@ -89,14 +125,17 @@ class IdentityAdapter(nn.Module):
         """K and V of all layers for `tokens` [B, Nid, Cid]; see `Injector`. Raises ValueError for another width."""
         self.check_tokens(tokens)
         weight = self.layers[0].to_kv.weight
-        return Injector(self.layers, tokens.to(weight), strength, layer_weights, self.config.interval)
+        strength = strength * self.config.local_face_scale
+        injector = Injector(self.layers, tokens.to(weight), strength, layer_weights, self.config.interval)
+        injector.transformer = self.transformer
+        return injector
 
     def fit_vertices(self, vertices: Tensor) -> None:
         """Takes the mean and spread of each vertex from many heads [n, V, 3] in metres, before training.
 
         Raises ValueError for heads that give none. Nothing to do without vertices, and in the release.
         """
-        if self.config.is_paper and self.config.use_vertices:
+        if isinstance(self.encoder, PaperEncoder) and self.encoder.vertex_encoder is not None:
             self.encoder.vertex_encoder.standardisation.fit(vertices)
 
     def check_tokens(self, tokens: Tensor) -> None:
@@ -111,32 +150,11 @@ class IdentityAdapter(nn.Module):
         """Raises ValueError unless the adapter suits latent frames of height x width video tokens."""
         check_grid(self.config.grid if self.config.is_paper else None, (height, width))
 
-    def _check(
-        self, vit_feats: Tensor, vertices: Tensor | FaceShape, device: torch.device, dtype: torch.dtype
-    ) -> tuple[Tensor, Tensor]:
-        vit_feats = _batched(vit_feats, "Face features", (self.config.vit_tokens, self.config.vit_width))
+    def _inputs(self, face: Tensor | FaceFeatures, vertices: Tensor | FaceShape | None, like: Tensor) -> tuple:
+        """What the identity branch is called with, in the type and on the device of `like`."""
+        if self.config.is_consisid:
+            return consisid_inputs(self.config, like, face, vertices)
         if isinstance(vertices, FaceShape):
             self.check_shape(vertices)
             vertices = vertices.vertices[None]
-        else:
-            vertices = _batched(vertices, "Vertices", (self.config.vertex_counts[0], 3))
-        if vit_feats.shape[0] != vertices.shape[0] and 1 not in (vit_feats.shape[0], vertices.shape[0]):
-            raise ValueError(
-                f"Got {vit_feats.shape[0]} face features but {vertices.shape[0]} shapes; give as many."
-            )
-        batch = max(vit_feats.shape[0], vertices.shape[0])
-        # Depth stays in float32: its sine code loses the face's relief in half precision.
-        vertices = vertices.to(device, torch.promote_types(dtype, torch.float32))
-        return vit_feats.to(device, dtype).expand(batch, -1, -1), vertices.expand(batch, -1, -1)
-
-
-def _batched(x: Tensor, what: str, size: tuple[int, int]) -> Tensor:
-    x = x.unsqueeze(0) if x.ndim == 2 else x
-    if x.ndim != 3 or tuple(x.shape[1:]) != size:
-        raise ValueError(
-            f"{what}: expected [B, {size[0]}, {size[1]}], got {list(x.shape)}. Use the face encoder and the 3D face that "
-            "belong to this adapter."
-        )
-    if not torch.isfinite(x).all():
-        raise ValueError(f"{what}: expected finite numbers, got NaN or infinite values.")
-    return x
+        return fantasyid_inputs(self.config, like, face, vertices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,8 @@ def load_fixed(layer: LayerAttention, people: Sequence[WeightedTokens], dtype: t
     """The cheaper form with its weights in `dtype`, on the device of the people's tokens."""
     with torch.device("meta"):
         form = fixed_layer(layer, people).requires_grad_(False).eval()
-    state = {name: value.to(dtype) for name, value in form.weights(layer, people).items()}
+    # Detached: assigning a parameter of the layer itself would switch its gradients off for good.
+    state = {name: value.detach().to(dtype) for name, value in form.weights(layer, people).items()}
     form.load_state_dict(state, strict=True, assign=True)
     return form
 
@@ -59,12 +61,12 @@ def add_people(
     chunk = count if budget is None else tokens_within(form, budget, hidden)
     onto = hidden if onto is None else onto
     if chunk >= count:
-        return form.add(onto, hidden, shares)
+        return cast(Tensor, form.add(onto, hidden, shares))  # a tensor, because `onto` is one
     out = torch.empty_like(hidden)
     for start in range(0, count, chunk):
         tokens = slice(start, start + chunk)
         parts = [share and share.part(tokens) for share in shares]
-        out[:, tokens] = form.add(onto[:, tokens], hidden[:, tokens], parts)
+        out[:, tokens] = cast(Tensor, form.add(onto[:, tokens], hidden[:, tokens], parts))
     return out
 
 

@@ -13,6 +13,7 @@ people, concatenated references and batches of people have in common. `to_kv` st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +36,9 @@ class FoldedLayer(nn.Module):
         self.heads, self.eps = layer.heads, layer.hidden_norm.eps
         width = layer.to_q.in_features
         counts = [layer.heads * person.tokens.shape[1] for person in people]
-        self.queries = nn.ModuleList(operations.Linear(width, count) for count in counts)
-        self.values = nn.ModuleList(operations.Linear(count, width, bias=False) for count in counts)
+        queries = nn.ModuleList(operations.Linear(width, count) for count in counts)
+        values = nn.ModuleList(operations.Linear(count, width, bias=False) for count in counts)
+        self.queries, self.values = cast(Sequence[nn.Linear], queries), cast(Sequence[nn.Linear], values)
 
     @property
     def floats_per_token(self) -> int:
@@ -69,12 +71,14 @@ class FoldedLayer(nn.Module):
     def add(self, onto: Tensor | None, hidden: Tensor, shares: Sequence[Share | None]) -> Tensor | None:
         """`onto` (None: nothing) and what each person adds to `hidden`, [B, N, D]; a share of None adds nothing."""
         for query, value, share in zip(self.queries, self.values, shares, strict=True):
-            rows = None if share is None or share.region is None else share.region.rows
-            if rows is not None:
+            if share is None:
+                continue
+            region = share.region
+            if region is not None and region.rows is not None and region.row_weights is not None:
                 onto = torch.zeros_like(hidden) if onto is None else onto
-                delta = self._delta(query, value, hidden.index_select(1, rows)) * share.region.row_weights
-                onto = onto.index_add(1, rows, delta, alpha=share.weight)
-            elif share is not None:
+                delta = self._delta(query, value, hidden.index_select(1, region.rows)) * region.row_weights
+                onto = onto.index_add(1, region.rows, delta, alpha=share.weight)
+            else:
                 onto = add_linear(onto, value, self._attention(query, hidden), share)
         return onto
 

@@ -37,8 +37,9 @@ class StoredIdentity:
     """What an identity file holds.
 
     tokens: float32 [B, Nid, Cid]. thumbnail: np.uint8 [H, W, 3] RGB. adapter: fingerprint of the adapter that
-    reads the tokens. vertices: float32 [V, 3] in metres, or None. edit: the shape's sliders as JSON, or "".
-    note: what the user should know, "" if nothing.
+    reads the tokens. transformer: fingerprint of the video model that this adapter belongs to, "" if not known.
+    approximate: what is missing in the tokens, in sentences, "" if nothing. vertices: float32 [V, 3] in metres, or
+    None. edit: the shape's sliders as JSON, or "". note: what the user should know, "" if nothing.
     """
 
     tokens: Tensor
@@ -49,6 +50,8 @@ class StoredIdentity:
     shape_name: str = ""
     licence: str = ""
     note: str = ""
+    transformer: str = ""
+    approximate: str = ""
 
 
 def save_identity(
@@ -61,6 +64,8 @@ def save_identity(
     fingerprint: str,
     shape_name: str = "",
     licence_note: str = LICENCE_NOTE,
+    transformer: str = "",
+    approximate: str = "",
 ) -> Path:
     """Writes one identity; the file appears at `path` only when it is complete. Returns the path.
 
@@ -82,6 +87,7 @@ def save_identity(
     _check_edit(edit, "The identity to save", "Reset the edit of the shape.")
     metadata = {"format": FORMAT, "version": str(VERSION), "adapter": fingerprint, "edit": edit}
     metadata |= {"shape_name": shape_name, "licence": licence_note}
+    metadata |= {name: value for name, value in (("transformer", transformer), ("approximate", approximate)) if value}
     tensors = {name: _plain(value) for name, value in tensors.items()}
     content = save(tensors, {**metadata, _CHECKSUM: _checksum(tensors, metadata)})
     with write_aside(path) as aside:
@@ -113,7 +119,7 @@ def load_identity(path: str | os.PathLike, fingerprint: str | None = None, force
         f"{path.name} was made with the adapter {identity.adapter} and is used with {fingerprint} because force is "
         "on: the person may not be recognisable."
     )
-    return replace(identity, adapter=fingerprint, note=note)
+    return replace(identity, adapter=fingerprint, note=note, transformer="")
 
 
 def mix_identities(
@@ -188,10 +194,11 @@ def _read(path: Path) -> StoredIdentity:
         thumbnail=tensors["thumbnail"].numpy(),
         adapter=metadata["adapter"],
         vertices=tensors["vertices"].float() if "vertices" in tensors else None,
-        **{name: metadata.get(name, "") for name in ("edit", "shape_name", "licence")},
+        **{name: metadata.get(name, "") for name in _WORDS},
     )
 
 
+_WORDS = ("edit", "shape_name", "licence", "transformer", "approximate")
 _AGAIN = "Save the identity again, or choose another file."
 _TENSORS = {"tokens": "float [B, Nid, Cid]", "thumbnail": "uint8 [H, W, 3]", "vertices": "float [V, 3]"}
 

@@ -8,11 +8,12 @@ no strength and no weights of layers; at their defaults nothing differs from it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from .fixed import add_people, load_fixed
+from .fixed import FixedLayer, add_people, load_fixed
 from .network.attention import LayerAttention
 from .network.fit import check_dit_width, check_grid, layers_by_block
 from .network.frame_filter import FilteredAttention
@@ -41,6 +42,7 @@ class Injector:
     ):
         self.interval = interval
         self.budget = budget
+        self.transformer = ""  # fingerprint of the video model that the adapter belongs to, "" when not known
         self.weights = [strength * weight for weight in check_layer_weights(layer_weights, len(layers))]
         check_strength(strength)
         self._width = layers[0].to_q.in_features
@@ -56,13 +58,16 @@ class Injector:
         """Index of the injected layer and [B, N, D] -> what is added, [B, N, D]; zeros without work at weight 0."""
         if self.weights[layer] == 0:
             return torch.zeros_like(hidden)
-        return self._layers[layer].add(None, hidden, [Share(self.weights[layer])])
+        return cast(Tensor, self._prepared(layer).add(None, hidden, [Share(self.weights[layer])]))
 
     def add(self, layer: int, hidden: Tensor) -> Tensor:
         """Index of the injected layer and [B, N, D] -> the hidden states with the identity, [B, N, D]."""
         if self.weights[layer] == 0:
             return hidden
-        return add_people(self._layers[layer], hidden, [Share(self.weights[layer])], self.budget)
+        return add_people(self._prepared(layer), hidden, [Share(self.weights[layer])], self.budget)
+
+    def _prepared(self, layer: int) -> FixedLayer:
+        return cast(FixedLayer, self._layers[layer])  # None only at weight 0, where nobody asks
 
     def layer_of_block(self, block_count: int) -> dict[int, int]:
         """Block index -> injected layer, for a transformer of `block_count` blocks.

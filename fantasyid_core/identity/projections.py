@@ -47,7 +47,7 @@ def query_projection(layer: LayerAttention, wide) -> tuple[Tensor, Tensor]:
     return weight * wide(layer.hidden_norm.weight), weight @ wide(layer.hidden_norm.bias)
 
 
-def add_linear(onto: Tensor | None, layer: nn.Module, x: Tensor, share: Share) -> Tensor:
+def add_linear(onto: Tensor | None, layer: nn.Linear, x: Tensor, share: Share) -> Tensor:
     """onto + share * layer(x) for a layer without bias, summed within the matrix product where that is possible."""
     # Not asked while compiling, where every other weight would be another graph.
     if onto is not None and _sums_within(onto, layer, x) and share.weight == 1 and share.region is None:

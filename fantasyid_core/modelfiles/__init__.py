@@ -7,6 +7,7 @@ here downloads, unpickles or changes a file.
 """
 
 from .check import file_problems, misplaced_files, sha256
+from .listing import entries, files_below
 from .search import (
     DEFAULT_COMFYUI,
     default_folders,
@@ -26,7 +27,9 @@ __all__ = [
     "ModelFile",
     "OfficialFile",
     "default_folders",
+    "entries",
     "file_problems",
+    "files_below",
     "find_comfyui",
     "find_model_file",
     "find_models_folder",

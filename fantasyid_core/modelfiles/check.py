@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import struct
 import zipfile
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from .listing import files_below
 from .table import MODEL_FILES, ModelFile, OfficialFile
 
 SMALL = 64 * 2**20  # bytes up to which a file is read as a whole
@@ -254,18 +254,7 @@ def _names_inside(path: Path) -> bytes | None:
 
 
 def _walk(folders: Iterable[Path]) -> Iterator[Path]:
-    left = MOST_ENTRIES
-    for folder in folders:
-        depth = len(folder.parts)
-        for parent, subfolders, names in os.walk(folder, followlinks=True):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            if len(Path(parent).parts) - depth >= DEEPEST:
-                subfolders.clear()  # also ends links that lead back to where they are
-            for name in sorted(names):
-                left -= 1
-                if left < 0:
-                    return
-                yield Path(parent, name)
+    yield from islice((path for folder in folders for path in files_below(folder, deepest=DEEPEST)), MOST_ENTRIES)
 
 
 def _looks_like(row: ModelFile, path: Path) -> bool:

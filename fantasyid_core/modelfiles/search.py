@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from .listing import entries
 from .table import MODEL_FILES, ModelFile
 
 DEFAULT_COMFYUI = "~/comfy/ComfyUI"  # where comfy-cli puts the host
@@ -34,7 +35,7 @@ def find_model_file(key: str, folders: Iterable[str | os.PathLike] = ()) -> Path
         if path := _first_match(folder, row):
             return path
     outside = () if folders else (Path(place).expanduser() for place in row.elsewhere)
-    return next((path for path in outside if path.is_file()), None)
+    return next((path for path in outside if os.path.isfile(path)), None)
 
 
 def default_folders(environment: Mapping[str, str] = os.environ) -> list[Path]:
@@ -78,14 +79,19 @@ def origin(key: str) -> str:
 
 
 def _first_match(folder: Path, row: ModelFile) -> Path | None:
-    return next((path for pattern in _patterns(folder, row) for path in _matches(folder, pattern)), None)
+    found = (path for pattern in _patterns(folder, row) for path in _matches(folder, pattern))
+    return next((path for path in found if not _is_excluded(path.relative_to(folder), row)), None)
+
+
+def _is_excluded(path: Path, row: ModelFile) -> bool:
+    return any(fnmatchcase(part.lower(), pattern) for part in path.parts for pattern in row.excluding)
 
 
 def _patterns(folder: Path, row: ModelFile) -> Iterator[str]:
     yield from row.patterns
     if folder.name.lower() == OWN_FOLDER.rstrip("/"):
         yield from _below(OWN_FOLDER, row)
-    if any((folder / name).is_dir() for name in ("transformer", "transformer_ema")):
+    if any(os.path.isdir(folder / name) for name in ("transformer", "transformer_ema")):
         yield from _below(IN_RELEASE, row)
 
 
@@ -96,13 +102,6 @@ def _below(prefix: str, row: ModelFile) -> Iterator[str]:
 def _matches(folder: Path, pattern: str) -> list[Path]:
     found = [folder]
     for part in pattern.split("/"):
-        found = [entry for parent in found for entry in _entries(parent) if fnmatchcase(entry.name.lower(), part)]
-    return [path for path in found if path.is_file()]
+        found = [entry for parent in found for entry in entries(parent) if fnmatchcase(entry.name.lower(), part)]
+    return [path for path in found if os.path.isfile(path)]
 
-
-def _entries(folder: Path) -> list[Path]:
-    # Names with a dot in front belong to downloads under way and to macOS.
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:  # no folder, or one that may not be read
-        return []

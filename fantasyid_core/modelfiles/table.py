@@ -56,6 +56,8 @@ class ModelFile:
     in_release: str  # the same thing inside a FantasyID release folder
     without: str  # what does not work as long as it is missing
     required: bool = True
+    instead: str = ""  # the row whose file makes this one unnecessary
+    excluding: tuple[str, ...] = ()  # folders and files, in lower case, in which it is not looked for
     official: tuple[OfficialFile, ...] = ()
     packed: tuple[str, ...] = ()  # archives in which people get it
     marks: tuple[str, ...] = ()  # names inside of it; one of them must be there
@@ -108,6 +110,9 @@ FLAME = OfficialFile(
     "efcd14cc4a69f3a3d9af8ded80146b5b6b50df3bd74cf69108213b144eba725b",
     exact=False,  # older and newer FLAMEs come under the same name
 )
+BISENET = OfficialFile(
+    "parsing_bisenet.pth", 53289463, "468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567"
+)
 ANTELOPE = OfficialFile("antelopev2.zip", 360662982, "8e182f14fc6e80b3bfa375b33eb6cff7ee05d8ef7633e738d1c89021dcf0c5c5")
 SCRFD = OfficialFile(
     "scrfd_10g_bnkps.onnx", 16923827, "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"
@@ -136,6 +141,7 @@ def _in_face_folders(name: str) -> tuple[str, ...]:
 def _in_insightface(*names: str) -> tuple[str, ...]:
     # The zip file holds a folder of its own name, so unpacking it often nests the two.
     folders = ("insightface/models/*", "insightface/models/*/*", "insightface/*", "insightface", "fantasyid/*/models/*")
+    folders += ("fantasyid/*/face_encoder/models/*",)  # ConsisID's
     return tuple(f"{folder}/{name}" for name in names for folder in folders)
 
 
@@ -172,6 +178,8 @@ MODEL_FILES = (
         + ("fantasyid/*adapter*.safetensors",),
         in_release="transformer or transformer_ema",
         without="no video can be made",
+        instead="consisid",
+        excluding=("*consisid*",),
         marks=("face_abstractor.", "layer_attention.", "vertex_"),
         download=Download(("acvlab/FantasyID",)),
     ),
@@ -250,6 +258,7 @@ MODEL_FILES = (
         ),
         in_release="transform.pkl or assets/transform.pkl",
         without="the 3D face cannot be encoded",
+        instead="consisid",
         official=(TOPOLOGY,),
         marks=("down_transform", "topology."),
         download=Download(_raw("assets/transform.pkl"), TOPOLOGY),
@@ -333,7 +342,8 @@ MODEL_FILES = (
         belongs="insightface/models/antelopev2/glintr100.onnx",
         patterns=_in_insightface("glintr100.onnx", "w600k_r50.onnx"),
         in_release="models/antelopev2",
-        without="faces cannot be chosen by likeness, and an odd one among references is not reported",
+        without="faces cannot be chosen by likeness, an odd one among references is not reported, and ConsisID encodes "
+        "no person (it needs glintr100.onnx)",
         required=False,
         official=(GLINT, W600K),
         packed=("antelopev2.zip", "buffalo_l.zip"),
@@ -371,5 +381,42 @@ MODEL_FILES = (
         official=(RETINAFACE,),
         marks=("body.conv1",),
         download=Download((f"{FACEXLIB}/detection_Resnet50_Final.pth",), RETINAFACE),
+    ),
+    ModelFile(
+        key="consisid",
+        name="ConsisID weights",
+        purpose="another video model that shows a person; it needs no 3D face",
+        licence="Apache-2.0; based on CogVideoX-5B: own licence, register for commercial use",
+        sources=("https://huggingface.co/BestWishYsh/ConsisID-preview", "https://github.com/PKU-YuanGroup/ConsisID"),
+        belongs="fantasyid/ConsisID-preview/transformer",
+        patterns=tuple(
+            f"fantasyid/{name}/transformer/*.{suffix}"
+            for name in ("*consisid*", "consisid*/*")
+            for suffix in ("safetensors", "bin", "pt")
+        )
+        + ("fantasyid/*consisid*adapter*.safetensors",),
+        in_release="transformer",
+        without="no video can be made with ConsisID",
+        required=False,
+        marks=("local_facial_extractor.", "perceiver_cross_attention."),
+        download=Download(("BestWishYsh/ConsisID-preview",)),
+    ),
+    ModelFile(
+        key="bisenet",
+        name="parsing_bisenet.pth",
+        purpose="tells face and hair from what surrounds them, for ConsisID",
+        licence="code MIT; trained on CelebAMask-HQ: non-commercial research",
+        sources=("https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",),
+        belongs="facedetection/parsing_bisenet.pth",
+        patterns=(*_in_face_folders("parsing_bisenet.pth"), *_in_face_folders("79999_iter.pth")),
+        in_release="face_encoder",
+        without="ConsisID encodes no person, or only approximately",
+        required=False,
+        official=(BISENET, OfficialFile("79999_iter.pth", BISENET.size, BISENET.sha256)),
+        marks=("ffm.convblk",),
+        download=Download(
+            ("https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth",), BISENET
+        ),
+        must_accept=True,
     ),
 )

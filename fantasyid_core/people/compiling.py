@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from ..running.packages import MissingPackage, lacks
+
 _COMPILED = ("*_kernels.py", "columns.py", "expression.py")  # the last two: for the constants of the kernels
 
 
@@ -15,10 +17,7 @@ def numba():
     try:
         return importlib.import_module("numba")
     except ImportError as error:
-        raise RuntimeError(
-            "Rendering the project's own heads needs the package numba, which is not installed. "
-            "Install it with: pip install numba"
-        ) from error
+        raise MissingPackage(lacks("Rendering the project's own heads", ["numba"])) from error
 
 
 def compiled(function: Callable) -> Callable:

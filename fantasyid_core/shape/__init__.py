@@ -12,6 +12,7 @@ _HOMES = {
     "edit.controls": ("shape_controls",),
     "edit.edit": ("edit_shape",),
     "edit.warp": ("warp_face",),
+    "topology.spiral": ("spiral_indices",),
     "topology.topology": ("Topology", "load_topology", "pool", "save_topology"),
     "reconstruct.deca": ("Deca", "load_deca"),
     "draw.drawing": ("draw_head", "draw_landmarks", "draw_overlay"),

@@ -1,6 +1,6 @@
-"""The small networks of FantasyID-Tiny, trained from nothing on `training.heads`.
+"""The small networks of FantasyID-Tiny, trained from nothing on the drawn people of `people`; `experiments` makes them.
 
-Read in this order: `vae` (pictures -> latents and back), `basis` (its linear beginning), `text` and `words` (prompts ->
-tokens), `face` (reference picture -> features), `models` (all of them, and the VAE as the trainer's codec), `weights`
-(their files); then how the VAE is trained and judged: `settings`, `muon`, `train_vae`, `scores`, `sheet`.
+Read in this order: `vae` (pictures -> latents and back), `text` and `words` (prompts -> tokens), `face` and `gridface`
+(reference picture -> features, an older and a newer one), `models` (all of them, and the VAE as the trainer's codec),
+`loading` (their files), `sampler` (videos without a host).
 """

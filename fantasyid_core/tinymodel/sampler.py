@@ -51,7 +51,7 @@ def load_networks(folder: str | os.PathLike | None = None) -> TinyNetworks:
 
 
 class TinySampler:
-    """A sampler as `evaluation.heads` takes them. steps: of DDIM. cfg: guidance by the prompt, 1: none.
+    """A sampler as `people.instruments` takes them. steps: DDIM steps. cfg: guidance by the prompt; 1 is none.
 
     One seed is the same noise for everybody. `strength` 0 leaves the identity out.
     """

@@ -1,4 +1,4 @@
-"""A FantasyID release -> two files: the transformer with ComfyUI's names, and the adapter with live weights only.
+"""A FantasyID or ConsisID folder -> the transformer with ComfyUI's names, and the adapter with live weights only.
 
 Tensors are read, cast and written one by one, so memory stays small however large the source is. Both files
 carry their config in the safetensors metadata; both appear only when they are complete.
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .. import options
-from ..config import AdapterConfig
+from ..config import CONSISID, AdapterConfig
 from ..files.checkpoint import Checkpoint, TensorInfo, open_checkpoint
 from ..files.keymaps import host_name, is_dead
 from ..files.tensorfile import DTYPE_NAMES, Announced, write_announced
@@ -30,9 +30,12 @@ from ..weights.adapter import (
     METADATA_KEY,
     adapter_config,
     adapter_shapes,
+    adapter_title,
     check_keys,
     live_keys,
     own_metadata,
+    transformer_of,
+    variant_of,
     within_interval,
 )
 from ..weights.transformer import transformer_config, transformer_keys
@@ -45,7 +48,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written. Sizes in bytes; live and dead: parameters of FantasyID's own part of the source."""
+    """What was written. Sizes in bytes; live and dead: parameters of the source's own part, beside the video model.
+
+    has_topology: whether the adapter file holds the mesh topology, None when its variant needs none."""
 
     transformer: Path
     adapter: Path
@@ -54,7 +59,7 @@ class Conversion:
     adapter_bytes: int
     live: int
     dead: int
-    has_topology: bool
+    has_topology: bool | None
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,10 @@ def convert(
     live = within_interval(live_keys(checkpoint), checkpoint)
     _check_not_converted(checkpoint)
     keys = transformer_keys(checkpoint)
-    mesh = _find_topology(checkpoint, topology)
+    needs_mesh = variant_of(live) != CONSISID
+    mesh = _find_topology(checkpoint, topology) if needs_mesh else None
     metadata = _checked_metadata(checkpoint, live, keys, mesh) | {"source": _model_name(source)}
+    metadata["transformer_fingerprint"] = transformer_of(checkpoint)
     _check_target(Path(target), checkpoint)
     parts = {
         "transformer": _entries(checkpoint, {key: host_name(name) for key, name in keys.items()}, dtype),
@@ -109,7 +116,7 @@ def convert(
         adapter_bytes=paths["adapter"].stat().st_size,
         live=count_parameters(checkpoint, live),
         dead=count_parameters(checkpoint, filter(is_dead, checkpoint)),
-        has_topology=mesh is not None,
+        has_topology=mesh is not None if needs_mesh else None,
     )
 
 
@@ -142,16 +149,24 @@ def _checked_metadata(checkpoint: Checkpoint, live: dict, keys: dict, mesh: Topo
     from ..host.diffusers.model import build_transformer
 
     # Without the mesh the released one's counts are assumed; the shapes of the weights depend on no more.
-    defaults = AdapterConfig()
-    spirals = [torch.empty(0, SPIRAL_LENGTH, device="meta")] * (len(defaults.vertex_counts) - 1)
-    mesh = mesh or SimpleNamespace(vertex_counts=defaults.vertex_counts, spirals=spirals)
+    if variant_of(live) == CONSISID:
+        mesh = None
+    else:
+        mesh = mesh or _released_mesh()
     config, sizes = adapter_config(checkpoint, mesh, live), transformer_config(checkpoint)
-    check_keys(checkpoint, live, adapter_shapes(config, mesh), "FantasyID adapter")
+    check_keys(checkpoint, live, adapter_shapes(config, mesh), adapter_title(config))
     with torch.device("meta"):
         state = build_transformer(sizes).state_dict()
     shapes = {name: tuple(value.shape) for name, value in state.items()}
     check_keys(checkpoint, keys, shapes, "CogVideoX transformer")
     return {"transformer": asdict(sizes), "adapter": asdict(config)}
+
+
+def _released_mesh() -> SimpleNamespace:
+    """The vertex counts and neighbours of the released mesh, without their values."""
+    defaults = AdapterConfig()
+    spirals = [torch.empty(0, SPIRAL_LENGTH, device="meta")] * (len(defaults.vertex_counts) - 1)
+    return SimpleNamespace(vertex_counts=defaults.vertex_counts, spirals=spirals)
 
 
 def _check_target(target: Path, checkpoint: Checkpoint) -> None:

@@ -96,8 +96,16 @@ class Diagnosis:
 
     @property
     def usable(self) -> bool:
-        """Whether every required model file is there and nothing was seen to be wrong with it."""
-        return all(report.state == FOUND for report in self.files if report.row.required)
+        """Whether every required model file, or what serves instead, is there and nothing seems wrong with it."""
+        return not self._lacking()
+
+    def _lacking(self) -> list[FileReport]:
+        found = {report.row.key for report in self.files if report.state == FOUND}
+        return [
+            report
+            for report in self.files
+            if report.row.required and report.row.key not in found and report.row.instead not in found
+        ]
 
     def as_json(self) -> dict:
         """The same as plain data, for other programs."""
@@ -139,7 +147,7 @@ class Diagnosis:
 
     def _summary(self) -> str:
         required = [report for report in self.files if report.row.required]
-        wrong = sum(report.state != FOUND for report in required)
+        wrong = len(self._lacking())
         if not wrong:
             return "All required model files are there."
         return f"{wrong} of {len(required)} required model files are missing or unusable."

@@ -3,6 +3,10 @@
 All that the project downloads goes through here. Hugging Face is asked through huggingface_hub, everything else over
 https; what arrives is written beside its place, checked against the size and SHA-256 in the table of model
 files, and then renamed. A file that is there already and not usable is renamed, not deleted.
+
+Pooch, a kept library for such downloads, would lose three things that users of several gigabytes need (version 1.9.0):
+going on where a download stopped, the check of the size before the first byte, and the refusal to be sent on to an
+address without encryption.
 """
 
 from __future__ import annotations
@@ -83,7 +87,7 @@ def download(
     if problems:
         say(f"{found} is not usable: {problems[0]}")
     target = _target(row, models)
-    if target.is_dir() and row.key != "weights":
+    if target.is_dir() and row.download.file is not None:
         raise OSError(f"Expected a file or nothing at {target}, got a folder of this name. Move it away.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -215,10 +219,13 @@ def _from_https(row: ModelFile, target: Path, progress: Progress, say: Say) -> N
     fetch(wanted.addresses, wanted.file, part, progress)
     if not wanted.path:
         return put_in_place(part, target, say)
-    for other in MODEL_FILES:  # one archive holds the files of several rows
+    done = []
+    for other in (row, *MODEL_FILES):  # one archive holds the files of several rows
         place = target.with_name(other.belongs.rsplit("/")[-1])
-        if other.download and other.download.file == wanted.file and (other == row or not place.exists()):
+        shared = other.download and other.download.file == wanted.file and place not in done
+        if shared and (other == row or not place.exists()):
             _unpack(part, other.official[0], place, say)
+            done.append(place)
     part.unlink()
 
 
@@ -284,8 +291,8 @@ def _hub_error(row: ModelFile, aside: Path, error: Exception) -> Exception:
 
 
 def _target(row: ModelFile, models: Path) -> Path:
-    if row.key == "weights":  # a release folder
-        return models / "fantasyid" / "FantasyID"
+    if row.download.file is None:  # a whole folder
+        return models / "fantasyid" / ("FantasyID" if row.key == "weights" else row.belongs.split("/")[1])
     return models / row.belongs
 
 

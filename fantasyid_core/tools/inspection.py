@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..config import AdapterConfig
+from ..config import CONSISID, AdapterConfig
+from ..face.likeness import other_arcface
 from ..files.checkpoint import Checkpoint, open_checkpoint, read_config
 from ..files.keymaps import is_dead
 from ..identity.network.fit import layers_by_block
-from ..modelfiles import MODEL_FILES
+from ..modelfiles import MODEL_FILES, file_problems, find_model_file, model_file
 from ..pipeline import find_face_encoder
 from ..shape.topology.topology import Topology, load_topology
-from ..weights.adapter import TOPOLOGY_PREFIX, adapter_config, adapter_shapes, check_keys, describe_family, live_keys
+from ..weights.adapter import (
+    TOPOLOGY_PREFIX,
+    adapter_config,
+    adapter_shapes,
+    adapter_title,
+    check_keys,
+    describe_family,
+    family_of,
+    live_keys,
+    variant_of,
+)
 from ..weights.transformer import transformer_config, transformer_keys
 from .convert import count_parameters
 
@@ -92,7 +103,7 @@ def _inspect_folder(folder: Path) -> Report:
         _part("tokenizer", lambda: _tokenizer(folder / "tokenizer")),
         _scheduler(folder),
         _part("face_encoder", lambda: _face_encoder(folder)),
-        _mesh_part(topology),
+        *([*_further_networks(folder)] if _is_consisid(weights) else [_mesh_part(topology)]),
     ]
     return Report(str(folder), tuple(parts), tuple(_memory(parts, _disk_use(folder))))
 
@@ -105,7 +116,7 @@ def _inspect_file(path: Path) -> Report:
     mesh = _try("topology", lambda: _mesh_of(checkpoint, embedded, path.parent))
     parts = _weights_parts(checkpoint, mesh if isinstance(mesh, Topology) else None)
     found = [part for part in parts if part.state == FOUND] or [_foreign(checkpoint)]
-    if any(part.name == "adapter" for part in found):
+    if any(part.name == "adapter" for part in found) and not _is_consisid(checkpoint):
         found.append(_mesh_part(mesh))
     return Report(str(path), tuple(found), (f"On disk: {size_text(path.stat().st_size)}",))
 
@@ -159,11 +170,13 @@ def _shapes(build: Callable, *arguments) -> dict[str, tuple[int, ...]]:
 
 def _adapter(checkpoint: Checkpoint, mesh: Topology | None) -> tuple[str, int, int]:
     live = live_keys(checkpoint)
+    consisid = variant_of(live) == CONSISID
     layers = {own.split(".")[1] for own in live.values() if own.startswith("layers.")}
     text = f"{len(layers)} injected layers"
-    if mesh is not None:
+    if mesh is not None or consisid:
+        mesh = None if consisid else mesh
         config = adapter_config(checkpoint, mesh, live)
-        check_keys(checkpoint, live, adapter_shapes(config, mesh), "FantasyID adapter")
+        check_keys(checkpoint, live, adapter_shapes(config, mesh), adapter_title(config))
         text = f"{config.variant} variant, {_injection_text(checkpoint, config)}"
     dead = count_parameters(checkpoint, filter(is_dead, checkpoint))
     text += f", {_weights_text(checkpoint, live)} live, {_millions(dead)} dead (never read)"
@@ -177,6 +190,22 @@ def _injection_text(checkpoint: Checkpoint, config: AdapterConfig) -> str:
         layers_by_block(config.injected_layers, config.interval, blocks)
     every = {None: "", 1: " (after every block)"}.get(config.interval, f" (after every {config.interval} blocks)")
     return f"{config.injected_layers} injected layers{every}, {config.id_tokens} identity tokens"
+
+
+def _is_consisid(weights: Checkpoint | Part) -> bool:
+    return not isinstance(weights, Part) and family_of(weights) == CONSISID
+
+
+def _further_networks(folder: Path) -> Iterator[Part]:
+    """What else ConsisID sees a face with, in its own folder."""
+    for key in ("bisenet", "arcface"):
+        row, path = model_file(key), find_model_file(key, [folder])
+        if path is None:
+            yield Part(row.name, MISSING, f"another models folder may have it; else {row.advice()}", required=False)
+            continue
+        problems = ([] if key == "bisenet" else other_arcface(path)) or file_problems(row, path)
+        state, text = (UNUSABLE, problems[0]) if problems else (FOUND, path.name)
+        yield Part(row.name, state, text, path.stat().st_size, required=False)
 
 
 def _network(folder: Path, marker: str, setting: str) -> tuple[str, int]:

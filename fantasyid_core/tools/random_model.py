@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from ..config import AdapterConfig, TransformerConfig
+from ..face.consisid import ARCFACE_WIDTH
 from ..face.encoder import random_face_encoder, save_face_encoder
-from ..files.keymaps import release_name
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.network.abstractor import square_side
 from ..shape.head import synthetic_topology
 from ..shape.topology.topology import Topology, save_topology
-from ..weights.adapter import METADATA_KEY, adapter_shapes
+from ..weights.adapter import METADATA_KEY, adapter_shapes, published_name
 from ..weights.transformer import POSITION_TABLE
 
 _PATCH = 14  # pixels per token of the face encoder
@@ -63,7 +63,10 @@ def write_random_model(
     """
     folder = Path(folder)
     transformer = transformer or TransformerConfig.tiny()
-    topology = topology or synthetic_topology()
+    if adapter is not None and adapter.is_consisid:
+        topology = None
+    else:
+        topology = topology or synthetic_topology()
     adapter = adapter or AdapterConfig.tiny(
         injected_layers=transformer.num_layers,
         dit_width=transformer.width,
@@ -74,12 +77,13 @@ def write_random_model(
     _check_fit(transformer, adapter, topology)
     _write_weights(folder / "transformer", transformer, adapter, topology, seed)
     _write_others(folder, transformer, adapter, seed)
-    save_topology(topology, folder / "topology.safetensors")
+    if topology is not None:
+        save_topology(topology, folder / "topology.safetensors")
     return folder
 
 
-def _check_fit(transformer: TransformerConfig, adapter: AdapterConfig, topology: Topology) -> None:
-    if adapter.vertex_counts != topology.vertex_counts:
+def _check_fit(transformer: TransformerConfig, adapter: AdapterConfig, topology: Topology | None) -> None:
+    if topology is not None and adapter.vertex_counts != topology.vertex_counts:
         raise ValueError(
             f"Expected a topology of {adapter.vertex_counts} vertices, got {topology.vertex_counts}. Give "
             "the topology that the adapter's sizes are made for."
@@ -96,18 +100,41 @@ def _write_weights(
     folder: Path, transformer: TransformerConfig, adapter: AdapterConfig, topology: Topology, seed: int
 ) -> None:
     shapes = _transformer_shapes(transformer)
-    shapes |= {release_name(name): shape for name, shape in adapter_shapes(adapter, topology).items()}
+    published = published_name(adapter)
+    shapes |= {published(name): shape for name, shape in adapter_shapes(adapter, topology).items()}
     config = {
-        "_class_name": "CogVideoXTransformer3DModel",
+        "_class_name": "ConsisIDTransformer3DModel" if adapter.is_consisid else "CogVideoXTransformer3DModel",
         **asdict(transformer),
         "cross_attn_interval": adapter.interval,
         "use_learned_positional_embeddings": True,
         "use_rotary_positional_embeddings": True,
         METADATA_KEY: asdict(adapter),
+        **(_consisid_entries(adapter) if adapter.is_consisid else {}),
     }
     with write_aside(folder / "diffusion_pytorch_model.safetensors") as aside:
         write_tensors(aside, _random_weights(shapes, seed), {"format": "pt"})
     _write_json(folder / "config.json", config)
+
+
+def _consisid_entries(adapter: AdapterConfig) -> dict:
+    """The official entries of a ConsisID config.json."""
+    return {
+        "is_train_face": True,
+        "is_kps": False,
+        "local_face_scale": adapter.local_face_scale,
+        "cross_attn_dim_head": adapter.attention_head_dim,
+        "cross_attn_num_heads": adapter.attention_heads,
+        "LFE_id_dim": adapter.vector_width,
+        "LFE_vit_dim": adapter.vit_width,
+        "LFE_depth": adapter.extractor_depth,
+        "LFE_dim_head": adapter.extractor_head_dim,
+        "LFE_num_heads": adapter.extractor_heads,
+        "LFE_num_id_token": adapter.vector_tokens,
+        "LFE_num_querie": adapter.face_tokens,
+        "LFE_output_dim": adapter.id_width,
+        "LFE_ff_mult": adapter.feed_forward_ratio,
+        "LFE_num_scale": adapter.identity_states,
+    }
 
 
 def _transformer_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
@@ -133,6 +160,8 @@ def _random_weights(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[st
 def _scale(name: str, shape: tuple[int, ...]) -> float:
     if name == POSITION_TABLE or name.endswith(("pos_emb", "vtx_query")):
         return _TABLE_SCALE
+    if name.endswith(".latents"):
+        return _TABLE_SCALE
     fan_in = shape[0] if name.endswith("proj_out") else torch.Size(shape[1:]).numel()
     gated = "transformer_blocks." in name and (".norm1.linear." in name or ".norm2.linear." in name)
     return fan_in**-0.5 * (_GATE_SCALE if gated else 1)
@@ -146,7 +175,11 @@ def _write_others(folder: Path, transformer: TransformerConfig, adapter: Adapter
     _write_text_encoder(folder, transformer.text_embed_dim, seed)
     _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     image_size = _PATCH * square_side(adapter.vit_tokens - 1, "vit_tokens - 1")
-    encoder = random_face_encoder(seed, adapter.vit_width, image_size, depth=1)
+    read = {"depth": 1}
+    if adapter.is_consisid:  # a block for every state, and one more before the vector
+        states = tuple(range(adapter.identity_states))
+        read = {"depth": len(states) + 1, "states": states, "vector": adapter.vector_width - ARCFACE_WIDTH}
+    encoder = random_face_encoder(seed, adapter.vit_width, image_size, **read)
     save_face_encoder(encoder, folder / "face_encoder" / "eva.safetensors")
 
 

@@ -35,7 +35,8 @@ class Batch:
 class ClipSource(Protocol):
     """Clips by number. The same index and random numbers give the same clip, in every process.
 
-    A source whose clips come in groups has an attribute `together`, how many that are (see `order`).
+    A source whose clips come in groups has an attribute `together`, how many that are (see `order`). One that grows
+    while it is used has a method `chosen(micro_batch, size, seed)` that gives the clips of a batch in the place of `order`.
     """
 
     def __len__(self) -> int: ...
@@ -94,8 +95,11 @@ def batches(
     rank, processes = share
 
     def read(number: int) -> Batch:
-        start = (number * processes + rank) * size
-        indices = order(start, size, len(source), seed, getattr(source, "together", 1))
+        place = number * processes + rank
+        if hasattr(source, "chosen"):
+            indices = source.chosen(place, size, seed)
+        else:
+            indices = order(place * size, size, len(source), seed, getattr(source, "together", 1))
         return source.batch(indices, generator(seed, "views", number, rank))
 
     with ThreadPoolExecutor(1) as pool:

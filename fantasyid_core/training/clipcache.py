@@ -27,6 +27,7 @@ class ClipCache:
     def __init__(self, folder: str | Path, count: int, chunk: int = CHUNK):
         self.folder, self.count, self.chunk = Path(folder), count, chunk
         self._open: dict[tuple[str, int], np.ndarray] = {}
+        self._ensured: set[int] = set()
 
     def build(self, make: Make, progress: Progress | None = None) -> None:
         """Makes what is missing: make(range of clips) -> arrays with as many rows.
@@ -38,6 +39,16 @@ class ClipCache:
                 self._write(part, make(part))
             if progress is not None:
                 progress(part.stop, self.count)
+
+    def ensure(self, index: int, make: Make) -> None:
+        """Makes the part that holds row `index`, unless it is there: for arrays that grow while they are read."""
+        number = index // self.chunk
+        if number not in self._ensured:
+            start = number * self.chunk
+            part = range(start, min(start + self.chunk, self.count))
+            if not self._is_good(part):
+                self._write(part, make(part))
+            self._ensured.add(number)
 
     def is_complete(self) -> bool:
         """Whether every part is there and undamaged; reads all of them."""

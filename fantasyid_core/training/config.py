@@ -221,7 +221,7 @@ class TrainingConfig:
     together about a pose outweighs the noise of each.
     stills: the first so many steps learn from the first latent frame of each clip alone, a third of the work.
     twin_weight: with `data.twins`, of the error in how a clip and its twin differ, relative to how they do
-    (`objective.twin_loss`). Most shapes change so little of a picture that they would be learned last.
+    (`training.objective.twin_loss`). Most shapes change so little of a picture that they would be learned last.
     """
 
     output: str = "training"

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..running.packages import MissingPackage, lacks
 from .batches import Batch
 from .config import DataSettings, IdentitySettings
 from .latents import LatentRows
@@ -177,7 +178,7 @@ def _read_shard(path: Path) -> list[dict]:
     try:
         parquet = import_module("pyarrow.parquet")
     except ImportError as error:
-        raise RuntimeError("Reading the index needs the package pyarrow. Install it: pip install pyarrow") from error
+        raise MissingPackage(lacks("Reading the index", ["pyarrow"])) from error
     try:
         rows = parquet.read_table(path).to_pylist()
     except (OSError, ValueError) as error:  # pyarrow's own errors are these

@@ -6,6 +6,8 @@ from importlib import import_module
 
 from torch import Tensor, nn
 
+from ..running.packages import MissingPackage, lacks
+
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0")  # of every attention, as the official LoRA trainer has them
 _PREFIX = "transformer."
 
@@ -22,7 +24,7 @@ def add_lora(transformer: nn.Module, rank: int, alpha: float) -> None:
 
 
 def lora_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of peft's layers under diffusers' names, as `lorafile.read_lora` and diffusers read them."""
+    """Tensors of peft's layers under diffusers' names, as `weights.lora.read_lora` and diffusers read them."""
     return {
         _PREFIX + name.replace(".lora_A.default.", ".lora_A.").replace(".lora_B.default.", ".lora_B."): value
         for name, value in state.items()
@@ -34,6 +36,4 @@ def _peft():
     try:
         return import_module("peft")
     except ImportError as error:
-        raise RuntimeError(
-            "model.trains: adapter+lora needs the package peft. Install it with: pip install peft"
-        ) from error
+        raise MissingPackage(lacks("model.trains: adapter+lora", ["peft"])) from error

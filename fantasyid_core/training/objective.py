@@ -45,10 +45,10 @@ def draw(
     early_share: float = 0.0,
     together: int = 1,
 ) -> Draws:
-    """The random numbers for latents of `shape` [B,T,C,h,w]; as many are drawn whatever the ratios are.
-    So many clips `together` have the same.
+    """The random numbers for latents of `shape` [B,T,C,h,w].
 
-    Timesteps are uniform; `early_share` of the clips have one of the last tenth instead, where sampling begins.
+    Draws the same number of random values for every setting. Groups of `together` clips share them. Timesteps are
+    uniform; the share `early_share` of the clips has a timestep of the last tenth instead, where sampling begins.
     """
     batch = shape[0] // together
     shape = (batch, *shape[1:])

@@ -1,4 +1,4 @@
-"""Clips of the project's own people (`training.heads`), rendered once into a cache folder."""
+"""Clips of the project's own people (`people`), rendered once into a cache folder."""
 
 from __future__ import annotations
 

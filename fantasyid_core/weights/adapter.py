@@ -1,4 +1,4 @@
-"""Loading FantasyID's own weights: official folder, single file, adapter file or state dict -> adapter.
+"""Loading the weights of FantasyID's or ConsisID's own part: folder, file, adapter file or state dict -> adapter.
 
 Sizes come from the shapes of the tensors, then from config.json, then from the file's own metadata.
 Dead keys are dropped by an explicit list (`keymaps.DEAD_IN_RELEASE`); anything else that is missing,
@@ -10,21 +10,35 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
 
-from ..config import PAPER, RELEASE, AdapterConfig, config_from_mapping
+from ..config import CONSISID, PAPER, RELEASE, AdapterConfig, config_from_mapping
 from ..files.checkpoint import Checkpoint, open_checkpoint
-from ..files.keymaps import PAPER_PREFIX, adapter_name, diffusers_name, host_name, is_dead, paper_name, release_name
+from ..files.keymaps import (
+    PAPER_PREFIX,
+    adapter_name,
+    consisid_name,
+    diffusers_name,
+    host_name,
+    is_consisid,
+    is_dead,
+    paper_name,
+    release_name,
+)
 from ..files.strict import mismatch
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 from ..identity.adapter import IdentityAdapter
+from ..running.progress import counted
 from ..shape.topology.topology import Topology, load_topology
+from .consisid import BLOCKS, consisid_config, count, injected_layers
+from .transformerprint import checkpoint_fingerprint
 
 METADATA_KEY = "fantasyid"  # JSON under this key of a safetensors file's metadata
 TOPOLOGY_PREFIX = "topology."
@@ -37,16 +51,19 @@ def load_adapter(
     operations=nn,
     search_folders=(),
     variant: str | None = None,
+    config: Mapping | None = None,
 ) -> IdentityAdapter:
-    """Loads the adapter of a FantasyID model, of the variant that it is of.
+    """Loads the adapter of a FantasyID or ConsisID model, of the variant that it is of.
 
-    source: release folder, transformer folder, .safetensors/.bin/.pt file, adapter file, or a state dict with
-        the release's key names (an official state dict also holds the whole DiT; it is not read).
+    source: release folder, transformer folder, .safetensors/.bin/.pt file, adapter file, ConsisID's pickle of face
+        modules, or a state dict with the official key names (it may also hold the whole DiT, which is not read).
     topology: `transform.pkl`, its safetensors cache, a folder holding one of them, or a `Topology`; None takes
         the one inside the adapter file, then looks beside `source`, in `search_folders` and at FANTASYID_TOPOLOGY.
+        ConsisID needs none, and reads none.
     dtype: of the loaded weights; None keeps the file's own.
     operations: where the layers come from (`torch.nn` or a host's replacement).
-    variant: "release" or "paper" when only that one will do.
+    variant: "release", "paper" or "consisid" when only that one will do.
+    config: official keys that override config.json.
 
     The adapter comes frozen and in evaluation mode; `adapter.requires_grad_().train()` makes it trainable.
 
@@ -54,17 +71,53 @@ def load_adapter(
     """
     check_float(dtype)
     checkpoint = open_checkpoint(source)
+    if config:
+        checkpoint = replace(checkpoint, config={**checkpoint.config, **config})
     live = within_interval(live_keys(checkpoint), checkpoint)
     check_variant(checkpoint, live, variant)
-    topology = _find_topology(checkpoint, topology, search_folders)
-    config = adapter_config(checkpoint, topology, live)
+    topology = None if variant_of(live) == CONSISID else _find_topology(checkpoint, topology, search_folders)
+    sizes = adapter_config(checkpoint, topology, live)
     with torch.device("meta"):
-        adapter = IdentityAdapter(config, topology, operations)
-    published = paper_name if config.is_paper else release_name
-    check_keys(checkpoint, live, adapter_shapes(config, topology), "FantasyID adapter", published)
-    state = {own: checkpoint.read(key, dtype) for key, own in live.items()}
+        adapter = IdentityAdapter(sizes, topology, operations, transformer_of(checkpoint))
+    check_keys(checkpoint, live, adapter_shapes(sizes, topology), adapter_title(sizes), published_name(sizes))
+    state = {own: checkpoint.map(key, dtype) for key, own in counted(live.items())}
     adapter.load_state_dict(state, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
+
+
+def variant_of(live: Iterable[str]) -> str:
+    """The variant of an adapter's tensors by their names in the file."""
+    for key in live:
+        if key.startswith(PAPER_PREFIX):
+            return PAPER
+        if is_consisid(key):
+            return CONSISID
+    return RELEASE
+
+
+def family_of(checkpoint: Checkpoint) -> str:
+    """The variant of the adapter in a checkpoint, or that the metadata of a converted file tell of; "" without any."""
+    live = [key for key in checkpoint if adapter_name(key)]
+    stated = own_metadata(checkpoint).get("adapter", {}).get("variant", "")
+    return variant_of(live) if live else stated
+
+
+def published_name(config: AdapterConfig) -> Callable[[str], str | None]:
+    """Name in `IdentityAdapter` -> name in a file, of the configured variant."""
+    return {RELEASE: release_name, PAPER: paper_name, CONSISID: consisid_name}[config.variant]
+
+
+def adapter_title(config: AdapterConfig) -> str:
+    """What errors call the adapter."""
+    return "ConsisID adapter" if config.is_consisid else "FantasyID adapter"
+
+
+def transformer_of(checkpoint: Checkpoint) -> str:
+    """Fingerprint of the video model that a checkpoint's adapter belongs to: of the one beside it, or as the file says.
+
+    "" when neither is there, as in files that were written before there was a fingerprint.
+    """
+    return checkpoint_fingerprint(checkpoint) or str(own_metadata(checkpoint).get("transformer_fingerprint", ""))
 
 
 def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
@@ -79,8 +132,9 @@ def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
     if not any(own.startswith("layers.") for own in live.values()):
         raise ValueError(
             f"{checkpoint.name} holds no FantasyID weights (expected face_abstractor.*, vertex_spiral_net.*, "
-            f"vertex_reducer.* and layer_attention.*): {describe_family(checkpoint)}. "
-            "Choose the FantasyID release folder or an adapter file."
+            f"vertex_reducer.* and layer_attention.*) and none of ConsisID (local_facial_extractor.* and "
+            f"perceiver_cross_attention.*): {describe_family(checkpoint)}. Choose the release folder or an adapter "
+            "file."
         )
     if unexpected:
         raise ValueError(
@@ -92,7 +146,7 @@ def live_keys(checkpoint: Checkpoint) -> dict[str, str]:
 
 def check_variant(checkpoint: Checkpoint, live: dict[str, str], wanted: str | None = None) -> None:
     """Raises ValueError unless the tensors, what the file says of itself and `wanted` (None: any) agree."""
-    kinds = {PAPER if key.startswith(PAPER_PREFIX) else RELEASE for key in live}
+    kinds = {variant_of([key]) for key in live}
     stated = {**_stated_sizes(checkpoint), **own_metadata(checkpoint).get("adapter", {})}.get("variant")
     if len(kinds) > 1 or (stated is not None and {stated} != kinds):
         raise ValueError(
@@ -113,10 +167,11 @@ def within_interval(live: dict[str, str], checkpoint: Checkpoint) -> dict[str, s
     The paper variant says in its config how many layers there are, so nothing is left out or missed here.
     Raises ValueError when injected layers are missing: the transformer's blocks say how many there must be.
     """
-    blocks = checkpoint.config.get("num_layers") or _count(
-        checkpoint.tensors, "transformer_blocks.{}.attn1.to_q.weight"
-    )
-    if not blocks or any(key.startswith(PAPER_PREFIX) for key in live):
+    blocks = checkpoint.config.get("num_layers") or count(checkpoint.tensors, BLOCKS)
+    if variant_of(live) == CONSISID:
+        injected_layers(checkpoint, live, blocks)
+        return live
+    if not blocks or variant_of(live) == PAPER:
         return live
     present = {_layer(own) for own in live.values()} - {None}
     interval = checkpoint.config.get("cross_attn_interval") or max(1, blocks // len(present))
@@ -147,9 +202,14 @@ def _is_transformers(key: str) -> bool:
     return host_name(key) is not None or diffusers_name(key) is not None
 
 
-def adapter_config(checkpoint: Checkpoint, topology: Topology, live: dict[str, str]) -> AdapterConfig:
+def adapter_config(checkpoint: Checkpoint, topology: Topology | None, live: dict[str, str]) -> AdapterConfig:
     """Sizes of the adapter whose tensors are `live` in `checkpoint`; other keys tell the number of blocks."""
-    if any(key.startswith(PAPER_PREFIX) for key in live):
+    variant = variant_of(live)
+    if variant == CONSISID:
+        config = consisid_config(checkpoint, live, count(checkpoint.tensors, BLOCKS))
+        return config_from_mapping(AdapterConfig, own_metadata(checkpoint).get("adapter", {}), config)
+    topology = cast(Topology, topology)  # None with ConsisID alone
+    if variant == PAPER:
         return _paper_config(checkpoint, topology)
     shapes = {key: checkpoint.tensors[key].shape for key in checkpoint if key in live or host_name(key)}
     try:
@@ -201,11 +261,11 @@ def save_adapter(adapter: IdentityAdapter, path: str | os.PathLike, dtype: torch
     check_float(dtype)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name}: expected a name that ends in .safetensors for an adapter file.")
-    published = paper_name if adapter.config.is_paper else release_name
+    published = published_name(adapter.config)
     state = {published(name): value.detach().to(dtype or value.dtype) for name, value in adapter.state_dict().items()}
-    described = {"kind": "adapter", "adapter": asdict(adapter.config)}
+    described = {"kind": "adapter", "adapter": asdict(adapter.config), "transformer_fingerprint": adapter.transformer}
     with write_aside(path) as aside:
-        content = {**state, **adapter.topology.tensors()}
+        content = {**state, **(adapter.topology.tensors() if adapter.topology else {})}
         write_tensors(aside, content, {METADATA_KEY: json.dumps(described), "format": "pt"})
     return path
 
@@ -242,7 +302,7 @@ _FAMILIES = (
     ("lora_", "a LoRA"),
     (".lora.", "a LoRA"),
     ("decoder.conv_in", "a VAE"),
-    ("transformer_blocks.0.attn1", "a CogVideoX transformer without FantasyID"),
+    ("transformer_blocks.0.attn1", "a CogVideoX transformer without FantasyID or ConsisID"),
     (
         "blocks.0.norm1.linear",
         "a converted CogVideoX transformer, whose adapter is the file beside it (load the two separately, or "
@@ -252,6 +312,8 @@ _FAMILIES = (
     ("visual.", "a CLIP model"),
     ("double_blocks.", "a Flux or Hunyuan model"),
     ("face_abstractor.", "a part of a FantasyID model"),
+    ("local_facial_extractor.", "a part of a ConsisID model"),
+    ("perceiver_cross_attention.", "a part of a ConsisID model"),
 )
 
 
@@ -261,7 +323,7 @@ def check_float(dtype: torch.dtype | None) -> None:
         raise ValueError(f"Expected a floating-point dtype such as torch.bfloat16, got {dtype}.")
 
 
-def adapter_shapes(config: AdapterConfig, topology: Topology) -> dict[str, tuple[int, ...]]:
+def adapter_shapes(config: AdapterConfig, topology: Topology | None = None) -> dict[str, tuple[int, ...]]:
     """Own name -> shape of every tensor of an adapter of this config."""
     with torch.device("meta"):
         state = IdentityAdapter(config, topology).state_dict()
@@ -305,8 +367,8 @@ def _sizes_from_shapes(shapes: dict[str, tuple[int, ...]]) -> dict:
     query = shapes["layer_attention.0.to_q.weight"]
     width = shapes["vertex_spiral_net.vtx_query"][2]
     defaults = AdapterConfig()
-    layers = _count(shapes, "layer_attention.{}.to_q.weight")
-    blocks = _count(shapes, "transformer_blocks.{}.attn1.to_q.weight")
+    layers = count(shapes, "layer_attention.{}.to_q.weight")
+    blocks = count(shapes, BLOCKS)
     reducer = [shapes[f"vertex_reducer.conv_block{n + 1}.conv_in.conv1d.weight"] for n in range(4)]
     spiral = shapes["vertex_spiral_net.vtx_upsampler.de_layers.0.conv.layer.weight"]
     return {
@@ -319,17 +381,10 @@ def _sizes_from_shapes(shapes: dict[str, tuple[int, ...]]) -> dict:
         "vit_width": shapes["face_abstractor.proj_out"][0],
         "vit_tokens": shapes["face_abstractor.layers.9.0.pos_emb"][1] + 1,
         "abstractor_width": shapes["face_abstractor.layers.9.0.net.0.b1.conv1.conv.weight"][0],
-        "abstractor_depth": _count(shapes, "face_abstractor.layers.9.0.net.0.b{}.conv1.conv.weight", start=1),
+        "abstractor_depth": count(shapes, "face_abstractor.layers.9.0.net.0.b{}.conv1.conv.weight", start=1),
         "vertex_width": width,
         "spiral_length": spiral[1] // width,
-        "fusion_layers": _count(shapes, "vertex_spiral_net.transformer.layers.{}.0.fn.to_qkv.weight"),
+        "fusion_layers": count(shapes, "vertex_spiral_net.transformer.layers.{}.0.fn.to_qkv.weight"),
         "reducer_widths": tuple(shape[0] for shape in reducer),
         "reducer_kernels": tuple(shape[2] for shape in reducer),
     }
-
-
-def _count(shapes: dict, template: str, start: int = 0) -> int:
-    number = start
-    while template.format(number) in shapes:
-        number += 1
-    return number - start

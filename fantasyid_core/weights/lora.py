@@ -10,11 +10,11 @@ inside the file; without any the scale is 1, as in diffusers.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -45,6 +45,19 @@ _FAMILIES = (
     ("text_encoder", "a text encoder"),
     ("lora_te", "a text encoder"),
 )
+
+_KINDS = (
+    ("lokr_", "LoKr"),
+    ("hada_", "LoHa"),
+    ("dora_scale", "DoRA"),
+    ("magnitude_vector", "DoRA"),
+    ("oft_", "OFT"),
+    ("ia3_", "IA3"),
+    ("vera_", "VeRA"),
+    (".diff", "differences of whole weights"),
+    ("bias", "changed biases"),
+)
+"""Part of a name -> what changes a weight in another way than a LoRA."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +90,13 @@ def read_lora(source, shapes: Mapping[str, tuple[int, ...]]) -> Lora:
     name = _short_name(checkpoint)
     find = _module_finder(shapes)
     parts, unused = _sort_keys(checkpoint, find)
+    _check_kinds(name, unused, find)
     if not parts:
         raise ValueError(
             f"{name} is no LoRA for this model: none of its {len(checkpoint.tensors)} names is CogVideoX's, such as "
             f"{', '.join(list(checkpoint)[:3])}; it looks like {_family(checkpoint)}. Choose a LoRA that was trained "
             "for CogVideoX."
         )
-    _check_kinds(name, unused, find)
     _check_pairs(name, parts)
     _check_sizes(name, parts, checkpoint, shapes)
     alpha_of = _alpha_reader(checkpoint)
@@ -134,7 +147,7 @@ def _sort_keys(checkpoint: Iterable[str], find: Callable) -> tuple[dict[str, dic
     for key in checkpoint:
         match = _KEY.fullmatch(key)
         module = find(match["module"]) if match else None
-        if module is None:
+        if match is None or module is None:
             unused.append(key)
             continue
         part = match.lastgroup
@@ -146,12 +159,16 @@ def _sort_keys(checkpoint: Iterable[str], find: Callable) -> tuple[dict[str, dic
 
 def _check_kinds(name: str, unused: list[str], find: Callable) -> None:
     """Raises ValueError when a layer of this model is changed by something that is no LoRA."""
-    other = [key for key in unused if any(find(key.rsplit(".", cut)[0]) for cut in (1, 2, 3))]
-    if other:
-        raise ValueError(
-            f"{name} holds more than a LoRA for {len(other)} weights, such as {', '.join(other[:3])}: expected lora_A "
-            "and lora_B (or down and up) with alpha. DoRA, LoHa, LoKr and changed biases are not supported."
-        )
+    other = [key for key in unused if any(find(key.rsplit(".", cut)[0]) for cut in (1, 2, 3) if key.count(".") >= cut)]
+    if not other:
+        return
+    kind = next((kind for mark, kind in _KINDS if any(mark in key for key in other)), "more than a LoRA")
+    weights = f"{len(other)} weight{'s' if len(other) > 1 else ''}"
+    raise ValueError(
+        f"{name} holds {kind} for {weights} of this model, such as {', '.join(other[:3])}, which is not "
+        "supported: expected LoRA alone, lora_A and lora_B (or down and up) with alpha. Choose another file, or one "
+        "that was saved as a plain LoRA."
+    )
 
 
 def _check_pairs(name: str, parts: Mapping[str, Mapping[str, str]]) -> None:
@@ -203,7 +220,7 @@ def _alpha_reader(checkpoint: Checkpoint) -> Callable[[str, int], float | None]:
         return lambda module, rank: None
 
     def alpha_of(module: str, rank: int) -> float:
-        theirs = diffusers_name(f"{module}.weight").removesuffix(".weight")
+        theirs = (diffusers_name(f"{module}.weight") or "").removesuffix(".weight")
         patterns = settings.get("alpha_pattern") or {}
         own = (value for pattern, value in patterns.items() if re.fullmatch(rf"(.*\.)?({pattern})", theirs))
         alpha = float(next(own, settings["lora_alpha"]))
@@ -215,12 +232,17 @@ def _alpha_reader(checkpoint: Checkpoint) -> Callable[[str, int], float | None]:
 def _peft_settings(checkpoint: Checkpoint) -> dict:
     beside = [path.parent / "adapter_config.json" for path in checkpoint.files if path.stem == "adapter_model"]
     try:
-        text = checkpoint.metadata.get(_PEFT_METADATA) or next(map(Path.read_text, filter(Path.is_file, beside)), "{}")
+        text = checkpoint.metadata.get(_PEFT_METADATA)
+        text = text or next((path.read_text(encoding="utf-8-sig") for path in beside if path.is_file()), "{}")
         settings = {key.removeprefix("transformer."): value for key, value in json.loads(text).items()}
-        float(settings.get("lora_alpha", 1))
-        for pattern, alpha in (settings.get("alpha_pattern") or {}).items():
-            re.compile(pattern), float(alpha)
-    except (ValueError, TypeError, AttributeError, re.error) as error:
+        settings = {key: value for key, value in settings.items() if value is not None}
+        patterns = settings.get("alpha_pattern", {})
+        for alpha in (settings.get("lora_alpha", 1), *patterns.values()):
+            if not math.isfinite(float(alpha)):
+                raise ValueError(f"alpha is {alpha}")
+        for pattern in patterns:
+            re.compile(pattern)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, re.error) as error:
         raise ValueError(
             f"{_short_name(checkpoint)}: its settings (lora_alpha and others, as PEFT writes them) cannot be read: "
             f"{error}. Download it again."

@@ -16,6 +16,7 @@ CORE = sorted(CORE_FOLDER.rglob("*.py"))
 ROOMS = (
     "config",
     "options",
+    "running",
     "modelfiles",
     "sampling",
     "files",
@@ -25,8 +26,10 @@ ROOMS = (
     "identity",
     "weights",
     "host/diffusers",
+    "machine",
     "request",
     "pipeline",
+    "jobs",
     "evaluation",
     "people",
     "tinymodel",

@@ -125,11 +125,13 @@ def test_an_interrupted_run_leaves_no_hooks(inputs, monkeypatch, error):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in transformer.modules())
 
 
-def test_progress_names_every_stage(inputs):
+def test_progress_names_every_stage_when_it_begins(inputs):
     calls = []
     generate(inputs, settings(steps=2), lambda *call: calls.append(call))
-    stages = [("picture", 1, 1), ("3D face", 1, 1), ("identity", 1, 1), ("prompt", 1, 1), ("image latent", 1, 1)]
-    assert calls == [*stages, ("sampling", 1, 2), ("sampling", 2, 2), ("frames", 1, 1)]
+    stages = ["adapter", "picture", "3D face", "identity", "prompt", "image latent", "transformer"]
+    expected = [call for stage in stages for call in ((stage, 0, 1), (stage, 1, 1))]
+    expected += [("sampling", 0, 2), ("sampling", 1, 2), ("sampling", 2, 2), ("frames", 0, 1), ("frames", 1, 1)]
+    assert calls == expected
 
 
 def test_encoding_networks_are_gone_while_sampling(inputs):

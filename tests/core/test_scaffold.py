@@ -17,7 +17,7 @@ from importall import core_modules
 ROOT = Path(__file__).resolve().parents[2]
 
 # Import names that differ from the name of the package.
-PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless"}
+PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "open_clip": "open_clip_torch"}
 # What ComfyUI itself, or the user's choice of PyTorch, puts into the environment.
 HOST = {
     "comfy_execution",
@@ -30,6 +30,10 @@ HOST = {
     "node_helpers",
     "server",
 }
+# What only the person needs who makes shipped weights anew; the tool's own text says how to install it.
+MAKING = {"tflite"}
+# Of the extra `credentials`; the command that signs says how to install them.
+SIGNING = {"c2pa", "cryptography"}
 
 
 def imported(source: str) -> set[str]:
@@ -48,7 +52,7 @@ def test_whatever_is_imported_is_a_requirement():
     files = [path for folder in ("fantasyid_core", "nodes") for path in sorted((ROOT / folder).rglob("*.py"))]
     assert files
     for path in files:
-        foreign = imported(path.read_text(encoding="utf-8")) - sys.stdlib_module_names - HOST
+        foreign = imported(path.read_text(encoding="utf-8")) - sys.stdlib_module_names - HOST - MAKING - SIGNING
         undeclared = {PACKAGES.get(name, name) for name in foreign} - declared
         assert not undeclared, f"{path.relative_to(ROOT)} imports what requirements.txt lacks"
 

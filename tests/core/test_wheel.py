@@ -94,7 +94,7 @@ def test_version_and_requirements_are_those_of_the_sources(wheel):
         required.setdefault(extra[1] if extra else "", set()).add(name.strip())
     assert required[""] == requirements(ROOT / "requirements.txt")
     assert required["test"] == requirements(ROOT / "tests" / "requirements.txt")
-    assert required.keys() == {"", "detectors", "draw", "train", "test"}
+    assert required.keys() == {"", "credentials", "detectors", "draw", "train", "test"}
 
 
 def test_the_installed_package_is_not_the_checkout(installed):
@@ -114,4 +114,4 @@ def test_the_demo_makes_its_videos_where_it_is_installed(installed):
     done = installed("fantasyid", "demo", "--people", "0", "3")
     assert done.returncode == 0, done.stdout + done.stderr
     made = installed.folder / "output" / "demo"
-    assert {path.name for path in made.iterdir()} == {"demo.mp4", "sheet.png", "report.json"}
+    assert {"demo.html", "demo.mp4", "sheet.png", "report.json"} <= {path.name for path in made.iterdir()}

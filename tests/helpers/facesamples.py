@@ -24,10 +24,14 @@ class Head(NamedTuple):
     template: np.ndarray  # float32 [V,3]
 
 
+def official_names() -> tuple[str, ...]:
+    """Parameters of tests on official heads and photos: one that is skipped where they are not to be had."""
+    return SAMPLES if find_licensed_files() else ("official samples",)
+
+
 def head_names() -> list:
-    """Parameters of tests on heads: the project's own people, and the official samples where they can be had."""
-    official = SAMPLES if find_licensed_files() else ("official samples",)
-    return [*OWN, *(pytest.param(name, marks=pytest.mark.licensed) for name in official)]
+    """Parameters of tests on heads: the project's own people, and the official samples."""
+    return [*OWN, *(pytest.param(name, marks=pytest.mark.licensed) for name in official_names())]
 
 
 @cache

@@ -38,7 +38,7 @@ def people(small_host_models, execute):
 def video(execute, people):
     """video(*settings of one person after the other) -> latents [1, C, T, h, w]."""
     model, adapter, identities = people
-    text = [[torch.zeros(1, 226, 64), {}]]
+    text = [[torch.zeros(1, 226, 64), {"concat_latent_image": torch.zeros(1, 16, 1, 8, 12)}]]
     latent = {"samples": torch.zeros(1, 16, 3, 8, 12)}
 
     def video(*settings, identity=None):

@@ -109,7 +109,7 @@ def test_scores_of_a_video(host, pack, execute, monkeypatch):
     """ArcFace and the detector are recorded: the vector is the mean colour, the face fills the frame."""
     package = pack.__name__ + ".fantasyid_core."
     face_module = sys.modules.get(package + "face.likeness") or __import__(package + "face.likeness", fromlist=["x"])
-    detect = sys.modules.get(package + "face.detectors.detect") or __import__(package + "face.detect", fromlist=["x"])
+    detect = sys.modules.get(package + "face.detectors.detect") or __import__(package + "face.detectors.detect", fromlist=["x"])
 
     class Likeness:
         def embed(self, image, points):
@@ -146,7 +146,7 @@ def inputs(host, execute, person, small_host_models):
     """model, positive, negative, latent, vae of the small files."""
     (vae,) = host.node_classes["VAELoader"]().load_vae("cogvideox_vae.safetensors")
     face, _, _ = execute("CropFace", image=torch.rand(1, 96, 80, 3), **CENTRE)
-    text = [[torch.zeros(1, 226, 64), {}]]
+    text = [[torch.zeros(1, 226, 64), {"concat_latent_image": torch.zeros(1, 16, 1, 8, 12)}]]
     parts = {"positive": text, "negative": text, "vae": vae, "face": face, "model": person["model"]}
     positive, negative, latent = execute("VideoConditioning", **parts)
     return person["model"], positive, negative, latent, vae
@@ -171,7 +171,7 @@ def by_brightness(core, seen):
 def test_the_best_seed_wins_and_its_video_is_that_of_the_sampler(pack, inputs, preview):
     core = pack.__name__ + ".fantasyid_core."
     best = __import__(core + "host.comfy.best", fromlist=["best_video"])
-    run = __import__(core + "host.comfy.sample", fromlist=["sample_latent"])
+    run = __import__(core + "host.comfy.video", fromlist=["sample_latent"])
     seen = []
     with torch.inference_mode():
         found = best.best_video(*inputs, by_brightness(core, seen), [3, 4, 5], preview=preview, **SETTINGS)

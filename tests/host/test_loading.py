@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
-
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from small import make_transformer_state
 
 from fantasyid_core.config import TransformerConfig
+from fantasyid_core.files.keymaps import host_name
 
 SIZES = TransformerConfig.tiny(max_text_seq_length=16)
 CONFIG = {name: getattr(SIZES, name) for name in TransformerConfig.__dataclass_fields__}
 
 
-def test_loading_never_holds_all_weights_twice(host, monkeypatch):
-    """At any time the tensors read but not yet in the model are those of one block at most."""
-    from fantasyid_core.files.checkpoint import Checkpoint
+def places(model) -> dict[str, int]:
+    """Name -> where the memory of the weight begins."""
+    weights = model.model.diffusion_model.state_dict()
+    return {name: value.untyped_storage().data_ptr() for name, value in weights.items()}
+
+
+def test_weights_lie_in_their_file_and_take_no_memory(host, tmp_path):
+    from fantasyid_core.host import comfy as comfy_host
+
+    state = {key: value.bfloat16() for key, value in make_transformer_state(SIZES).items()}
+    save_file(state, tmp_path / "model.safetensors")
+    model = comfy_host.load_model(tmp_path / "model.safetensors", config=CONFIG)
+    found = places(model)
+    blocks = {place for name, place in found.items() if not name.startswith("patch_embed.")}
+    # They stand in one map of the file: as far apart as there. Tensors of their own would be anywhere.
+    assert max(blocks) - min(blocks) < (tmp_path / "model.safetensors").stat().st_size
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        order = [key for key in file.offset_keys() if key.startswith("transformer_blocks.0.attn1")]
+    host_names = [found[host_name(key)] for key in order]
+    assert host_names == sorted(host_names)
+    weights = model.model.diffusion_model.state_dict()
+    return {name: value.untyped_storage().data_ptr() for name, value in weights.items()}
+
+
+def test_weights_lie_in_their_file_and_take_no_memory(host, tmp_path):
+    from fantasyid_core.host import comfy as comfy_host
+
+    state = {key: value.bfloat16() for key, value in make_transformer_state(SIZES).items()}
+    save_file(state, tmp_path / "model.safetensors")
+    model = comfy_host.load_model(tmp_path / "model.safetensors", config=CONFIG)
+    found = places(model)
+    blocks = {place for name, place in found.items() if not name.startswith("patch_embed.")}
+    size = (tmp_path / "model.safetensors").stat().st_size
+    assert max(blocks) - min(blocks) < size < 4 * max(value.nbytes for value in state.values()) * len(state)
+    start = min(places_in_file := {name: place - min(blocks) for name, place in found.items()}, key=places_in_file.get)
+    assert start  # all weights of blocks stand in one map of the file, in the file's own order
+    weights = model.model.diffusion_model.state_dict()
+    assert torch.equal(weights["blocks.1.ff_out.weight"], state["transformer_blocks.1.ff.net.2.weight"])
+    other = comfy_host.load_model(tmp_path / "model.safetensors", config=CONFIG, dtype=torch.float32)
+    assert len(set(places(other).values())) == len(found)  # another dtype is read, tensor by tensor
+
+
+def test_a_state_dict_stays_the_callers(host):
     from fantasyid_core.host import comfy as comfy_host
 
     state = make_transformer_state(SIZES)
-    read: list[weakref.ref] = []
-    most = []
-
-    def watched(self, key):
-        gc.collect()
-        most.append(sum(ref().nbytes for ref in read if ref() is not None))
-        tensor = state[key].clone()
-        read.append(weakref.ref(tensor))
-        return tensor
-
-    monkeypatch.setattr(Checkpoint, "read", watched)
-    gc.freeze()  # what other tests left need not be searched again and again
     model = comfy_host.load_model(state, config=CONFIG)
-    gc.unfreeze()
-    block = sum(value.nbytes for key, value in state.items() if key.startswith("transformer_blocks.0."))
-    assert max(most) <= 1.1 * block < 0.7 * sum(value.nbytes for value in state.values())
-    weights = model.model.diffusion_model.state_dict()
-    assert torch.equal(weights["blocks.1.ff_out.weight"], state["transformer_blocks.1.ff.net.2.weight"])
+    theirs = {value.untyped_storage().data_ptr() for value in state.values()}
+    assert not theirs & set(places(model).values())

@@ -206,6 +206,14 @@ def test_an_identity_carries_tokens_and_where_they_come_from(execute, loaded):
     assert torch.allclose(identity.tokens, expected, atol=1e-6)
 
 
+def test_the_host_casts_and_moves_every_weight_of_the_face_encoder(loaded):
+    network = loaded["encoder"].patcher.model
+    cast = {name for name, layer in network.named_modules() if getattr(layer, "comfy_cast_weights", False)}
+    alone = {name for name, _ in network.named_parameters() if name.rpartition(".")[0] not in cast}
+    assert alone == {"trunk.cls_token", "trunk.pos_embed"}
+    assert not any(value.is_meta for value in (*network.parameters(), *network.buffers()))
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp8_e4m3fn"])
 def test_the_precision_changes_the_identity_little_and_its_adapter_not(execute, loaded, dtype):
     model, adapter, *_ = execute("LoadModel", model="FantasyID", dtype=dtype)
@@ -326,7 +334,7 @@ def test_stock_nodes_of_the_wrong_kind_are_named(small_host_models, host):
 
 
 def conditioning(tokens=226):
-    return [[torch.zeros(1, tokens, 64), {}]]
+    return [[torch.zeros(1, tokens, 64), {"concat_latent_image": torch.zeros(1, 16, 1, 8, 12)}]]
 
 
 def sample(execute, loaded, positive, latent):

@@ -197,7 +197,8 @@ def test_nodes_and_identity_files_take_the_paper_variant(portraits, host, small_
     with pytest.raises(ValueError, match="was made with the adapter"):
         execute("LoadIdentity", file=name, adapter=release)
 
-    text, latent = [[torch.zeros(1, 226, 64), {}]], {"samples": torch.zeros(1, 16, 3, 8, 12)}
+    text = [[torch.zeros(1, 226, 64), {"concat_latent_image": torch.zeros(1, 16, 1, 8, 12)}]]
+    latent = {"samples": torch.zeros(1, 16, 3, 8, 12)}
     settings = {"positive": text, "negative": text, "latent": latent, "seed": 1, "steps": 2, "cfg": 6.0}
     videos = []
     for person in (None, identity, again):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -51,17 +50,15 @@ def test_the_host_makes_what_the_command_makes(host, prompt, decoded):
     assert difference.mean() < 0.05 and difference.max() <= 4  # of 255
 
 
-def test_a_video_of_20_steps_takes_at_most_5_seconds(host, prompt):
+def test_a_step_without_guidance_asks_the_transformer_once(host, prompt):
     from fantasyid_core.tinymodel.sampler import TinySampler
     from fantasyid_core.tools.demo import make_cast
 
     (member,) = make_cast([3])
-    sampler = TinySampler(steps=20)
-    inputs = member.shape.vertices.numpy(), member.picture[None], prompt["3"]["inputs"]["text"]
-    sampler(*inputs, seed=1)
-    started = time.process_time()
-    sampler(*inputs, seed=2)
-    assert time.process_time() - started < 2 * 5  # of processor time: two cores for five seconds
+    sampler, asked = TinySampler(steps=5), []
+    sampler.networks.transformer.register_forward_pre_hook(lambda *_: asked.append(1))
+    sampler(member.shape.vertices.numpy(), member.picture[None], prompt["3"]["inputs"]["text"], seed=2)
+    assert len(asked) == 5
 
 
 def test_a_release_has_no_text_encoder_to_give(host, small_host_models):

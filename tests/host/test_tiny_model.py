@@ -87,7 +87,7 @@ def test_the_hosts_own_nodes_take_its_text_encoder(host, tiny, folder):
 def test_a_video_shows_the_person_and_follows_the_prompt(tiny, person):
     from fantasyid_core.host import comfy
     from fantasyid_core.host.comfy.condition import condition_video
-    from fantasyid_core.host.comfy.sample import sample_latent
+    from fantasyid_core.host.comfy.video import sample_latent
 
     face, tokens = person
     patched = comfy.attach(tiny.model, tiny.adapter, tokens)

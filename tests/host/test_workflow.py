@@ -121,7 +121,7 @@ def test_an_interrupt_stops_within_a_step_and_leaves_nothing_behind(host, prompt
     import comfy.model_management
 
     prompt[SAMPLER]["inputs"]["steps"] = 20
-    run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.sample"]
+    run = sys.modules[f"{pack.__name__}.fantasyid_core.host.comfy.video"]
     sample, sampled, steps = run.sample, [], []
 
     def remember(model, *args, **kwargs):

@@ -77,8 +77,13 @@ def stub_folder_paths(base: Path) -> ModuleType:
     stub.get_folder_paths = lambda name: list(stub.folder_names_and_paths[name][0])
     stub.get_input_directory = lambda: str(base / "input")
     stub.get_output_directory = lambda: str(base / "output")
-    stub.exists_annotated_filepath = lambda name: (base / "input" / name).is_file()
-    stub.get_annotated_filepath = lambda name: str(base / "input" / name)
+    places = {"input": base / "input", "output": base / "output"}
+
+    def annotated_filepath(name):
+        bare, _, place = name.removesuffix("]").rpartition(" [")
+        return (bare, str(places[place])) if name.endswith("]") and place in places else (name, None)
+
+    stub.annotated_filepath = annotated_filepath
     return stub
 
 

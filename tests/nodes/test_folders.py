@@ -85,9 +85,9 @@ def test_a_name_from_another_node_is_left_to_the_run(folders):
 def test_shapes_are_offered_from_the_input_folder(folders, tmp_path):
     for name in ("a.ply", "b.OBJ", "3d/c.glb", "d.npz", "photo.jpg", "other/e.ply"):
         touch(tmp_path / "input" / name)
-    assert folders.list_shapes() == ["3d/c.glb", "a.ply", "b.OBJ", "d.npz"]
+    assert folders.list_shapes() == ["3d/c.glb", "a.ply", "b.OBJ", "d.npz", "other/e.ply"]
     assert folders.find_shape("3d/c.glb").is_file()
-    with pytest.raises(ValueError, match=r"3D face in ComfyUI's input folder, but there is no 'x.ply'"):
+    with pytest.raises(ValueError, match=r"Expected a 3D face in .*input, but there is no 'x.ply'. Put a .ply, "):
         folders.find_shape("x.ply")
 
 
@@ -119,3 +119,158 @@ def test_a_converted_model_is_offered_as_a_whole_and_as_an_adapter(folders, mode
     touch(models / "Converted" / "m_adapter_bf16.safetensors")
     assert folders.list_models() == ["Converted", folders.TINY]
     assert folders.list_adapters() == ["Converted/m_adapter_bf16.safetensors"]
+
+
+def link(place, target):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.symlink_to(target)
+    except OSError as error:
+        pytest.skip(f"no links here: {error}")
+
+
+def identity(path, content=b"x" * 8):
+    """A file that begins as Save Identity's does."""
+    header = b'{"__metadata__":{"format":"fantasyid_identity"}}'
+    return touch(path, len(header).to_bytes(8, "little") + header + content)
+
+
+def fill(folder):
+    """Everything that the lists offer, below one folder."""
+    touch(folder / "Rel ease.v1" / "transformer" / "a.safetensors")
+    touch(folder / "Rel ease.v1" / "face_encoder" / "EVA.pt")
+    touch(folder / "one_adapter_bf16.safetensors")
+    touch(folder / "deca_model.tar")
+    touch(folder / "flame2023.pkl")
+    touch(folder / "transform.pkl")
+
+
+LISTS = ["list_models", "list_adapters", "list_face_encoders", "list_loras", "list_shapes", "list_identities"]
+
+
+def everything(folders):
+    found = {name: getattr(folders, name)() for name in LISTS}
+    return found | {key: folders.list_face_models(key) for key in ("deca", "flame")}
+
+
+def test_linked_folders_are_searched_for_every_list(folders, models, tmp_path):
+    fill(tmp_path / "disk2")
+    touch(tmp_path / "disk3" / "style" / "l.safetensors")
+    touch(tmp_path / "disk3" / "head.ply")
+    identity(tmp_path / "disk3" / "anne.safetensors")
+    link(models / "disk 2", tmp_path / "disk2")
+    for name in ("models/loras", "models/clip_vision", "input", "output"):
+        link(tmp_path / name / "disk3", tmp_path / "disk3")
+    linked = ["disk3/anne.safetensors", "disk3/style/l.safetensors"]
+    assert everything(folders) == {
+        "list_models": ["disk 2/Rel ease.v1", "disk 2/one_adapter_bf16.safetensors", folders.TINY],
+        "list_adapters": ["disk 2/one_adapter_bf16.safetensors"],
+        "list_face_encoders": [*linked, "disk 2/Rel ease.v1/face_encoder/EVA.pt"],
+        "list_loras": linked,
+        "list_shapes": ["disk3/head.ply"],
+        "list_identities": ["disk3/anne.safetensors", "disk3/anne.safetensors [output]"],
+        "deca": ["auto", "disk 2/deca_model.tar"],
+        "flame": ["auto", "disk 2/flame2023.pkl"],
+    }
+    finds = [(folders.find_model, "list_models"), (folders.find_face_encoder, "list_face_encoders"),
+             (folders.find_lora, "list_loras"), (folders.find_shape, "list_shapes"),
+             (folders.find_identity, "list_identities")]  # fmt: skip
+    for find, name in finds:
+        assert all(find(each).exists() for each in getattr(folders, name)())
+    assert folders.find_face_model("disk 2/deca_model.tar", "deca").is_file()
+    assert str(models / "disk 2") in folders.topology_folders()
+
+
+def test_folders_that_are_linked_to_themselves_are_listed_once(folders, models, tmp_path):
+    fill(models)
+    touch(tmp_path / "models" / "loras" / "l.safetensors")
+    touch(tmp_path / "input" / "head.ply")
+    identity(tmp_path / "output" / "anne.safetensors")
+    before = everything(folders)
+    for root in (models, *(tmp_path / name for name in ("models/loras", "models/clip_vision", "input", "output"))):
+        for name in ("a", "all", "everything"):
+            link(root / name, ".")
+        link(root / "up", "..")
+        link(root / "sub" / "back", "..")
+        link(root / "broken.safetensors", "nowhere")
+        link(root / "circle.safetensors", "circle.safetensors")
+    own = {name: [each for each in found if "up/" not in each] for name, found in everything(folders).items()}
+    assert own == before
+
+
+def test_a_folder_that_cannot_be_read_stops_nothing(folders, models, tmp_path, monkeypatch):
+    """As root every folder can be read; so the system's answer is played."""
+    from pathlib import Path
+
+    fill(models)
+    roots = [models, *(tmp_path / name for name in ("models/loras", "input", "output"))]
+    before = everything(folders)
+    for root in roots:
+        touch(root / "lost+found" / "x.safetensors").parent.chmod(0)
+    iterdir = Path.iterdir
+
+    def refuse(path):
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert everything(folders) == before
+    assert folders.fingerprint(folders.find_model, "Rel ease.v1") != ""
+    for root in roots:
+        (root / "lost+found").chmod(0o755)
+
+
+def test_a_chain_of_very_many_folders_is_walked(folders, models):
+    deep = models.joinpath(*["d"] * 400)
+    touch(deep / "x.safetensors")
+    assert folders.list_models()[0].endswith("d/x.safetensors")
+
+
+def test_names_from_another_system_are_found(folders, models, tmp_path):
+    lora = touch(tmp_path / "models" / "loras" / "style" / "x.safetensors")
+    shape = touch(tmp_path / "input" / "3d" / "a.ply")
+    touch(models / "sub" / "m.safetensors")
+    assert folders.list_loras() == ["style/x.safetensors"]
+    assert folders.find_lora("style\\x.safetensors") == lora
+    assert folders.find_shape("3d\\a.ply") == shape
+    assert folders.find_model("sub\\m.safetensors").is_file()
+    person = identity(tmp_path / "output" / "p" / "anne.safetensors")
+    assert folders.find_identity("p\\anne.safetensors [output]") == person
+    with pytest.raises(ValueError, match="Expected the LoRA"):
+        folders.find_lora("..\\..\\input\\3d\\a.ply")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "a" * 300 + "/b", "\udc80", "..", ".", "../input"])
+def test_names_that_no_file_can_have_are_missing(folders, models, name):
+    models.mkdir(parents=True)
+    for find in (folders.find_model, folders.find_shape, folders.find_identity, folders.find_lora):
+        assert folders.problem(find, name).startswith("Expected ")
+
+
+def test_outputs_with_the_separators_of_another_system(folders):
+    path, shown = folders.next_output("people\\anne", ".ply")
+    assert (path.name, shown["subfolder"]) == ("anne_00001_.ply", "people")
+
+
+@pytest.mark.parametrize("prefix", ["a" * 300, "é" * 200, "b" * 300 + "/face", "a" * 245])
+def test_outputs_with_names_that_are_too_long(folders, prefix):
+    with pytest.raises(ValueError, match=r"file name of at most 2\d\d bytes .*got \d+ in .*Shorten filename_prefix"):
+        folders.next_output(prefix, ".safetensors")
+
+
+def test_the_longest_name_can_be_written(folders):
+    from fantasyid_core.files.writing import write_aside
+
+    path, _ = folders.next_output("ü" * 118, ".safetensors")
+    with write_aside(path) as aside:
+        aside.write_bytes(b"x")
+    assert path.read_bytes() == b"x"
+
+
+def test_outputs_that_the_system_does_not_take(folders, tmp_path):
+    touch(tmp_path / "output" / "face")  # a file where a folder is wanted
+    with pytest.raises(ValueError, match="Expected a name for a file below .*cannot be written there"):
+        folders.next_output("face/x", ".ply")
+    with pytest.raises(ValueError, match="Expected a file name of visible letters"):
+        folders.next_output("a\0b", ".ply")

@@ -48,7 +48,10 @@ NODES = {
     ),
     "FantasyID_WarpFace": (["face", "before", "after"], ["FANTASYID_FACE", "IMAGE"]),
     "FantasyID_ShapePreview": (["shape", "before", "frames", "size"], ["IMAGE", "IMAGE", "FILE3DGLB"]),
-    "FantasyID_EncodeIdentity": (["adapter", "encoder", "face", "shape", "references"], ["FANTASYID_IDENTITY"]),
+    "FantasyID_EncodeIdentity": (
+        ["adapter", "encoder", "face", "shape", "references", "approximate"],
+        ["FANTASYID_IDENTITY", "FANTASYID_FACE"],
+    ),
     "FantasyID_ApplyIdentity": (
         ["model", "adapter", "identity", "strength", "start_percent", "end_percent", "fade_in", "fade_out", "layers",
          "schedule", "face_weight", "shape_weight", "region", "mask", "feather", "identity_guidance"],
@@ -129,8 +132,9 @@ def test_every_node_has_a_help_page_that_names_its_settings(schemas):
 
 
 def test_nodes_import_relatively_and_never_the_hosts_module_named_nodes():
-    allowed = {"__future__", "asyncio", "collections", "comfy_api", "dataclasses", "folder_paths", "hashlib",
-               "importlib", "io", "os", "pathlib", "sys", "torch", "numpy", "typing"}  # fmt: skip
+    allowed = {"__future__", "asyncio", "collections", "comfy_api", "dataclasses", "fnmatch", "folder_paths",
+               "functools", "hashlib", "importlib", "io", "os", "pathlib", "sys", "torch", "numpy",
+               "typing"}  # fmt: skip
     for path in sorted((ROOT / "nodes").glob("*.py")):
         for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(statement, ast.Import):
@@ -140,3 +144,15 @@ def test_nodes_import_relatively_and_never_the_hosts_module_named_nodes():
             else:
                 continue
             assert names <= allowed, f"{path.name} imports {names - allowed}"
+
+
+def test_every_node_can_be_cancelled_and_names_a_package_that_is_missing(node_classes, monkeypatch):
+    """Before any work: no input is even looked at."""
+    import sys
+
+    for kind in node_classes:
+        assert hasattr(kind.execute, "__wrapped__"), kind.__name__
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    (save,) = (kind for kind in node_classes if kind.__name__ == "SaveShape")
+    with pytest.raises(RuntimeError, match="This node needs the package trimesh, which is not .* install"):
+        save.execute(shape=None, filename_prefix="a", format=".ply")

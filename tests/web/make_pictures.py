@@ -1,7 +1,7 @@
-"""Makes the pictures of the README anew: `python tests/web/make_pictures.py` (needs numba, Playwright and Chromium).
+"""Makes the pictures of the README anew: `python tests/web/make_pictures.py`. Needs numba, Playwright and Chromium.
 
-`result.png`: one picture, three 3D faces, and FantasyID-Tiny's videos of them, with equal noise and prompt. `editor.png`:
-the face editor in Chromium. Both go to docs/pictures.
+`result.png` shows one picture, three 3D faces, and FantasyID-Tiny's videos of them, with equal noise and prompt.
+`editor.png` shows the face editor in Chromium. Both go to docs/pictures.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def save(picture: Image.Image, path: Path) -> None:
 
 def save_editor(shape, path: Path) -> None:
     """The editor with a few sliders moved, as it shows on a wide node."""
-    page_html = (HERE / "page.html").read_bytes().replace(b"width: 420px; height: 600px", b"width: 860px; height: 560px")
+    page_html = (
+        (HERE / "page.html").read_bytes().replace(b"width: 420px; height: 600px", b"width: 860px; height: 560px")
+    )
     head = pack_controls(shape.vertices.numpy(), shape.faces)
     with page_server({"/": page_html, "/head.bin": head}) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 900, "height": 600})

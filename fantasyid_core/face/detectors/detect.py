@@ -19,6 +19,7 @@ import numpy as np
 
 from ...modelfiles import find_model_file, missing_file
 from ...options import DETECTORS, FORMER_DETECTORS
+from ...running.packages import MissingPackage, lacks
 from ..align import check_image, opencv
 from ..picture import check_size
 from ..pose import NOSE_DEPTH, head_pose
@@ -130,10 +131,7 @@ def _named(name: str, image: np.ndarray, folders: tuple, max_side: int | None) -
     if name == SHIPPED:
         return _shipped(image, max_side)
     if lacking := _lacks(name):
-        raise RuntimeError(
-            f"The detector {name} needs {', '.join(lacking)}, which is not installed here. Run `pip install "
-            f"{' '.join(lacking)}` in the environment of this program, or choose another detector."
-        )
+        raise MissingPackage(f"{lacks(f'The detector {name}', lacking)} (or choose another detector).")
     raw, sides = _network(name, folders)
     if max_side is not None:
         sides = (max_side, *(side for side in sides[1:] if side < max_side))

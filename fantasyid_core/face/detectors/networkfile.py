@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ...modelfiles import origin
+from ...running.packages import REINSTALL, pip_command
 
 _COUNTER = "num_batches_tracked"
 
@@ -29,8 +30,8 @@ def import_installed(module: str, package: str):
         return import_module(module)
     except Exception as error:  # compiled parts and clashing versions fail in too many ways to name
         raise RuntimeError(
-            f"{package} is installed but {module} cannot be imported ({first_line(error)}). Run `pip install "
-            f"--upgrade --force-reinstall {package}` in the environment of this program."
+            f"{package} is installed but {module} cannot be imported ({first_line(error)}). Run: "
+            f"{pip_command([package], REINSTALL)}"
         ) from error
 
 

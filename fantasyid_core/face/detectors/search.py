@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...running.progress import ask
 from ..align import TEMPLATE
 from .detected import DetectedFace, clipped, face_from_points
 
@@ -72,7 +73,10 @@ def search_faces(image: np.ndarray, raw: Raw, sides: tuple[int, ...], detector: 
 
 
 def _search(image: np.ndarray, raw: Raw, borders: dict[int, int]) -> Found:
-    several = [_found_in(view_of(image, side, border), raw) for side, border in borders.items()]
+    several = []
+    for side, border in borders.items():
+        ask()
+        several.append(_found_in(view_of(image, side, border), raw))
     boxes, points, scores = zip(*((some.boxes, some.points, some.scores) for some in several), strict=True)
     return _merged(_usable(Found(np.concatenate(boxes), np.concatenate(points), np.concatenate(scores)), image))
 

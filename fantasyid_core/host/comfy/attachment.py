@@ -21,6 +21,8 @@ from ...identity.projections import Share
 from ...identity.steering.control import Control
 from ...identity.steering.regions import token_mask
 from ...options import SIDE_BY_SIDE
+from ...weights.transformerprint import check_transformer
+from .condition import picture_note
 from .corrections import check_latent, check_text, check_window, correct, native_sizes
 from .entries import Entry, make_entry, place_side_by_side
 from .guidance import check_guider, guided, plain_parts, predict_with_plain_branch
@@ -34,6 +36,9 @@ from .layers import (
     prepare_layers,
     release_layers,
 )
+from .model import model_fingerprint
+from .notes import say_on_running_node
+from .sampler import is_exact, start_note
 
 __all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "attach_controlled", "describe_cost", "encoder_patcher", "token_mask"]
 
@@ -65,11 +70,13 @@ def attach(
     )
 
 
-def attach_controlled(model, adapter: IdentityAdapter, tokens: Tensor, control: Control):
-    """`attach` with the settings as one value."""
+def attach_controlled(model, adapter: IdentityAdapter, tokens: Tensor, control: Control, transformer: str = ""):
+    """`attach` with the settings as one value. transformer: fingerprint of the tokens' video model, "" if not known."""
     patched = model.clone()
     correct(patched)
     sizes = native_sizes(patched)
+    for made_for in filter(None, (transformer, adapter.transformer)):
+        check_transformer(made_for, model_fingerprint(patched))
     entry = make_entry(sizes, adapter, tokens, control)
     entries = place_side_by_side((*(patched.get_attachment(KEY) or ()), entry), sizes)
     patched.set_attachments(KEY, entries)
@@ -116,6 +123,9 @@ class IdentityInjection:
         if self.guided:
             check_guider(guider)
         sampling = patcher.get_model_object("model_sampling")
+        notes = (start_note(sampler, sampling), picture_note(patcher, guider.conds))
+        if any(notes) and not is_exact(sampler):
+            say_on_running_node(" ".join(filter(None, notes)))
         steps = [progress_of(sampling, sigma) for sigma in sigmas[:-1]]
         shown = [i for i, entry in enumerate(self.entries) if any(entry.weight_at(step) for step in steps)]
         try:

@@ -9,11 +9,16 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ...evaluation.score import VideoScore, best_of, combined_score
-from .sample import sample_latent
-from .vae import decode_video
+from .corrections import native_sizes
+from .vae import check_vae, decode_video
+from .video import sample_latent
 
 Score = Callable[[Tensor], VideoScore]
 """Frames float [T,H,W,3] in 0..1 -> their scores."""
+
+
+SEEDS = 2**64
+"""How many seeds there are; after the last one comes 0."""
 
 
 class Candidate(NamedTuple):
@@ -69,6 +74,7 @@ def best_video(
     numbers, and when no video shows a face.
     """
     seeds = _checked(seeds, keep, preview)
+    check_vae(vae, native_sizes(model))
     steps = min(settings["steps"], math.ceil(settings["steps"] * preview))
     previews = {}
     if steps and keep < len(seeds):
@@ -87,6 +93,11 @@ def best_video(
         order += [seeds[index] for index in ranking[keep:]]
     candidates = [Candidate(seed, previews.get(seed), finals.get(seed)) for seed in order]
     return BestVideo(videos[order[0]], candidates)
+
+
+def consecutive_seeds(first: int, count: int) -> list[int]:
+    """`count` seeds from `first` on; after 2^64 - 1, the last one that a generator takes, comes 0."""
+    return [(first + number) % SEEDS for number in range(count)]
 
 
 def _clean_after(count: int, *inputs, **settings) -> Tensor:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from ...face.consisid import load_readers, prepare_face
 from ...identity.fingerprint import adapter_fingerprint
 from ...shape.edit.controls import face_controls
 from ...shape.edit.effect import NONE, Effect, control_effects, without_effect
@@ -31,6 +33,7 @@ def measure_effects(
     face: FaceCrop,
     shape: FaceShape,
     flame: FlameModel | None = None,
+    folders: tuple[str | os.PathLike, ...] = (),
 ) -> dict[str, Effect]:
     """Control name -> its effect on the identity tokens of this person at the value 1; kept for the last people.
 
@@ -39,7 +42,7 @@ def measure_effects(
     """
     kept, key = _kept.setdefault(encoder.patcher.model, OrderedDict()), _key(adapter, face, shape, flame)
     if key not in kept:
-        kept[key] = _measured(adapter, encoder, face, shape, flame)
+        kept[key] = _measured(adapter, encoder, face, shape, flame, folders)
     kept.move_to_end(key)
     while len(kept) > KEPT:
         kept.popitem(last=False)
@@ -54,17 +57,23 @@ def shown_effects(effects: dict[str, Effect], variant: str) -> dict[str, list]:
     }
 
 
-def _measured(adapter, encoder, face, shape, flame) -> dict[str, Effect]:
+def _measured(adapter, encoder, face, shape, flame, folders) -> dict[str, Effect]:
     import comfy.model_management
     import comfy.utils
 
-    adapter.check_shape(shape)
+    if adapter.config.reads_shape:
+        adapter.check_shape(shape)
     branch = load_branch(adapter, encoder.patcher)
 
-    def encode(feats, vertices):
-        return adapter.encode(feats, vertices, branch).float().cpu()
+    reads_shape, see = adapter.config.reads_shape, encoder.encode
+    if adapter.config.is_consisid:
+        readers = load_readers(folders, approximate=True)
+        see = lambda view: prepare_face(view, encoder.features, readers).features  # noqa: E731
 
-    effects = control_effects(encoder.encode, encode, face, shape.vertices, shape.faces, shape.seen, flame=flame)
+    def encode(feats, vertices):
+        return adapter.encode(feats, vertices if reads_shape else None, branch).float().cpu()
+
+    effects = control_effects(see, encode, face, shape.vertices, shape.faces, shape.seen, flame=flame)
     bar, found = comfy.utils.ProgressBar(len(face_controls(shape.vertices, flame).controls)), {}
     for effect in effects:
         comfy.model_management.throw_exception_if_processing_interrupted()

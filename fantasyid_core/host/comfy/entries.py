@@ -53,11 +53,16 @@ def make_entry(sizes: TransformerConfig, adapter: IdentityAdapter, tokens: Tenso
     check_dit_width(config.dit_width, sizes.width)
     adapter.check_grid(*sizes.frame_grid)
     mask, feather = control.mask, control.feather
+    if mask is not None and mask.ndim == 3 and len(mask) == 1:  # the host's MASK of one picture: all frames
+        mask = mask[0]
     return Entry(
         adapter=adapter,
         person=weight_tokens(config, tokens.detach(), control.face_weight, control.shape_weight),
         blocks=layers_by_block(config.injected_layers, config.interval, sizes.num_layers),
-        weights=tuple(control.strength * weight for weight in control.layer_weights(config.injected_layers)),
+        weights=tuple(
+            control.strength * config.local_face_scale * weight
+            for weight in control.layer_weights(config.injected_layers)
+        ),
         timing=control.timing,
         region=None if mask is None else Region.of(token_mask(mask, sizes, feather)),
         feather=feather if control.is_side_by_side else None,

@@ -10,8 +10,10 @@ import torch
 from ...config import TransformerConfig
 from ...files.checkpoint import Checkpoint, open_checkpoint
 from ...files.keymaps import diffusers_name, host_name
-from ...weights.adapter import check_float, check_keys
+from ...running.progress import counted
+from ...weights.adapter import check_float, check_keys, family_of
 from ...weights.transformer import POSITION_TABLE, transformer_config, transformer_keys
+from ...weights.transformerprint import TOLD_BY, checkpoint_fingerprint, transformer_fingerprint
 from .corrections import add_text_rows
 
 
@@ -38,8 +40,23 @@ def load_model(source, config: Mapping | None = None, dtype: torch.dtype | None 
     offload_device = comfy.model_management.unet_offload_device()
     patcher = patcher_class(model, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device)
     _load_weights(model, checkpoint, host_keys, dtype, patcher.is_dynamic())
+    model.fantasyid_transformer = checkpoint_fingerprint(checkpoint)
+    model.fantasyid_variant = family_of(checkpoint)
     patcher.cached_patcher_init = (load_model, (source, config, dtype))
     return patcher
+
+
+def model_fingerprint(patcher) -> str:
+    """`transformer_fingerprint` of the host's MODEL, without its patches; "" when its weights do not tell."""
+    model = patcher.model
+    if not hasattr(model, "fantasyid_transformer"):  # loaded by the host's own nodes
+        weights = dict(model.diffusion_model.named_parameters())
+        # Patched weights lie in the backup while the patches are in place.
+        kept = {name: patcher.backup.get(f"diffusion_model.{name}") for name in TOLD_BY}
+        model.fantasyid_transformer = transformer_fingerprint(
+            {name: weights.get(name) if kept[name] is None else kept[name].weight for name in TOLD_BY}
+        )
+    return model.fantasyid_transformer
 
 
 def _empty_model(sizes: TransformerConfig, dtype: torch.dtype):
@@ -59,6 +76,8 @@ def _empty_model(sizes: TransformerConfig, dtype: torch.dtype):
     cast = comfy.model_management.unet_manual_cast(dtype, device, config.supported_inference_dtypes)
     config.set_inference_dtype(dtype, cast)
     model = config.get_model({}, "", device=comfy.model_management.unet_offload_device())
+    # By it the host's samplers and caches cut and fill latents; CogVideoX's own number is 16, whatever the model's is.
+    model.latent_format.latent_channels = sizes.out_channels
     embed = model.diffusion_model.patch_embed
     rows = sizes.max_text_seq_length + sizes.video_tokens
     embed.register_buffer("pos_embedding", torch.zeros(1, rows, sizes.width, device=_device_of(embed)))
@@ -68,16 +87,17 @@ def _empty_model(sizes: TransformerConfig, dtype: torch.dtype):
 
 
 def _load_weights(model, checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | None, assign: bool) -> None:
-    """Reads the weights into `model`; never a second copy of all of them in memory."""
+    """Gives `model` its weights: those that keep their dtype lie in the file and take no memory."""
 
     def read(names: Mapping[str, str]) -> dict[str, torch.Tensor]:
-        return {name: _read(checkpoint, key, name, dtype) for key, name in names.items()}
+        return {name: _read(checkpoint, key, name, dtype) for key, name in counted(names.items())}
 
     if assign:  # the host's dynamic memory takes the tensors as they are, all at once
         model.load_model_weights(read(keys), "", True)
         return
-    for block in _by_block(keys):
-        model.diffusion_model.load_state_dict(read(block), strict=False)  # the keys were checked as a whole
+    for block in counted(list(_by_block(keys))):
+        # The tensors themselves, which lie in the file where they can; the keys were checked as a whole.
+        model.diffusion_model.load_state_dict(read(block), strict=False, assign=True)
 
 
 def _by_block(keys: Mapping[str, str]) -> Iterator[dict[str, str]]:
@@ -114,7 +134,7 @@ def _weight_dtype(checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | No
 
 
 def _read(checkpoint: Checkpoint, key: str, name: str, dtype: torch.dtype | None) -> torch.Tensor:
-    tensor = checkpoint.read(key)
-    if name.startswith("patch_embed."):
-        return tensor.float()  # the host keeps the embedding in float32 whatever the model's dtype
-    return tensor if dtype is None else tensor.to(dtype)
+    # The host keeps the embedding in float32 whatever the model's dtype.
+    wanted = torch.float32 if name.startswith("patch_embed.") else dtype
+    tensor = checkpoint.map(key, wanted)
+    return tensor if checkpoint.files else tensor.clone()  # the caller's own tensors: the host may patch in place

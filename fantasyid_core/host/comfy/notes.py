@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 
 def show_text(text: str, node_id: str) -> None:
     """Shows `text` on the node with this id in every open page; nothing happens without a server."""
@@ -10,3 +12,13 @@ def show_text(text: str, node_id: str) -> None:
     server = getattr(PromptServer, "instance", None)
     if server is not None:
         server.send_progress_text(text, node_id)
+
+
+def say_on_running_node(text: str) -> None:
+    """Shows `text` on the node that the host runs right now, whoever made that node, and writes it to the log."""
+    from comfy_execution.utils import get_executing_context
+
+    logging.warning("FantasyID: %s", text)
+    context = get_executing_context()
+    if context is not None:
+        show_text(text, context.node_id)

@@ -47,7 +47,7 @@ def sample(
     sizes = native_sizes(model)
     if solver not in SOLVERS:
         raise ValueError(f"Expected a solver among {', '.join(SOLVERS)}, got {solver!r}.")
-    _check_conditioning(sizes, positive, negative)
+    check_text_of(sizes, positive, negative)
     shape = (1, *sizes.latent_shape) if noise is None else noise.shape
     check_latent(sizes, shape)
     batch, channels, frames, height, width = shape
@@ -76,10 +76,29 @@ def _sigmas(model, plan: list[Step]) -> Tensor:
     return torch.cat([sampling.sigmas[[step.timestep for step in plan]].float().cpu(), torch.zeros(1)])
 
 
+def is_exact(sampler) -> bool:
+    """Whether it is the official sampler of `sample`, and none of the host's."""
+    return getattr(sampler, "is_exact", False)
+
+
+def start_note(sampler, model_sampling) -> str:
+    """A sentence when `sampler` starts a model with this `model_sampling` at a wrong noise level, else ""."""
+    import comfy.model_sampling
+
+    if is_exact(sampler) or not isinstance(model_sampling, comfy.model_sampling.V_PREDICTION_DDPM):
+        return ""
+    return (
+        "This sampler starts the model at a wrong noise level, so the video will not be what it was trained for. Use "
+        "FantasyID Sampler, or put ModelSamplingDiscrete (v_prediction, with zsnr) in front of this node."
+    )
+
+
 def _exact_sampler(plan: list[Step], solver: str, step_noise):
     import comfy.samplers
 
     class ExactSampler(comfy.samplers.Sampler):
+        is_exact = True
+
         def sample(
             self,
             guider,
@@ -130,12 +149,14 @@ def _on_step(callback, total: int, disable_pbar: bool):
     return on_step
 
 
-def _check_conditioning(sizes, positive, negative) -> None:
-    for conditioning in (positive, negative):
+def check_text_of(sizes, *conditionings) -> None:
+    """Raises ValueError unless the prompts have the number and the width of tokens of a model of `sizes`."""
+    for conditioning in conditionings:
         for embedding, _ in conditioning:
             check_text(sizes, embedding.shape[1])
             if embedding.shape[-1] != sizes.text_embed_dim:
                 raise ValueError(
-                    f"Expected prompt embeddings of width {sizes.text_embed_dim}, got {embedding.shape[-1]}. Load the "
-                    "model's own T5 text encoder (CLIP loader type cogvideox)."
+                    f"Expected prompt embeddings of width {sizes.text_embed_dim}, got {embedding.shape[-1]}: the text "
+                    "encoder belongs to another model. Take T5-XXL (Load CLIP, type cogvideox); for FantasyID-Tiny the "
+                    "CLIP that FantasyID Load Model gives out."
                 )

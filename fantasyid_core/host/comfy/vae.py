@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...config import PIXELS_PER_LATENT, TransformerConfig
+from .listening import module_listening
 
 _OVERLAP = 8  # latent pixels that neighbouring tiles share
 
@@ -17,13 +18,14 @@ def encode_crop(vae, image: Tensor, sizes: TransformerConfig) -> Tensor:
     """
     import comfy.utils
 
-    check_vae(vae)
+    check_vae(vae, sizes)
     side = vae.spacial_compression_encode()  # pixels per latent
     height, width = sizes.sample_height * side, sizes.sample_width * side
     stretched = comfy.utils.common_upscale(
         image[..., :3].movedim(-1, 1), width, height, "lanczos", "disabled"
     )
-    return vae.encode(stretched.movedim(1, -1))
+    with module_listening(vae.first_stage_model):
+        return vae.encode(stretched.movedim(1, -1))
 
 
 def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
@@ -35,21 +37,37 @@ def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
     check_vae(vae)
     if latents.ndim != 5 or latents.shape[1] != vae.latent_channels:
         raise ValueError(
-            f"Expected video latents [B, {vae.latent_channels}, T, h, w], got {list(latents.shape)}."
+            f"Expected video latents [B, {vae.latent_channels}, T, h, w] for this VAE, got {list(latents.shape)}. "
+            "Connect the latent of FantasyID Sampler, and the VAE that belongs to its model."
         )
     if tile and tile < 128:
         raise ValueError(f"Expected a tile of 0 (whole picture) or at least 128 pixels, got {tile}.")
-    _load(vae, latents if not tile else latents[..., : tile // PIXELS_PER_LATENT, : tile // PIXELS_PER_LATENT])
-    frames = [_decode(vae, latents[i : i + 1], tile // PIXELS_PER_LATENT) for i in range(latents.shape[0])]
+    side = tile // PIXELS_PER_LATENT
+    _load(vae, latents if not tile else latents[..., :side, :side])
+    decoder = getattr(vae.first_stage_model, "decoder", None)
+    with module_listening(vae.first_stage_model, decoder, _decoder_calls(vae, latents, side)):
+        frames = [_decode(vae, latents[i : i + 1], side) for i in range(latents.shape[0])]
     return torch.cat(frames).movedim(1, -1)
 
 
-def check_vae(vae) -> None:
-    """Raises ValueError unless `vae` is CogVideoX's."""
+def _decoder_calls(vae, latents: Tensor, tile: int) -> int:
+    count, _, frames, height, width = latents.shape
+    tiles = len(_starts(height, tile)) * len(_starts(width, tile)) if tile else 1
+    return count * tiles * max(frames // getattr(vae.first_stage_model, "num_latent_frames_batch_size", 2), 1)
+
+
+def check_vae(vae, sizes: TransformerConfig | None = None) -> None:
+    """Raises ValueError unless `vae` is CogVideoX's, and has the channels of a model of `sizes`."""
     if not hasattr(getattr(vae, "first_stage_model", None), "_decode_batched"):
         raise ValueError(
             f"Expected the CogVideoX VAE, got {type(getattr(vae, 'first_stage_model', vae)).__name__}. "
             "Load vae/diffusion_pytorch_model.safetensors of the model with the host's VAE loader."
+        )
+    if sizes is not None and vae.latent_channels != sizes.out_channels:
+        raise ValueError(
+            f"Expected the VAE of the connected model, with {sizes.out_channels} latent channels, got one with "
+            f"{vae.latent_channels}: it belongs to another model. Load vae/diffusion_pytorch_model.safetensors of the "
+            "model with the host's VAE loader; for FantasyID-Tiny take the VAE that FantasyID Load Model gives out."
         )
 
 

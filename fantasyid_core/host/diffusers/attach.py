@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import wraps
 
 from ...identity.injector import Injector
+from ...weights.transformerprint import TOLD_BY, check_transformer, transformer_fingerprint
 from .model import transformer_sizes
 
 
@@ -12,7 +14,7 @@ class Attachment:
     """Identity attached to a transformer; `remove()` leaves the transformer as it was."""
 
     def __init__(self, hooks: list):
-        self._hooks = hooks
+        self._hooks = hooks  # each has `remove`
 
     def remove(self) -> None:
         """Takes the identity off; may be called more than once."""
@@ -26,8 +28,11 @@ class Attachment:
         self.remove()
 
 
-def attach(transformer, *injectors: Injector) -> Attachment:
+def attach(transformer, *injectors: Injector, inside: bool = False) -> Attachment:
     """Adds one or several identities after the injected blocks of `transformer`.
+
+    inside: what a block computes holds the identity, so that mechanisms around blocks (caches) see it; take those off
+    before the identity.
 
     Injectors given together read the same hidden states, so their order does not matter. Gradients reach the
     adapters of injectors that were made with gradients on; with the transformer's gradient checkpointing, which
@@ -38,11 +43,35 @@ def attach(transformer, *injectors: Injector) -> Attachment:
     grid = transformer_sizes(transformer).frame_grid
     parts = defaultdict(list)
     for injector in injectors:
+        if made_for := getattr(injector, "transformer", ""):
+            check_transformer(made_for, _fingerprint(transformer))
         layers = injector.layer_of_block(len(blocks))
         injector.check_width(transformer.patch_embed.proj.weight.shape[0], grid)
         for block, layer in layers.items():
             parts[block].append((injector, layer))
+    if inside:
+        return Attachment([_Inside(blocks[block], _hook(parts[block])) for block in parts])
     return Attachment([blocks[block].register_forward_hook(_hook(parts[block])) for block in parts])
+
+
+class _Inside:
+    """A block whose `forward` ends with `hook`, until `remove`."""
+
+    def __init__(self, block, hook):
+        plain = block.forward
+
+        @wraps(plain)
+        def forward(*arguments, **options):
+            return hook(block, arguments, plain(*arguments, **options))
+
+        self._block, self._before = block, vars(block).get("forward")
+        block.forward = forward
+
+    def remove(self) -> None:
+        if self._before is None:
+            del self._block.forward
+        else:
+            self._block.forward = self._before
 
 
 def _hook(parts: list[tuple[Injector, int]]):
@@ -53,3 +82,8 @@ def _hook(parts: list[tuple[Injector, int]]):
         return hidden + sum(injector(layer, hidden) for injector, layer in parts), text
 
     return add_identities
+
+
+def _fingerprint(transformer) -> str:
+    found = dict(transformer.named_parameters())  # without the names when something wraps the layers
+    return transformer_fingerprint({name: found[name] for name in TOLD_BY if name in found})

@@ -18,7 +18,8 @@ def load_transformer(source, config: Mapping | None = None, dtype: torch.dtype =
     """diffusers' CogVideoXTransformer3DModel with the weights of `source`; FantasyID's own are left unread.
 
     source: release folder, transformer folder, file (either naming) or state dict; config: official keys that
-    override config.json. Raises FileNotFoundError or ValueError saying what was expected and found.
+    override config.json. Weights that keep their dtype lie in the file, which must not be written to meanwhile.
+    Raises FileNotFoundError or ValueError saying what was expected and found.
     """
     check_float(dtype)
     checkpoint = open_checkpoint(source)
@@ -28,7 +29,7 @@ def load_transformer(source, config: Mapping | None = None, dtype: torch.dtype =
         model = build_transformer(sizes)
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     check_keys(checkpoint, keys, shapes, "CogVideoX transformer")
-    state = {name: checkpoint.read(key).to(dtype) for key, name in keys.items()}
+    state = {name: checkpoint.map(key, dtype) for key, name in keys.items()}
     model.load_state_dict(state, strict=True, assign=True)
     return model.requires_grad_(False).eval()
 

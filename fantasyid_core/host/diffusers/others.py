@@ -6,6 +6,7 @@ Everything is read from the folder given; nothing is ever downloaded.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,19 @@ def load_tokenizer(folder: Path):
         raise _damaged(place, error) from error
 
 
+def prompt_ids(tokenizer, texts: list[str], length: int) -> Tensor:
+    """Token ids [B, length] of the texts, padded; longer ones are cut with a warning that shows what is lost."""
+    for text in texts:
+        whole = tokenizer(text).input_ids
+        if len(whole) > length:
+            removed = tokenizer.decode(whole[length - 1 : -1])
+            warnings.warn(
+                f"The prompt has {len(whole)} tokens, the model reads {length}; this part is left out: {removed}",
+                stacklevel=2,
+            )
+    return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+
+
 def load_schedule(folder: Path) -> Tensor:
     """Alpha-bar of the 1000 training timesteps as scheduler/scheduler_config.json says; official without one.
 
@@ -79,7 +93,7 @@ def load_schedule(folder: Path) -> Tensor:
     if not path.is_file():
         return alphas_cumprod()
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = json.loads(path.read_text(encoding="utf-8-sig"))
         wrong = [
             f"{key} is {stated[key]!r} instead of {value!r}"
             for key, value in _SCHEDULE.items()
@@ -104,13 +118,19 @@ def enable_tiling(vae) -> None:
         setattr(vae, name, max(1, round(tile * getattr(vae, name))) / tile)
 
 
-def stream_blocks(module, device: torch.device) -> None:
-    """Keeps the weights of `module` in main memory; each layer visits `device` only while it computes."""
+def stream_blocks(module, device: torch.device, streams: bool = True) -> None:
+    """Keeps the weights of `module` in main memory; they visit `device` only while they compute.
+
+    The transformer's go block by block, on a GPU the next one while the last one computes (`streams`); those of other
+    networks layer by layer.
+    """
     from diffusers.hooks import apply_group_offloading
 
-    apply_group_offloading(
-        module, onload_device=device, offload_device=torch.device("cpu"), offload_type="leaf_level"
-    )
+    by_block = hasattr(module, "transformer_blocks")
+    kind = {"offload_type": "block_level", "num_blocks_per_group": 1} if by_block else {"offload_type": "leaf_level"}
+    if by_block and streams and torch.device(device).type == "cuda":
+        kind |= {"use_stream": True, "record_stream": True}
+    apply_group_offloading(module, onload_device=device, offload_device=torch.device("cpu"), **kind)
 
 
 def hush_libraries() -> None:

@@ -9,6 +9,7 @@ layer norm over the channels. W_out starts at zero, so an untrained adapter chan
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -43,7 +44,7 @@ class FilteredAttention(LayerAttention):
 
     def __init__(self, config: AdapterConfig, operations=nn):
         super().__init__(config, operations)
-        self.grid = tuple(config.grid)
+        self.grid = (config.grid[0], config.grid[1])
         self.filter = FrameFilter(config.inner_width, config.grid, operations)
         nn.init.zeros_(self.to_out.weight)
 
@@ -57,7 +58,7 @@ class RepeatedLayer(nn.Module):
     def __init__(self, layer: LayerAttention, count: int):
         super().__init__()
         self.count = count
-        self.add_module("0", layer)
+        self.add_module("0", layer)  # the name under which a list would save it
 
     def __len__(self) -> int:
         return self.count
@@ -65,7 +66,7 @@ class RepeatedLayer(nn.Module):
     def __getitem__(self, index: int) -> LayerAttention:
         if not -self.count <= index < self.count:
             raise IndexError(f"Expected a layer of 0 to {self.count - 1}, got {index}.")
-        return self.get_submodule("0")
+        return cast(LayerAttention, self.get_submodule("0"))
 
     def __iter__(self) -> Iterator[LayerAttention]:
         return (self[index] for index in range(self.count))

@@ -9,6 +9,9 @@ are taken away for the ablations of the paper's Table 3 by `use_face` and `use_v
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +20,8 @@ from ...shape.topology.topology import Topology
 from .abstractor import FaceAbstractor
 from .depth_vertices import NarrowingMLP
 from .frame_filter import FilteredAttention, RepeatedLayer
-from .fusion import FusionTransformer
-from .reducer import VertexReducer
+from .fusion import FusionLayer, FusionTransformer
+from .reducer import ResidualConv1d, VertexReducer
 from .spiral_vertices import SpiralEncoder
 
 _TABLE_SCALE = 0.02
@@ -39,20 +42,20 @@ class PaperEncoder(nn.Module):
         self.reducer = VertexReducer(config, operations)
         keep_variance(self)
         with torch.no_grad():  # the residual stream carries the person; layers add to it little by little
-            for layer in self.fusion:
+            for layer in cast(Iterable[FusionLayer], self.fusion):
                 layer.to_out.weight.mul_(_LAYER_SHARE)
                 layer.mlp_out.weight.mul_(_LAYER_SHARE)
 
     @property
     def telling_matrix(self) -> Tensor:
         """Weights that tell one adapter from another."""
-        return self.reducer[0].conv_in.conv.weight
+        return cast(ResidualConv1d, self.reducer[0]).conv_in.conv.weight
 
     def forward(self, vit_feats: Tensor, vertices: Tensor) -> Tensor:
         parts = []
         if self.vertex_encoder is not None:
             parts.append(self.vertex_encoder(vertices))  # X_V
-        if self.face_abstractor is not None:
+        if self.face_abstractor is not None and self.face_mlp is not None:
             parts.append(self.face_mlp(self.face_abstractor(vit_feats)))  # X_I
         fused = self.fusion(self.balance(torch.cat(parts, dim=1)))
         tokens = self.reducer(fused.transpose(1, 2)).transpose(1, 2)

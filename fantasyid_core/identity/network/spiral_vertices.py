@@ -9,6 +9,9 @@ without it the two sides of a face that gets wider cancel in what attention aver
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,6 +34,11 @@ class Standardisation(nn.Module):
     Means and deviations are buffers, relative to the template and to a unit of the head's size, so that they stay
     exact enough in half precision. Until `fit` they are the template's and one unit, and every shape stands for itself.
     """
+
+    offset: Tensor
+    spread: Tensor
+    components: Tensor
+    within: Tensor
 
     def __init__(self, template: Tensor, components: int = 0):  # [V, 3]
         super().__init__()
@@ -93,10 +101,11 @@ class SpiralEncoder(nn.Module):
         self.topology = topology
         self.standardisation = Standardisation(topology.template, config.shape_components)
         widths = (3, *config.spiral_widths)
-        self.convolutions = nn.ModuleList(
+        convolutions = nn.ModuleList(
             SpiralConv(width_in, spirals, operations, width_out)
             for width_in, width_out, spirals in zip(widths, widths[1:], topology.spirals, strict=False)
         )
+        self.convolutions = cast(Sequence[SpiralConv], convolutions)
         self.projection = operations.Linear(widths[-1], config.vertex_width)
         places = place_code(self._coarse(topology.template), config.vertex_width)
         self.table = nn.Parameter(torch.empty(1, *places.shape).copy_(places))  # on "meta", where weights are loaded

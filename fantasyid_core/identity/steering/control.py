@@ -99,7 +99,15 @@ class Control:
         return np.concatenate([draw_curve(self.layer_weights(count)), draw_schedule(over_steps)], axis=1)
 
     def notes(self) -> tuple[str, ...]:
-        """What these settings cost, in sentences."""
-        if self.guidance == 1:
-            return ()
-        return ("Identity guidance looks at the video without the person, too: every step takes 1.5 times as long.",)
+        """What these settings cost, and whether they leave nothing of the person, in sentences."""
+        notes = []
+        if self.mask is not None and not (self.mask > 0).any():
+            notes.append(
+                "The mask is empty (0 everywhere), so this person shows nowhere. Load Image gives such a mask for a "
+                "picture without transparency: connect another mask, or none."
+            )
+        if self.guidance != 1:
+            notes.append(
+                "Identity guidance looks at the video without the person, too: every step takes 1.5 times as long."
+            )
+        return tuple(notes)

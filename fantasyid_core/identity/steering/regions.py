@@ -40,7 +40,7 @@ class Region:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Region:
         """The same region for hidden states on `device` in `dtype`."""
-        if self.rows is None:
+        if self.rows is None or self.row_weights is None:
             return replace(self, weights=self.weights.to(device, dtype))
         return Region(
             self.weights.to(device, dtype), self.rows.to(device), self.row_weights.to(device, dtype)
@@ -58,9 +58,13 @@ def token_mask(mask: Tensor, sizes: TransformerConfig, feather: float = 0) -> Te
     it stands for. feather: see `feathered`. Raises ValueError for other shapes and lengths, and no numbers.
     """
     mask = mask.unsqueeze(0) if mask.ndim == 2 else mask
-    if mask.ndim != 3 or 0 in mask.shape or not torch.isfinite(mask).all():
+    if mask.ndim != 3 or 0 in mask.shape:
+        raise ValueError(f"Expected a mask [H, W] or [frames, H, W], got {list(mask.shape)}.")
+    if not torch.isfinite(mask).all():
+        bad = int((~torch.isfinite(mask)).sum())
         raise ValueError(
-            f"Expected a mask [H, W] or [frames, H, W] of finite numbers, got {list(mask.shape)}."
+            f"Expected a mask of finite numbers in 0..1, got {bad} NaN or infinite ones of {mask.numel()}. "
+            "Make the mask again."
         )
     frames = (1, sizes.latent_frames, sizes.sample_frames)
     if len(mask) not in frames:

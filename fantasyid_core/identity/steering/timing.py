@@ -53,7 +53,7 @@ class Timing:
 
     def _scheduled(self, progress: float) -> float:
         if not callable(self.schedule):
-            return schedule_weight(self.schedule, progress)
+            return schedule_weight(self.schedule or (), progress)
         weight = float(self.schedule(progress))
         if not math.isfinite(weight):
             raise ValueError(

@@ -35,7 +35,8 @@ class Scanner:
         match = re.compile(pattern).match(self.text, self.position)
         if not match:
             return None
-        self.position = _BLANKS.match(self.text, match.end()).end()
+        blanks = _BLANKS.match(self.text, match.end())
+        self.position = blanks.end() if blanks else match.end()
         return match[0]
 
     def name(self) -> str | None:

@@ -1,9 +1,9 @@
-"""Instruments that measure videos of the project's own people (`training.heads`), made by any sampler.
+"""Instruments that measure videos of the project's own people (`people`), made by any sampler.
 
 Read in this order: `probe` (what is read from a picture; trained by `train_probe`, `readable` tells how well),
 `subjects` (held-out people, the true renderer and the codec as samplers), `silhouette` (widths without a network),
 `comparing`, `control` (do the vertices steer, and only they), `paper_measures`, `likeness` (right person, right
-motion), `report`.
+motion), `details` (glasses, beards, sharpness, sliders: what is seen at first sight), `report`.
 
     people = held_out_people(50)
     true = TrueRenderer(people)

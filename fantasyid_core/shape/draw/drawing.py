@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...running.progress import counted
 from ..mesh import check_faces, check_finite, vertex_normals
 from .raster import interpolate, mix, rasterise
 from .shading import CLAY, GLASS, hollows, shade, to_srgb
@@ -66,7 +67,8 @@ def draw_head(
         raise ValueError(f"Expected at least one view, such as {', '.join(VIEWS)}, got none.")
     posed, extents = ([_turned(points, degrees) for degrees in turns] for points in (vertices, extent))
     pictures = []
-    for head, (points, depth) in zip(posed, _framed(posed, extents, side), strict=True):
+    framed = zip(posed, _framed(posed, extents, side), strict=True)
+    for head, (points, depth) in counted(framed, len(posed)):
         canvas = _background(side)
         if faces is None or not len(faces):
             _dot(canvas, points, depth)

@@ -89,18 +89,20 @@ def relative_change(after: Tensor, before: Tensor) -> float:
     return float((after.double() - before).norm() / before.norm().clamp_min(1e-30))
 
 
+_READING = {
+    "release": "the released weights read only the depth of a coarse version of the 3D face, which this hardly changes",
+    "consisid": "ConsisID reads no 3D face",
+}
+
+
 def without_effect(effect: Effect, variant: str) -> str:
     """Why a control should be greyed, or works by the picture only, as a sentence; "" when the 3D face has an effect.
 
-    variant: of the adapter's config, "release" or "paper".
+    variant: of the adapter's config, "release", "paper" or "consisid".
     """
     if effect.vertices >= NONE:
         return ""
-    reading = (
-        "the released weights read only the depth of a coarse version of the 3D face, which this hardly changes"
-        if variant == "release"
-        else "the adapter does not see this change of the 3D face"
-    )
+    reading = _READING.get(variant, "the adapter does not see this change of the 3D face")
     if effect.picture is None:
         return f"Without effect: {reading}, and without a mesh the picture cannot follow. Connect a shape with faces."
     if effect.picture < NONE:

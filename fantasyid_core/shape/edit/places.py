@@ -108,7 +108,7 @@ _LOWER_LIP = """1774-1775 1778 1789 1792-1796 1801-1804 1826-1827 1830-1832 1835
 
 _FLAME_COUNT, _FLAME_EYEBALLS = 5023, {"right": (3931, 4477), "left": (4477, 5023)}
 
-# The same places in millimetres on the mean head of `training.heads`; what it lacks is left out.
+# The same places on the mean head of `people`, in millimetres. Places that it lacks are left out.
 _OWN_MEAN = {
     "crown": (0, 122, -12), "forehead_top": (0, 72, 80), "forehead": (0, 50, 88), "glabella": (0, 17, 92),
     "nasion": (0, 4, 93), "nose_bridge": (0, -10, 99), "nose_tip": (0, -34, 109), "nose_base": (0, -46, 91),

@@ -61,7 +61,7 @@ def warp_face(
     `pointcloud.FaceShape`): DECA's camera; without it, or when it is not where the face is, a camera is fitted to the
     face's five points. The crop is resampled once (bicubic, averaged where it
     shrinks); without a movement the face is returned as it is, bit for bit. The result's points move along, its
-    picture is None, because that still shows the face before.
+    picture and its parsed crop are None, because they still show the face before.
 
     Raises ValueError for shapes of different meshes, and what `rasterise` and the placements raise; RuntimeError
     without OpenCV.
@@ -85,6 +85,7 @@ def warp_face(
         opening=None if face.opening is None else resampled(face.opening, field),
         points=_moved_points(face, five_places(after) - five_places(before), placed),
         picture=None,
+        parsed=None,
         notes=(*face.notes, *(note for note in notes if note not in face.notes)),
     )
 

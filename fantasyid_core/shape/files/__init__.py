@@ -1,1 +1,1 @@
-"""Files of 3D faces: `pointcloud` reads and writes them, `meshfile` and `plyfaces` know the formats."""
+"""Files of 3D faces: `pointcloud` reads and writes them; `meshfile` knows the formats, one file for each of them."""

@@ -1,16 +1,21 @@
 """The bytes of a 3D file <-> vertices and faces, in the order in which the file names the vertices.
 
-trimesh reads and writes the formats; what it would merge, split or reorder on the way is prevented here.
+The formats are read here and not by a library: the network knows a vertex by its place in the list, and readers
+merge, split and reorder vertices on the way. trimesh writes them.
 """
 
 from __future__ import annotations
 
 import io
-import re
+from typing import NamedTuple
 
 import numpy as np
 
-from .plyfaces import with_triangles
+from .glbfile import read_glb
+from .meshtext import Parts, Refused
+from .objfile import read_obj
+from .plyfile import read_ply
+from .stlfile import read_stl
 
 MESH_SUFFIXES = (".ply", ".obj", ".glb")
 READABLE = (*MESH_SUFFIXES, ".stl", ".npy", ".npz")
@@ -19,14 +24,35 @@ FOREIGN = (".fbx", ".usd", ".usda", ".usdc", ".usdz", ".gltf", ".dae", ".abc", "
 """Formats in which 3D programs keep heads, and which are not read."""
 
 
-def decode(content: bytes, suffix: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Vertices np.float64 [V,3] (of .npy and .npz: of whatever shape they hold) and faces [F,3] or None.
+class Decoded(NamedTuple):
+    """What a file holds: vertices np.float64 [V,3] (of .npy and .npz: of whatever shape), faces [F,3] or None, and
+    its objects, where the format has any. Of a .stl file the vertices are the corners [3F,3] of its triangles."""
 
-    suffix: one of `READABLE`. Of a .stl file the vertices are the corners [3F,3] of its triangles; see `welded`.
-    Raises ValueError, and on damaged files whatever the parsers raise.
+    vertices: np.ndarray
+    faces: np.ndarray | None = None
+    parts: Parts = Parts()
+
+
+def decode(content: bytes, suffix: str) -> Decoded:
+    """The file's vertices and faces; suffix: one of `READABLE`. See `welded` for .stl files.
+
+    Raises Refused, with the reason and what to do, for files that are understood and not taken; on damaged files
+    ValueError and whatever NumPy raises.
     """
-    vertices, faces = (_read_arrays if suffix in (".npy", ".npz") else _read_mesh)(content, suffix)
-    return np.asarray(vertices, dtype=np.float64), faces
+    if suffix == ".ply":
+        found = Decoded(*read_ply(content))
+    elif suffix == ".obj":
+        found = Decoded(*read_obj(content))
+    elif suffix == ".glb":
+        found = Decoded(*read_glb(content))
+    elif suffix == ".stl":
+        corners, parts = read_stl(content)
+        found = Decoded(corners, None, parts)
+    else:
+        found = Decoded(*_read_arrays(content, suffix))
+    if len(found.parts) > 1 and suffix in (".glb", ".stl"):
+        raise Refused(found.parts.describe())
+    return found._replace(vertices=np.asarray(found.vertices, dtype=np.float64))
 
 
 def welded(corners: np.ndarray, faces: np.ndarray, name: str) -> np.ndarray:
@@ -64,48 +90,6 @@ def encode(vertices: np.ndarray, faces: np.ndarray | None, suffix: str) -> bytes
 
 
 _STL_REMEDY = "An STL file keeps no vertices: export the head as .ply, .obj or .glb."
-
-
-def _read_mesh(content: bytes, suffix: str) -> tuple[np.ndarray, np.ndarray | None]:
-    import trimesh
-
-    prepare = {".obj": _bare_obj, ".ply": with_triangles}.get(suffix, bytes)
-    # From memory, so that no texture or material beside the file is looked for. Without fix_texture=False a
-    # .ply with texture coordinates gets its vertices split and re-ordered.
-    options = {"process": False, "maintain_order": True} | ({"fix_texture": False} if suffix == ".ply" else {})
-    loaded = trimesh.load(io.BytesIO(prepare(content)), file_type=suffix[1:], **options)
-    if not isinstance(loaded, trimesh.Scene):
-        return loaded.vertices, getattr(loaded, "faces", None)
-    parts = []
-    for node in loaded.graph.nodes_geometry:
-        placement, name = loaded.graph[node]
-        part = loaded.geometry[name]
-        parts.append((trimesh.transform_points(part.vertices, placement), getattr(part, "faces", None)))
-    if len(parts) > 1:
-        sizes = ", ".join(str(len(vertices)) for vertices, _ in parts)
-        raise ValueError(f"it holds {len(parts)} objects with {sizes} vertices; expected one, the head")
-    return parts[0] if parts else (np.zeros((0, 3)), None)
-
-
-def _bare_obj(content: bytes) -> bytes:
-    """Vertices and faces alone, the faces counted from the first vertex.
-
-    With textures trimesh keeps the vertices that have one, with materials it makes one mesh of each, and it
-    counts negative indices from the file's last vertex instead of the last one before the face.
-    """
-    count, kept = 0, []
-    for line in re.findall(rb"^[ \t]*[vf][ \t][^\r\n#]*", re.sub(rb"\\\r?\n", b" ", content), flags=re.MULTILINE):
-        kind, *words = line.split()
-        if kind == b"v":
-            count += 1
-        else:
-            corners = [int(word.partition(b"/")[0]) for word in words]
-            corners = [corner + (count + 1 if corner < 0 else 0) for corner in corners]
-            if min(corners, default=1) < 1:
-                raise ValueError(f"a face names the vertex {min(corners)}; they are counted from 1")
-            words = [b"%d" % corner for corner in corners]
-        kept.append(b" ".join([kind, *words]))
-    return b"\n".join(kept)
 
 
 def _read_arrays(content: bytes, suffix: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...files.writing import write_aside
+from ...modelfiles.check import content as kind_of
 from ...options import SHAPE_FILES
 from ..faceshape import VERTEX_COUNT, FaceShape, Proof
 from ..mesh import check_faces, check_finite
 from ..order import check_order, check_triangles, order_of
-from .meshfile import FOREIGN, READABLE, decode, encode, welded
+from .meshfile import FOREIGN, READABLE, Refused, decode, encode, welded
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,17 @@ MAX_OFFSET = 0.5
 
 MAX_BYTES = 256 * 2**20
 """A head is under a megabyte; with textures, a few dozen."""
+
+_UNPACK = "Unpack it and take the file from inside."
+_INSTEAD = {
+    "Git LFS pointer": "a Git LFS pointer, which only says where the file is. Run `git lfs pull` in the folder that "
+    "the file comes from, or download the file itself.",
+    "web page": "a web page, or another XML document. Download the file itself.",
+    **{kind: f"a {kind}. {_UNPACK}" for kind in ("zip archive", "gzip archive", "7z archive", "RAR archive")},
+    **{kind: f"a {kind}. Choose the 3D file." for kind in ("PNG picture", "JPEG picture", "PDF document")},
+    "PyTorch zip": "a PyTorch file. Choose the 3D file.",
+}
+"""What lies under the name of a 3D file, in the words of `modelfiles.check.content`."""
 
 
 def load_shape(path: str | os.PathLike, vertex_count: int = VERTEX_COUNT) -> torch.Tensor:
@@ -61,7 +73,7 @@ def read_shape(
 
     path = Path(path)
     known = None if faces is None else check_faces(faces, vertex_count, "FLAME's mesh")
-    vertices, found = _read(path, known)
+    vertices, found = _read(path, known, vertex_count)
     _check_vertices(vertices, path.name, vertex_count)
     scaled, unit_note = _in_metres(vertices, path.name)
     notes = [unit_note, _displacement_note(scaled, path.name), _order_notes(scaled, found, known, template, path.name)]
@@ -98,17 +110,25 @@ def save_shape(vertices: torch.Tensor | ArrayLike, path: str | os.PathLike, face
         aside.write_bytes(content)
 
 
-def _read(path: Path, known_faces: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _read(path: Path, known_faces: np.ndarray | None, vertex_count: int) -> tuple[np.ndarray, np.ndarray | None]:
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path}: expected the file of a head, got a folder. Choose one file in it.")
     _check_suffix(path.name, suffix, known_faces)
     if not path.exists():
         raise FileNotFoundError(f"There is no shape at {path}. Check the path and the spelling of the name.")
-    if path.is_dir() or path.stat().st_size > MAX_BYTES:
-        found = "a folder" if path.is_dir() else f"{path.stat().st_size / 2**20:.0f} MB"
-        raise ValueError(f"{path.name}: expected a head of at most {MAX_BYTES // 2**20} MB, got {found}.")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise ValueError(
+            f"{path.name}: expected a head of at most {MAX_BYTES // 2**20} MB, got {size / 2**20:.0f} MB. Export the "
+            "head alone, without textures."
+        )
+    if instead := _INSTEAD.get(kind_of(path)):
+        raise ValueError(f"{path.name}: expected a 3D file ({suffix}), got {instead}")
     content = path.read_bytes()
     try:
-        vertices, faces = decode(content, suffix)
+        vertices, faces, parts = decode(content, suffix)
+    except Refused as error:
+        raise ValueError(f"{path.name}: {error}") from error
     except Exception as error:  # damaged files make the parsers trip in too many ways to name
         raise ValueError(
             f"{path.name} cannot be read as {suffix} ({len(content)} bytes; "
@@ -119,7 +139,10 @@ def _read(path: Path, known_faces: np.ndarray | None) -> tuple[np.ndarray, np.nd
         return welded(vertices, known_faces, path.name), known_faces
     if vertices.ndim == 3 and len(vertices) == 1:
         vertices = vertices[0]  # a batch of one
-    return vertices, None if faces is None else check_faces(faces, len(vertices), path.name)
+    if len(parts) > 1 and len(vertices) != vertex_count:
+        raise ValueError(f"{path.name}: {parts.describe()}")
+    known = faces is not None and len(vertices) > 0  # without vertices the faces are not what is wrong
+    return vertices, check_faces(faces, len(vertices), path.name) if known else None
 
 
 def _check_suffix(name: str, suffix: str, known_faces: np.ndarray | None) -> None:
@@ -160,8 +183,9 @@ def _check_vertices(vertices: np.ndarray, name: str, count: int | None = None) -
         raise ValueError(
             f"{name}: expected {count} FLAME vertices, got {len(vertices)}. "
             + (
-                "If it is a FLAME head, the exporter split its vertices at texture seams: export it "
-                "without texture coordinates and normals, as .ply."
+                "Programs write more vertices than the head has where its texture or its normals have seams, and "
+                "where something else is in the file: export the head alone, without texture coordinates and "
+                "normals, as .ply."
                 if len(vertices) > count
                 else "Use a FLAME head, such as the cloud DECA writes, complete and not decimated."
             )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...face.align import TEMPLATE, TEMPLATE_SIZE, FaceCrop
 from ...options import DECA_VIEWS, LANDMARKS, NEUTRAL, POSES, WHOLE_PICTURE
+from ...running.progress import ask, counted
 from ..faceshape import FaceShape
 from .camera import View, box_of, project, square_view, whole_view
 from .landmarks import five_points, head_yaw
@@ -121,7 +122,7 @@ def reconstruct_face(
     known_notes = face.notes
     if look.landmarks is not None and FAILED not in notes:
         face = recut(face, five_points(look.landmarks), RECUT)
-    face = replace(face, others=tuple(_recut_other(other, models, region) for other in face.others))
+    face = replace(face, others=tuple(_recut_other(other, models, region) for other in counted(face.others)))
     to_crop = _photo_of(face).to_crop
     projected = _moved(look.view.to_picture(look.projected[:, :2]), to_crop)
     depth = look.projected[:, 2] * _size(np.diag(look.view.scale)) * _size(to_crop[:, :2])
@@ -148,6 +149,7 @@ def _photo_of(face: FaceCrop) -> _Photo:
 
 def _look_well(photo: _Photo, models: _Models, region: str) -> tuple[_Look, list[str]]:
     """DECA's last good look at a face, and notes."""
+    ask()
     expected = _mean_box(photo.points)
     if region == WHOLE_PICTURE:
         look = _look(whole_view(photo.picture), models)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...files.filekind import VIDEO_SUFFIXES
+from ...modelfiles import files_below
 
 SHAPES = (".ply", ".npy", ".obj", ".glb")
 
@@ -32,13 +33,13 @@ def find_videos(folder: Path, apart: Path | None = None) -> list[Video]:
     """
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {folder}. Expected a folder with videos; correct the path.")
-    paths = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
+    paths = [folder] if folder.is_file() else list(files_below(folder))
     top = folder.parent if folder.is_file() else folder
     found = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and not _left_out(path, top, apart)]
     if not found:
         raise ValueError(
-            f"{folder} holds no videos: expected files that end in {', '.join(VIDEO_SUFFIXES)}, got {len(paths)} others. "
-            "Give the folder that holds the videos."
+            f"{folder} holds no videos: expected files that end in {', '.join(VIDEO_SUFFIXES)}, got {len(paths)} "
+            "others. Give the folder that holds the videos."
         )
     return sorted((_video(path, top) for path in found), key=lambda video: video.relative)
 

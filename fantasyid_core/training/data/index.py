@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ...files.writing import write_aside
+from ...running.packages import MissingPackage, lacks
 
 MEASURES = ("face", "score", "sharpness", "light", "motion")
 """Columns with what was measured, float; see `filters.measure`."""
@@ -17,7 +18,7 @@ def require_parquet():
     try:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
-        raise RuntimeError("Writing the index needs the package pyarrow. Install it: pip install pyarrow") from error
+        raise MissingPackage(lacks("Writing the index", ["pyarrow"])) from error
 
 
 def write_index(rows: list[dict], folder: Path, shard: int) -> list[str]:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ...face.align import opencv
+from ...running.packages import MissingPackage, lacks, pip_command
 
 MISSING = (
-    "Clips with subtitles are not looked for, because the package easyocr is missing. Install it (pip install "
-    "easyocr), or give a DB text network for OpenCV as the text model."
+    "Clips with subtitles are not looked for, because the package easyocr is missing. Install it ("
+    f"{pip_command(['easyocr'])}), or give a DB text network for OpenCV as the text model."
 )
 DB_SIDE = 736  # pixels along both sides at which DB networks were trained
 DB_MEAN = (122.68, 116.67, 104.01)  # red, green, blue
@@ -52,9 +53,7 @@ def load_text_reader(choice: str, model: str | None) -> tuple[TextReader | None,
     except ImportError as error:
         if choice == "auto":
             return None, MISSING
-        raise RuntimeError(
-            "Looking for subtitles needs the package easyocr. Install it: pip install easyocr"
-        ) from error
+        raise MissingPackage(lacks("Looking for subtitles", ["easyocr"])) from error
     return _easyocr_reader(easyocr), ""
 
 

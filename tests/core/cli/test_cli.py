@@ -90,11 +90,11 @@ def test_every_option_reaches_the_settings(source, tmp_path, monkeypatch):
     options += "--negative-prompt bad --topology t --face-encoder e --prompt good "
     options += "--detector cascade --face left-to-right --number 2 --like l --padding 0.1 --hair-margin 0.2 "
     options += "--neck-margin 0.3 --rotation 4 --models m --deca d --flame f --pose photographed "
-    options += "--references concatenate"
+    options += "--references concatenate --approximate"
     assert main(["generate", *options.split()]) == 0
     inputs, settings = seen[0]
     person, request = inputs.person, inputs.person.request
-    assert tuple(inputs)[::2] == (f"{source}/model", "t") and inputs.face_encoder == "e"
+    assert (inputs.model, inputs.topology, inputs.face_encoder) == (f"{source}/model", "t", "e") and inputs.approximate
     assert (person.photos, person.shape, person.deca, person.flame, person.like) == (["i"], "s", "d", "f", "l")
     assert (person.pose, person.references) == ("as photographed", "concatenate")
     assert (request.detector, request.how, request.number, request.folders) == ("cascade", "left to right", 2, ("m",))
@@ -134,7 +134,7 @@ def test_convert(source, tmp_path, capsys):
     ("changes", "message"),
     [
         ({"model": "absent"}, "no model folder at absent"),
-        ({"model": "{source}/face.png"}, "Expected a FantasyID release folder .* got the file"),
+        ({"model": "{source}/face.png"}, "Expected the folder of a model .* got the file"),
         ({"model": "{source}/model/vae"}, "it looks like a VAE"),
         ({"model": "{source}/model/text_encoder"}, "it looks like a T5 text encoder"),
         ({"image": "absent.png"}, "no picture at absent.png"),

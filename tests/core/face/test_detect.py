@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facesamples import official_names
 from PIL import Image
 
 from fantasyid_core.face import FaceRequest, align_face, detect_faces, find_face, head_pose, load_picture
@@ -80,7 +81,7 @@ def test_points_follow_a_tilted_head(degrees):
     np.testing.assert_allclose(face.points[:2], eyes, atol=14)
 
 
-@pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
+@pytest.mark.parametrize("name", official_names())
 def test_sample_portraits_have_one_large_face(licensed, name):
     picture = load_picture(licensed(f"{name}.jpg"))
     (face,) = detect_faces(picture)

@@ -152,7 +152,7 @@ def heic():
         (b"<!DOCTYPE html><html><body>", "is a web page, not a picture. Save the picture itself"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>', "is a vector drawing .SVG."),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + b"\0" * 99, "is a PDF document, not a picture. Export the page"),
-        (heic(), "is a HEIC photo, .*pip install pillow-heif.* or export the photo as JPEG"),
+        (heic(), "is a HEIC photo, .*pip install pillow-heif.*or export the photo as JPEG"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 60, "cannot be read as a picture .*expected a complete JPEG"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\xab" * 900, "cannot be read as a picture .*expected a complete JPEG"),
     ],

@@ -147,3 +147,34 @@ def test_impossible_sizes_in_the_config(tmp_path, key, value):
     write_folder(tmp_path / "m", config={key: value})
     with pytest.raises(ValueError, match=f"config.json: expected whole numbers above zero, got .*{key}"):
         open_checkpoint(tmp_path / "m")
+
+
+def test_mapped_tensors_lie_in_the_file_and_outlive_it(tmp_path):
+    from safetensors.torch import save_file
+
+    stored = {f"t{number}": torch.randn(64, 32).bfloat16() for number in range(3)}
+    save_file(stored, tmp_path / "weights.safetensors")
+    checkpoint = open_checkpoint(tmp_path / "weights.safetensors")
+    mapped = {key: checkpoint.map(key, torch.bfloat16) for key in checkpoint}
+    assert len({value.untyped_storage().data_ptr() for value in mapped.values()}) == 1  # the file's own pages
+    assert checkpoint.map("t0").untyped_storage().data_ptr() == mapped["t0"].untyped_storage().data_ptr()
+    cast = checkpoint.map("t0", torch.float32)
+    assert cast.dtype == torch.float32 and cast.untyped_storage().nbytes() == cast.nbytes
+    mapped["t1"].add_(1)  # its own page from here on: the file stays as it is
+    assert torch.equal(open_checkpoint(tmp_path / "weights.safetensors").read("t1"), stored["t1"])
+    del checkpoint
+    (tmp_path / "weights.safetensors").unlink()
+    assert torch.equal(mapped["t2"], stored["t2"]) and torch.equal(cast, stored["t0"].float())
+
+
+@pytest.mark.parametrize("kind", ["adapter", "transformer"])
+def test_loaders_map_what_keeps_its_dtype(tmp_path, kind):
+    from fantasyid_core import load_adapter
+    from fantasyid_core.host.diffusers import load_transformer
+    from fantasyid_core.tools.random_model import write_random_model
+
+    folder = write_random_model(tmp_path / "model")
+    load = {"adapter": load_adapter, "transformer": load_transformer}[kind]
+    places = {value.untyped_storage().data_ptr() for value in load(folder, dtype=torch.float32).parameters()}
+    assert len(places) == 1
+    assert len({value.untyped_storage().data_ptr() for value in load(folder, dtype=torch.bfloat16).parameters()}) > 1

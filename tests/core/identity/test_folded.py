@@ -230,6 +230,14 @@ def test_gradients_reach_the_video_through_the_forms(kind):
     assert relative_error(got, expected) < 1e-5
 
 
+def test_fixing_a_layer_leaves_its_gradients_on():
+    layer = make_layer().requires_grad_(True)
+    person = WeightedTokens(make_tokens())
+    for people in ([person], [person] * 9):  # folded, and kept, which takes projections of the layer as they are
+        load_fixed(layer, people, torch.float32)
+        assert all(parameter.requires_grad for parameter in layer.parameters())
+
+
 def test_the_injector_keeps_no_layer():
     layers = [make_layer(seed=seed) for seed in (0, 1)]
     injector = Injector(layers, make_tokens())

@@ -57,7 +57,7 @@ def test_configs_survive_json(switches):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: AdapterConfig(variant="papre"), "Expected the variant release or paper, got 'papre'"),
+        (lambda: AdapterConfig(variant="papre"), "Expected a variant among release, paper, consisid, got 'papre'"),
         (lambda: AdapterConfig(use_face=False), "The release variant has no switches"),
         (lambda: AdapterConfig(shared_injection=True), "The release variant has no switches"),
         (lambda: AdapterConfig.paper(use_face=False, use_vertices=False), "expected use_face or use_vertices"),

@@ -1,4 +1,4 @@
-"""The table of model files: what is found, what is not mistaken for one, and the README's copy of it."""
+"""The table of model files: what is found, what is not mistaken for one, and the copy of it in docs/models.md."""
 
 from __future__ import annotations
 
@@ -72,7 +72,11 @@ PLACES = {
     "facedetection/yunet_final.pth": "yunet",
     "facedetection/detection_Resnet50_Final.pth": "retinaface",
     "fantasyid/FantasyID/face_encoder/detection_Resnet50_Final.pth": "retinaface",
-    "facedetection/parsing_bisenet.pth": None,
+    "facedetection/parsing_bisenet.pth": "bisenet",
+    "fantasyid/ConsisID-preview/face_encoder/parsing_bisenet.pth": "bisenet",
+    "fantasyid/ConsisID-preview/face_encoder/models/antelopev2/glintr100.onnx": "arcface",
+    "fantasyid/ConsisID-preview/transformer/diffusion_pytorch_model.safetensors": "consisid",
+    "fantasyid/consisid_adapter_bf16.safetensors": "consisid",
 }
 
 
@@ -91,7 +95,7 @@ def test_a_file_is_found_where_users_have_it_and_by_its_own_row_only(tmp_path, p
 
 def test_every_agreed_key_is_there_once():
     agreed = "weights vae t5 eva_clip topology landmarks deca flame insightface_detector arcface yunet retinaface"
-    assert KEYS == agreed.split()
+    assert KEYS == [*agreed.split(), "consisid", "bisenet"]
     with pytest.raises(ValueError, match=r"one of weights, vae, .*got 'flames'"):
         find_model_file("flames")
 
@@ -177,7 +181,7 @@ def test_what_needs_a_registration_is_never_downloaded_and_the_restricted_must_b
 
 def test_whatever_is_downloaded_can_be_verified():
     for row in MODEL_FILES:
-        if row.download and row.key != "weights":  # a whole repository whose content is not known here
+        if row.download and row.key not in ("weights", "consisid"):  # a whole repository whose content is not known here
             assert row.download.file.size and re.fullmatch(r"[0-9a-f]{64}", row.download.file.sha256)
         if row.download and not row.download.from_hub:
             assert all(address.startswith("https://") for address in row.download.addresses)
@@ -193,7 +197,7 @@ def test_the_named_place_is_one_that_is_searched(tmp_path):
 @pytest.mark.parametrize("key", ["topology", "landmarks"])
 def test_the_official_files_fit_the_recorded_sizes_and_hashes(licensed, key):
     row = model_file(key)
-    path = licensed / "assets" / row.official[0].name
+    path = licensed(row.official[0].name)
     assert path.stat().st_size == row.official[0].size
     assert file_problems(row, path, whole=True) == []
 
@@ -221,13 +225,13 @@ def test_the_host_is_where_comfyui_path_says_or_nowhere(tmp_path, monkeypatch):
 
 
 def test_the_readme_holds_the_same_table():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8").splitlines()
     for row in MODEL_FILES:
         name = row.name if row.required else f"{row.name} (optional)"
         sources = " or ".join(f"<{source}>" for source in row.sources)
         cells = (name, row.purpose, sources, row.licence, f"`{row.belongs}`", row.in_release)
-        assert f"| {' | '.join(cells)} |" in readme
-    table = [line for line in readme if line.startswith("| ") and "https://" in line]
+        assert f"| {' | '.join(cells)} |" in page
+    table = [line for line in page if line.startswith("| ") and "https://" in line]
     assert len(table) == len(MODEL_FILES)
 
 

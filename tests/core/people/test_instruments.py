@@ -35,9 +35,17 @@ from fantasyid_core.people.person import sample_person
 from fantasyid_core.people.prompts import prompt_of
 from fantasyid_core.people.render import render_frames
 
-torch.set_num_threads(1)
 VALUES = (-0.8, 0.0, 0.8)
 NAMED = ("face_width", "chin_length")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small networks are faster so."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,14 @@ from fantasyid_core.people.instruments.silhouette import outline
 from fantasyid_core.people.motion import Motion
 from fantasyid_core.people.person import held_out_seeds, sample_person, training_seeds
 
-torch.set_num_threads(1)
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small networks are faster so."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_the_shipped_probe_reads_true_renders():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from facesamples import official_names
 
 from fantasyid_core.shape.faceshape import FaceShape
 from fantasyid_core.shape.files.pointcloud import load_shape, read_shape, save_shape
@@ -84,7 +85,7 @@ def test_every_kind_of_ply(tmp_path, head, encoding, kind):
     assert torch.equal(loaded, head)
 
 
-@pytest.mark.parametrize("name", ["anne", "imp", "taylor"])
+@pytest.mark.parametrize("name", official_names())
 def test_sample_clouds(licensed, name):
     path = licensed(f"{name}.ply")
     with warnings.catch_warnings():

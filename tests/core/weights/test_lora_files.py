@@ -182,9 +182,9 @@ def other(module="blocks.0.q", down=(RANK, WIDTH), up=(WIDTH, RANK)) -> dict[str
         ({**query(), "transformer_blocks.0.attn1.to_q.alpha": torch.ones(2)}, "alpha as one number"),
         ({**query(), "transformer_blocks.0.attn1.to_q.alpha": torch.tensor(math.inf)}, "alpha holds NaN or infinite"),
         ({**query(), **query("transformer_blocks.0.attn1.to_q")}, "are both for blocks.0.q"),
-        ({**query(), "transformer_blocks.0.attn1.to_q.lora_magnitude_vector": torch.ones(12)}, "DoRA, .*not supported"),
-        ({**query(), "transformer_blocks.1.attn1.to_q.lora_B.bias": torch.ones(12)}, "more than a LoRA for 1 weights"),
-        ({**query(), "lora_unet_transformer_blocks_1_attn1_to_q.hada_w1_a": torch.ones(12)}, "hada_w1_a: expected"),
+        ({**query(), "transformer_blocks.0.attn1.to_q.lora_magnitude_vector": torch.ones(12)}, "holds DoRA for 1 weight of .*not supported"),
+        ({**query(), "transformer_blocks.1.attn1.to_q.lora_B.bias": torch.ones(12)}, "holds changed biases for 1 weight of"),
+        ({**query(), "lora_unet_transformer_blocks_1_attn1_to_q.hada_w1_a": torch.ones(12)}, "holds LoHa for 1 weight of .*hada_w1_a"),
         ({}, "Expected a state dict"),
     ],
 )
@@ -199,3 +199,41 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(b"12345678")
     with pytest.raises(ValueError, match="cut.safetensors is not a readable safetensors file"):
         read_lora(tmp_path / "cut.safetensors", SHAPES)
+
+
+@pytest.mark.parametrize("key, kind", [
+    ("lycoris_transformer_blocks_0_attn1_to_q.lokr_w1", "LoKr"),
+    ("lycoris_transformer_blocks_0_attn1_to_q.hada_w1_b", "LoHa"),
+    ("transformer.transformer_blocks.0.attn1.to_q.lora_magnitude_vector.default.weight", "DoRA"),
+    ("lora_unet_transformer_blocks_0_attn1_to_q.dora_scale", "DoRA"),
+    ("lora_unet_transformer_blocks_0_attn1_to_q.oft_blocks", "OFT"),
+    ("base_model.model.transformer_blocks.0.attn1.to_k.oft_R.default.weight", "OFT"),
+    ("base_model.model.transformer_blocks.0.attn1.to_k.ia3_l", "IA3"),
+    ("diffusion_model.blocks.0.q.diff", "differences of whole weights"),
+])  # fmt: skip
+def test_other_kinds_are_named_although_their_names_are_cogvideox_s(key, kind):
+    """Alone in a file, too: it is no LoRA for another model."""
+    with pytest.raises(ValueError, match=f"holds {kind} for 1 weight of this model, such as .*not supported"):
+        read_lora({key: torch.ones(2, 2)}, SHAPES)
+
+
+@pytest.mark.parametrize("text, alpha", [
+    (b'\xef\xbb\xbf{"lora_alpha": 16}', 16), ('{"lora_alpha": 16, "base": "模型"}'.encode(), 16),
+    (b'{"lora_alpha": null, "alpha_pattern": null}', None), (b"{}", None),
+])  # fmt: skip
+def test_settings_beside_the_file_are_utf8_with_or_without_a_mark(tmp_path, text, alpha):
+    save_file(query(), tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_bytes(text)
+    assert read_lora(tmp_path / "adapter_model.safetensors", SHAPES).layers[0].alpha == alpha
+
+
+@pytest.mark.parametrize("text", [
+    b'{"lora_alpha": NaN}', b'{"lora_alpha": "much"}', b"[1]", b"\xff\xfe",
+    b'{"alpha_pattern": {"(": 1}, "lora_alpha": 1}',
+    b'{"lora_alpha": 1, "alpha_pattern": {"to_q": 1e999}}', b"[" * 100_000,
+])  # fmt: skip
+def test_settings_that_cannot_be_read_are_refused(tmp_path, text):
+    save_file(query(), tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_bytes(text)
+    with pytest.raises(ValueError, match="adapter_model.safetensors: its settings .* cannot be read"):
+        read_lora(tmp_path / "adapter_model.safetensors", SHAPES)

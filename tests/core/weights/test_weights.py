@@ -181,9 +181,9 @@ def test_only_the_adapter_is_read_from_a_whole_model(folder, monkeypatch):
     from fantasyid_core.files import checkpoint
 
     read = []
-    original = checkpoint._SafetensorsReader.read
+    original = checkpoint._SafetensorsReader.map
     monkeypatch.setattr(
-        checkpoint._SafetensorsReader, "read", lambda self, key, dtype: read.append(key) or original(self, key, dtype)
+        checkpoint._SafetensorsReader, "map", lambda self, key: read.append(key) or original(self, key)
     )
     load_adapter(folder, topology=TOPOLOGY)
     assert read and not [key for key in read if key.startswith("transformer_blocks")]

@@ -121,6 +121,7 @@ def test_a_turned_face_is_found_beside_an_upright_one():
     assert len(rolls) == 2 and rolls[0] < 10 and rolls[1] > 170
 
 
+@pytest.mark.slow
 def test_200_pictures_without_a_face_have_none():
     found = [name for name, picture in islice(faceless(200), 200) if landmarked_faces(picture)]
     assert not found

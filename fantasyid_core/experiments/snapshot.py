@@ -1,0 +1,68 @@
+"""A run of `train_sharper` as it is now, as the folder that the rest of the project loads; the run may go on meanwhile.
+
+    python -m fantasyid_core.experiments.snapshot RUN FOLDER
+
+FOLDER receives the averaged weights of the newest good checkpoint, in bfloat16. `score_model` scores it, and
+`python -m fantasyid_core demo --model FOLDER` shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ..tinymodel.models import TinyModels, save_tiny_models
+from ..tinymodel.sampler import ADAPTER_FILE, TRANSFORMER_FOLDER
+from ..training.build import build_models
+from ..training.checkpoints import newest_good
+from ..training.config import config_from_dict
+from ..training.publish import publish
+from ..weights.adapter import save_adapter
+from .package import LARGEST, copy_transformer
+from .sharper_loss import SharperDenoiser
+
+
+def snapshot(run: Path, folder: Path, dtype: torch.dtype = torch.bfloat16) -> tuple[int, int]:
+    """Writes `folder`; the step that it is of, and the bytes of all files. FileNotFoundError without a checkpoint."""
+    state = newest_good(run / "checkpoints")
+    if state is None:
+        raise FileNotFoundError(f"There is no good checkpoint in {run / 'checkpoints'}. Give the folder of a run.")
+    about = json.loads((state / "state.json").read_text(encoding="utf-8"))
+    models = build_models(config_from_dict(about["config"]))
+    network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
+    missing, unknown = network.load_state_dict(load_file(state / "average.safetensors"), strict=False)
+    learns = {name for name, value in network.named_parameters() if value.requires_grad}
+    if unknown or learns & set(missing):
+        raise ValueError(f"{state} holds other networks than its config builds: {[*unknown, *missing][:5]}.")
+    save_tiny_models(TinyModels(models.codec.vae, models.text_encoder, models.face_encoder), folder, dtype)
+    save_adapter(models.adapter, folder / ADAPTER_FILE, dtype)
+    with tempfile.TemporaryDirectory() as aside:
+        publish(network, models, Path(aside))
+        copy_transformer(Path(aside) / TRANSFORMER_FOLDER, folder / TRANSFORMER_FOLDER, dtype)
+    return about["step"], sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: written; 1: larger than what may come along; 2: an error that is explained."""
+    parser = argparse.ArgumentParser(prog="python -m fantasyid_core.experiments.snapshot")
+    parser.add_argument("run", type=Path, help="output folder of the run")
+    parser.add_argument("folder", type=Path, help="where the networks are written to")
+    arguments = parser.parse_args(argv)
+    try:
+        step, size = snapshot(arguments.run, arguments.folder)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{arguments.folder}: step {step}, {size / 1e6:.1f} MB (at most {LARGEST / 1e6:.0f} may come along)")
+    return 0 if size <= LARGEST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

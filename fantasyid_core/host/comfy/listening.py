@@ -1,0 +1,44 @@
+"""The host's progress bar and cancel button for the work of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...running.progress import heard
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """While it lasts, long work moves the bar of the node that runs, and ends when the user cancels the run."""
+    import comfy.model_management
+    import comfy.utils
+
+    bars = {}
+
+    def report(done: int, total: int) -> None:
+        if total not in bars:
+            bars[total] = comfy.utils.ProgressBar(total)
+        bars[total].update_absolute(done, total)
+
+    with heard(comfy.model_management.throw_exception_if_processing_interrupted, report):
+        yield
+
+
+@contextmanager
+def module_listening(module, parts=None, calls: int = 1) -> Iterator[None]:
+    """While it lasts, every module within the network `module` asks for the cancel before it computes, and each of
+    `calls` calls of `parts`, one of them, moves the bar; None for no bar."""
+    import comfy.model_management
+    import comfy.utils
+
+    bar = comfy.utils.ProgressBar(calls)
+    ask = lambda *_: comfy.model_management.throw_exception_if_processing_interrupted()  # noqa: E731
+    hooks = [each.register_forward_pre_hook(ask) for each in module.modules()]
+    if parts is not None:
+        hooks.append(parts.register_forward_hook(lambda *_: bar.update(1)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

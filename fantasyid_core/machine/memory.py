@@ -1,0 +1,51 @@
+"""How much main memory is free, and how it is given back."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+
+_LIMITS = (  # control groups, of version 2 and 1: what a container may use, and uses
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+
+
+def free_memory() -> int:
+    """Bytes of main memory that may still be taken: what the machine has free, or the rest of a container's limit."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    for limit, used, statistics, dropped in _LIMITS:
+        try:
+            most, taken = int(Path(limit).read_text(encoding="utf-8")), int(Path(used).read_text(encoding="utf-8"))
+            lines = dict(line.split() for line in Path(statistics).read_text(encoding="utf-8").splitlines())
+        except (OSError, ValueError):  # no such limit here: "max" is no number
+            continue
+        free = min(free, most - taken + int(lines.get(dropped, 0)))
+    return max(0, free)
+
+
+def check_memory(what: str, needed: int, advice: str, free: int | None = None) -> None:
+    """Raises RuntimeError when `needed` bytes of main memory are more than are free (None: asked of the machine)."""
+    free = free_memory() if free is None else free
+    if needed > free:
+        raise RuntimeError(
+            f"{what} needs {needed / 2**30:.1f} GiB of main memory, {free / 2**30:.1f} GiB are free. Nothing was "
+            f"loaded. {advice}"
+        )
+
+
+def return_memory() -> None:
+    """Gives freed memory back to the system: glibc would keep what was freed below its threshold for itself."""
+    if sys.platform.startswith("linux"):
+        try:
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        except (OSError, AttributeError):  # another C library, which gives memory back by itself
+            pass

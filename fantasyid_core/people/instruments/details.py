@@ -1,0 +1,134 @@
+"""What a viewer sees at first sight: glasses, beards, sharpness, hair, and what a slider of the editor does.
+
+Everything is measured by pictures alone, against renders of what is true; no network reads them. A part of the looks is
+worn by the share to which the clip lies between the render without it and the render with it:
+
+    share = <clip - without, with - without> / |with - without|^2
+
+so 1 is right for those who wear it and 0 for the others; what lies on everybody as a hint has the same share on both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import columns as col
+from ..appearance import Appearance
+from ..person import Person
+from ..render import render_frames, render_maps
+from .comparing import correlation, psnr
+from .subjects import SIDE, Sampler, SceneRequest, Subject, ask, scene_of
+
+WORN = {"glasses": "square", "beard": "full"}
+"""What those are given who wear none, to see how much of it a clip shows."""
+
+
+class Wearers(NamedTuple):
+    """Mean shares of those who wear it and of those who do not."""
+
+    on: float
+    off: float
+
+
+def measure_details(sample: Sampler, people: Sequence[Subject], seed: int = 0) -> dict[str, float]:
+    """glasses_on, glasses_off, beard_on, beard_off: shares as above. sharpness: variance of the Laplacian within the
+    person, in the mean over people, as a share of the true renders'. hair_error: mean difference of sRGB where the true
+    render shows hair. psnr: dB of all pixels against the true render."""
+    requests = [SceneRequest(subject.vertices, subject.references, subject.prompt, seed) for subject in people]
+    clips = ask(sample, requests)
+    rows: dict[str, list[float]] = {}
+    for clip, subject in zip(clips, people, strict=True):
+        look, draw = subject.person.appearance, _drawn(subject, len(clip))
+        true, layers = draw(look), _layers(subject, len(clip))
+        for part, kind in WORN.items():
+            worn = getattr(look, part) != "none"
+            with_it = true if worn else draw(replace(look, **{part: kind}))
+            without = draw(replace(look, **{part: "none"}))
+            rows.setdefault(f"{part}_{'on' if worn else 'off'}", []).append(share_of(clip, without, with_it))
+        covered, hair = layers != col.L_BACKGROUND, layers == col.L_HAIR
+        for name, frames in (("sharpness", clip), ("true_sharpness", true)):
+            rows.setdefault(name, []).append(sharpness(frames, covered))
+        if hair.any():
+            rows.setdefault("hair_error", []).append(float(np.abs(clip[hair] / 255.0 - true[hair] / 255.0).mean()))
+        rows.setdefault("psnr", []).append(psnr(clip, true))
+    found = {name: float(np.nanmean(values)) for name, values in rows.items()}
+    found["sharpness"] /= found.pop("true_sharpness")
+    return found
+
+
+def measure_sliders(
+    sample: Sampler,
+    people: Sequence[Subject],
+    sliders: Sequence[str],
+    edit: Callable[[np.ndarray, dict[str, float]], np.ndarray],
+    values: Sequence[float] = (-1.0, 0.0, 1.0),
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """For every slider (slope, correlation): how far the video moves along the way that the true render of the bent
+    head goes, as a share of it (the median over people), and how straight, within a person.
+
+    edit(vertices, {slider: value}) -> vertices, metres. The middle value has to be 0.
+    """
+    found = {}
+    for name in sliders:
+        moved, reached = [], []
+        shapes = [[edit(subject.vertices, {name: value}) for value in values] for subject in people]
+        requests = [
+            SceneRequest(shape, subject.references, subject.plain_prompt, seed)
+            for subject, row in zip(people, shapes, strict=True)
+            for shape in row
+        ]
+        clips = ask(sample, requests)
+        clips = clips.reshape(len(people), len(values), *clips.shape[1:]).astype(np.float64)
+        for row, subject, own in zip(shapes, people, clips, strict=True):
+            true = np.stack([_bent(subject, shape, own.shape[1]) for shape in row])
+            along = true[-1] - true[0]
+            size = float((along**2).sum())
+            if size == 0:
+                continue
+            places = np.array([float((frames * along).sum()) for frames in own]) / size
+            wanted = np.array([float((frames * along).sum()) for frames in true]) / size
+            moved.append((places[-1] - places[0]) / (wanted[-1] - wanted[0]))
+            reached.append((places - places.mean(), wanted - wanted.mean()))
+        ours, true = (np.stack(column) for column in zip(*reached, strict=True))
+        found[name] = float(np.median(moved)), correlation(ours, true)
+    return found
+
+
+def share_of(clip: np.ndarray, without: np.ndarray, with_it: np.ndarray) -> float:
+    """How far the clip lies on the way from one render to the other; NaN where both are equal."""
+    way = with_it.astype(np.float64) - without
+    size = float((way**2).sum())
+    return float(((clip.astype(np.float64) - without) * way).sum() / size) if size else math.nan
+
+
+def sharpness(frames: np.ndarray, where: np.ndarray) -> float:  # uint8 [T,H,W,3], bool [T,H,W]
+    """Variance of the Laplacian of the brightness, of pixels that lie inside with their four neighbours."""
+    grey = frames.astype(np.float64).mean(axis=3)
+    shifts = [(1, 1), (-1, 1), (1, 2), (-1, 2)]
+    bent = sum(np.roll(grey, *shift) for shift in shifts) - 4 * grey
+    inside = where & np.logical_and.reduce([np.roll(where, *shift) for shift in shifts])
+    inside[:, [0, -1]] = inside[:, :, [0, -1]] = False
+    return float(bent[inside].var()) if inside.any() else math.nan
+
+
+def _drawn(subject: Subject, frames: int) -> Callable[[Appearance], np.ndarray]:
+    rows = subject.motion.frames(frames)
+    return lambda look: render_frames(replace(subject.person, appearance=look), rows, subject.backdrop, SIDE)
+
+
+def _layers(subject: Subject, frames: int) -> np.ndarray:  # uint8 [T,64,64]
+    return render_maps(subject.person, subject.motion.frames(frames), SIDE).layers
+
+
+def _bent(subject: Subject, shape: np.ndarray, frames: int) -> np.ndarray:  # float64 [T,64,64,3]
+    """The true render of the plain prompt with the head bent to `shape`."""
+    motion, backdrop = scene_of(subject.plain_prompt)
+    person: Person = subject.person
+    bend = np.asarray(shape) - person.vertices()
+    return render_frames(person, motion.frames(frames), backdrop, SIDE, bend=bend).astype(np.float64)

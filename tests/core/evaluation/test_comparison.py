@@ -1,0 +1,185 @@
+"""The command `compare`: two small models end to end, killed and resumed, and the paired test on known numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from consisidgolden import write_arcface
+from PIL import Image
+
+from fantasyid_core.__main__ import main
+from fantasyid_core.config import AdapterConfig, TransformerConfig
+from fantasyid_core.evaluation.comparison import Plan, find_people, read_prompts
+from fantasyid_core.evaluation.pairedtest import paired_difference, spread_of_people
+from fantasyid_core.shape import save_shape, synthetic_head
+from fantasyid_core.tools.random_model import write_random_model
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """Two small models of equal sizes, two people with 3D faces, two prompts, a stand-in for ArcFace."""
+    folder = tmp_path_factory.mktemp("compare")
+    write_random_model(folder / "FantasyID", 1)
+    write_random_model(folder / "ConsisID", 2, TransformerConfig.tiny(), AdapterConfig.consisid_tiny())
+    (folder / "photos").mkdir()
+    for number, name in enumerate(("anna", "ben")):
+        noise = np.random.default_rng(number).integers(0, 256, (80, 90, 3)).astype(np.uint8)
+        Image.fromarray(noise).resize((180, 160)).save(folder / "photos" / f"{name}.png")
+        save_shape(synthetic_head(3)[0], folder / "photos" / f"{name}.ply")
+    (folder / "prompts.txt").write_text("a person smiles\n\n# left out\na person walks\n")
+    write_arcface(folder / "glintr100.onnx")
+    return folder
+
+
+def arguments(folder: Path, out: Path) -> list[str]:
+    models = [str(folder / name) for name in ("FantasyID", "ConsisID")]
+    return [
+        "compare", "--models", *models, "--photos", str(folder / "photos"), "--prompts", str(folder / "prompts.txt"),
+        "--seeds", "1", "--out", str(out), "--steps", "1", "--device", "cpu", "--detector", "none", "--approximate",
+        "--arcface", str(folder / "glintr100.onnx"),
+    ]  # fmt: skip
+
+
+def videos(out: Path) -> dict[str, int]:
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in sorted(out.rglob("[!.]*.mp4"))}
+
+
+def test_a_killed_comparison_goes_on_and_ends_in_a_report(workplace, tmp_path, capsys):
+    out = tmp_path / "out"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "1"}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "fantasyid_core", *arguments(workplace, out)], env=environment, cwd=ROOT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    for _ in range(1200):
+        if videos(out) or run.poll() is not None:
+            break
+        time.sleep(0.1)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    made = videos(out)
+    assert made and len(made) < 8 and not (out / "report.json").exists()
+
+    assert main(arguments(workplace, out)) == 0
+    after = videos(out)
+    assert len(after) == 8 and made.items() <= after.items()  # those of before were not made again
+    assert not list(out.rglob(".*"))
+    printed = capsys.readouterr().out
+    report = json.loads((out / "report.json").read_text())
+    assert [model["name"] for model in report["models"]] == ["FantasyID", "ConsisID"]
+    for name in ("RS", "IFS", "FM"):
+        assert all(model["mean"][name]["count"] == 4 for model in report["models"])
+        difference = report["difference"][name]
+        first, second = (model["mean"][name]["mean"] for model in report["models"])
+        assert difference["unit"] == "person" and difference["pairs"] == 2
+        assert difference["mean"] == pytest.approx(first - second, abs=1e-6)
+        assert f"| {name} |" in printed
+    assert all(model["FID"]["value"] is None and model["unavailable"]["FID"] for model in report["models"])
+    with Image.open(out / "sheet.png") as sheet:
+        assert sheet.height > 8 * 60
+    page = (out / "report.html").read_text()
+    for path in after:
+        assert f"src='{path}'" in page
+    assert page.count("<figure>") == 8 and "a person walks" in page
+
+
+def test_another_comparison_does_not_mix_with_it(workplace, tmp_path, capsys):
+    from fantasyid_core.__main__ import parser
+    from fantasyid_core.cli.compare import plan_of
+    from fantasyid_core.evaluation.comparison import begin
+
+    given = arguments(workplace, tmp_path)
+    plan = plan_of(parser().parse_args(given))
+    begin(plan, tmp_path)
+    begin(plan, tmp_path)  # the same again
+    other = plan_of(parser().parse_args([*given, "--seed", "5"]))
+    with pytest.raises(ValueError, match="holds a comparison with other seeds"):
+        begin(other, tmp_path)
+    other = plan_of(parser().parse_args([*given, "--cfg", "3"]))
+    with pytest.raises(ValueError, match="holds a comparison with other sampling"):
+        begin(other, tmp_path)
+
+
+def test_both_models_begin_with_the_same_noise(workplace, monkeypatch):
+    from fantasyid_core import pipeline
+    from fantasyid_core.face.photo import FaceRequest
+    from fantasyid_core.request import PersonRequest
+
+    seen, original = [], pipeline.sample
+
+    def remember(denoise, noise, *rest):
+        seen.append(noise.clone())
+        return original(denoise, noise, *rest)
+
+    monkeypatch.setattr(pipeline, "sample", remember)
+    photos = workplace / "photos"
+    for name, shape in (("FantasyID", photos / "anna.ply"), ("ConsisID", None)):
+        person = PersonRequest(photos / "anna.png", shape, FaceRequest("none"))
+        inputs = pipeline.Inputs(workplace / name, person, approximate=True)
+        pipeline.make_latents(pipeline.Run(inputs, pipeline.Settings("a person", steps=1, seed=3, device="cpu")))
+    assert torch.equal(*seen)
+
+
+def test_people_are_named_by_their_photos(tmp_path):
+    for name in ("anna__left.png", "anna__right.jpg", "ben.png", ".hidden.png", "notes.txt", "ben.ply"):
+        (tmp_path / name).touch()
+    anna, ben = find_people(tmp_path)
+    assert (anna.name, [path.name for path in anna.photos], anna.shape) == (
+        "anna", ["anna__left.png", "anna__right.jpg"], None,
+    )  # fmt: skip
+    assert ben.name == "ben" and ben.shape == tmp_path / "ben.ply"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: find_people(folder / "gone"), "There is no folder of photos"),
+        (lambda folder: find_people(folder), "holds no photos"),
+        (lambda folder: read_prompts(folder / "empty.txt"), "holds no prompt"),
+        (lambda folder: Plan((folder,), (), (), (0,), {}), "Expected two models to compare, got 1"),
+        (lambda folder: Plan((folder, folder), (), (), (1, 1), {}), "Expected different seeds"),
+        (lambda folder: Plan((folder, folder / "gone"), (), (), (1,), {}), "There is no model folder"),
+    ],
+)
+def test_what_cannot_be_compared(tmp_path, make, message):
+    (tmp_path / "empty.txt").write_text("# nothing\n")
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        make(tmp_path)
+
+
+def test_a_person_counts_once_however_many_videos():
+    first = {("a", "1"): 1.0, ("a", "2"): 3.0, ("b", "1"): 5.0, ("b", "2"): None, ("c", "1"): 2.0}
+    second = {("a", "1"): 0.0, ("a", "2"): 0.0, ("b", "1"): 1.0, ("b", "2"): 0.0}
+    found = paired_difference(first, second)
+    assert (found["unit"], found["pairs"], found["mean"]) == ("person", 2, 3.0)  # a: 2, b: 4
+    assert found["p"] == pytest.approx(0.5)  # of 4 ways to flip two signs, 2 are as far from 0
+
+
+def test_a_difference_that_all_people_share_is_told_from_chance():
+    rng = np.random.default_rng(0)
+    base = {(str(person), "x"): float(value) for person, value in enumerate(rng.normal(size=12))}
+    better = {key: value + 1 + 0.1 * i for i, (key, value) in enumerate(base.items())}
+    worse = {key: value + (-1) ** i * (1 + i // 2) for i, (key, value) in enumerate(base.items())}
+    told, chance = paired_difference(better, base), paired_difference(worse, base)
+    assert told["p"] < 0.001 and told["interval"][0] > 0.9 and told["mean"] == pytest.approx(1.55)
+    assert chance["p"] > 0.5 and chance["interval"][0] < 0 < chance["interval"][1]
+
+
+def test_differences_that_are_not_defined():
+    assert paired_difference({}, {})["mean"] is None
+    one = paired_difference({("a", "1"): 1.0}, {("a", "1"): 0.5})
+    assert (one["unit"], one["mean"], one["p"], one["interval"]) == ("video", 0.5, None, None)
+    assert spread_of_people([np.ones(2)], lambda drawn: 0.0) is None
+    low, high = spread_of_people([np.zeros(2), np.ones(2)], lambda drawn: float(np.concatenate(drawn).mean()))
+    assert (low, high) == (0.0, 1.0)

@@ -1,0 +1,236 @@
+"""Trainings that are stopped and gone on with: on portraits with a readout, and on clip pairs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fantasyid_core.experiments import clip_pairs, train_reading
+from fantasyid_core.experiments.clip_pairs import LOOKS, SHAPE, SLIDER, ClipPairs, Growth, sample_pair
+from fantasyid_core.experiments.package import LARGEST
+from fantasyid_core.experiments.sharper_loss import SharperLoss, more_where_twins_differ
+from fantasyid_core.experiments.snapshot import main as snapshot_main
+from fantasyid_core.experiments.snapshot import snapshot
+from fantasyid_core.experiments.teaching import PlainAttention, Teaching, TeachingSettings
+from fantasyid_core.experiments.train_reading import (
+    READOUT_FILE,
+    Crowd,
+    TokenReader,
+    train_face,
+    train_tokens,
+    wider_adapter,
+)
+from fantasyid_core.experiments.train_sharper import CONFIG, SharperRun, train_sharper
+from fantasyid_core.people.person import training_seeds
+from fantasyid_core.shape.edit.controls import shape_controls
+from fantasyid_core.tinymodel.gridface import GridFaceConfig, GridFaceEncoder
+from fantasyid_core.tinymodel.loading import SHIPPED, load_vae
+from fantasyid_core.tinymodel.models import TinyCodec
+from fantasyid_core.tinymodel.sampler import ADAPTER_FILE, TinySampler, load_networks
+from fantasyid_core.training.build import build_models
+from fantasyid_core.training.config import load_config
+from fantasyid_core.weights.adapter import load_adapter
+
+pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
+QUIET = {"report": lambda line: None}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def start(cache, tmp_path_factory):
+    """A packaged folder after one step of each reading."""
+    folder = tmp_path_factory.mktemp("start")
+    settings, crowd = TeachingSettings(steps=1, batch=2, save_every=1), Crowd(cache, 4, 30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_reading, "_FITTED", 60)
+        face = train_face(folder / "face", settings, crowd, **QUIET)
+        return train_tokens(folder / "tokens", face, settings, crowd, **QUIET)
+
+
+@pytest.fixture(scope="module")
+def source(cache):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clip_pairs, "_CHUNK", 4)
+        yield ClipPairs(12, cache, TinyCodec(load_vae()), references=1, growth=Growth(4, 4, 10))
+
+
+def test_plain_attention_is_attention():
+    q, k, v = torch.randn(3, 2, 4, 7, 8, generator=torch.Generator().manual_seed(0))
+    fused = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    with PlainAttention():
+        torch.testing.assert_close(torch.nn.functional.scaled_dot_product_attention(q, k, v), fused)
+        with pytest.raises(ValueError, match="without mask"):
+            torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def test_teaching_that_was_stopped_equals_one_that_was_not(tmp_path):
+    def run(path, *stops):
+        return [_taught(path, stop) for stop in stops][-1]
+
+    whole, parts = run(tmp_path / "a", 6), run(tmp_path / "b", 2, 4, 6)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    with pytest.raises(ValueError, match="is the state of another network"):
+        Teaching(torch.nn.Linear(2, 2), TeachingSettings(), tmp_path / "a")
+
+
+def _taught(path, stop: int) -> dict:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(16, 16), torch.nn.Linear(16, 16))
+    teaching = Teaching(network, TeachingSettings(steps=6, batch=2, save_every=1), path, {"1.": 0.5})
+
+    def loss(step: int) -> dict:
+        data = torch.randn(4, 16, generator=torch.Generator().manual_seed(step))
+        return {"loss": network(data).square().mean()}
+
+    with suppress(InterruptedError):
+        teaching.learn(loss, lambda losses: losses["loss"], _raise_at(stop), **QUIET)
+    return teaching.average.state_dict()
+
+
+def _raise_at(last: int):
+    def look(step: int) -> None:
+        if step == last < 6:
+            raise InterruptedError
+
+    return look
+
+
+def test_pairs_are_of_three_kinds_and_differ_in_one_thing():
+    kinds = []
+    for seed in training_seeds(60):
+        pair = sample_pair(seed)
+        (person, twin), (none, bend) = pair.people, pair.bends
+        kinds.append(pair.kind)
+        assert none is None and (bend is not None) == (pair.kind == SLIDER)
+        assert (person.appearance == twin.appearance) == (pair.kind != LOOKS)
+        assert (person.shape == twin.shape) == (pair.kind != SHAPE)
+        if bend is not None:
+            fields = [np.asarray(shape_controls(person.vertices())[name]).ravel() for name in clip_pairs.SLIDERS]
+            cosines = [abs(field @ bend.ravel()) / np.linalg.norm(field) / np.linalg.norm(bend) for field in fields]
+            assert max(cosines) > 0.999
+    assert set(kinds) == {LOOKS, SHAPE, SLIDER}
+
+
+def test_batches_follow_from_their_number_and_pairs_are_drawn_when_they_are_needed(source):
+    assert source.chosen(3, 4, 0) == source.chosen(3, 4, 0) != source.chosen(4, 4, 0)
+    assert max(max(source.chosen(number, 4, 0)) for number in range(10)) < 8
+    assert max(max(source.chosen(number, 4, 0)) for number in range(20, 40)) >= 16
+    assert not list(source._cache.folder.glob("pictures-00002*"))
+    batch = source.batch([16, 17, 0, 1], np.random.default_rng(0))
+    assert list(source._cache.folder.glob("pictures-00002*"))
+    codec = TinyCodec(load_vae())
+    pictures = torch.from_numpy(batch.pictures[:2]).permute(0, 4, 1, 2, 3) / 127.5 - 1
+    np.testing.assert_allclose(codec.encode(pictures).numpy(), batch.latents[:2], atol=0.02)
+    for place in (0, 2):
+        seed = training_seeds(12)[int(batch.names[place].split()[1])]
+        same = np.array_equal(batch.references[place], batch.references[place + 1])
+        assert same == (sample_pair(seed).kind != LOOKS)
+    truth = source.looks(batch.names)
+    assert truth.rest.shape == (4, 3, 32, 32) and truth.kinds.shape == (4, 3)
+
+
+def test_the_error_counts_more_where_twins_differ():
+    clean = torch.zeros(4, 3, 2, 8, 8)
+    clean[1, :, :, :4] = 1.0  # the first pair differs in its upper half, the second not at all
+    weights = more_where_twins_differ(clean, SharperLoss(differs=2.0, apart=0.5))
+    assert weights.shape == (4, 3, 1, 8, 8) and torch.equal(weights[2:], torch.ones(2, 3, 1, 8, 8))
+    torch.testing.assert_close(weights[0, 0, 0, 0, 0], torch.tensor(1.5))
+    torch.testing.assert_close(weights[1, 0, 0, 7, 0], torch.tensor(0.5))
+
+
+def test_the_wider_adapter_knows_what_the_old_one_did(start):
+    old, new = load_adapter(SHIPPED / ADAPTER_FILE), load_adapter(start / ADAPTER_FILE)
+    assert new.config.id_tokens == old.config.id_tokens + 64 - 36
+    assert new.topology.fingerprint == old.topology.fingerprint
+    name = "encoder.vertex_encoder.convolutions.0.layer.weight"
+    assert torch.equal(new.state_dict()[name], old.state_dict()[name])
+    frames = TinySampler(load_networks(start)).many(
+        [(old.topology.template.numpy(), np.full((1, 64, 64, 3), 128, np.uint8), "nods, blue background", 0)]
+    )
+    assert frames.shape == (1, 9, 64, 64, 3)
+
+
+def test_a_bent_head_is_not_led_back_to_a_drawn_one(monkeypatch):
+    monkeypatch.setattr(train_reading, "_FITTED", 120)
+    old = load_adapter(SHIPPED / ADAPTER_FILE)
+    new = wider_adapter(old, GridFaceEncoder(GridFaceConfig(blocks=(1, 1))))
+    heads = train_reading.bent_heads(2)
+    lost = []
+    for adapter in (old, new):
+        standard = adapter.encoder.vertex_encoder.standardisation
+        with torch.no_grad():
+            seen = standard(heads[1:])
+            whole = ((heads[1:] - standard.template) / standard.unit - standard.offset) / standard.spread
+        lost.append(((seen - whole).square().sum() / whole.square().sum()).item())
+    assert lost[1] < 0.5 * lost[0]
+
+
+def test_a_run_that_was_stopped_equals_one_that_was_not(start, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(clip_pairs, "_CHUNK", 4)
+    monkeypatch.setattr(clip_pairs.Growth, "__new__", _few)
+    loss = SharperLoss(pixels_from=1, decoded=1)
+
+    def run(name: str, *stops: int):
+        changes = [
+            f"model.folder={start}", f"output={tmp_path / name}", f"data.cache={cache}", "data.clips=16",
+            "data.people=8", "data.references=1", "optimizer.batch=2", "stills=1", "checkpoints.every=1", "steps=3",
+        ]  # fmt: skip
+        for stop in stops:
+            with monkeypatch.context() as patch:
+                if stop < 3:
+                    patch.setattr("fantasyid_core.training.loop.Run._report", _stop_after(stop))
+                with suppress(InterruptedError):
+                    train_sharper(load_config(CONFIG, [*changes, "log_every=1"]), loss)
+        return load_file(tmp_path / name / "checkpoints" / "step-00000003" / "weights.safetensors")
+
+    whole, parts = run("a", 3), run("b", 2, 3)
+    assert whole.keys() == parts.keys() and any(name.startswith("readout.") for name in whole)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert (tmp_path / "b" / "final" / ADAPTER_FILE).is_file()
+    step, size = snapshot(tmp_path / "b", tmp_path / "shown")
+    assert step == 3 and size < LARGEST
+    shown, average = load_networks(tmp_path / "shown"), tmp_path / "b" / "checkpoints" / "step-00000003"
+    expected = load_file(average / "average.safetensors")["face_encoder.layers.0.to_qkv.weight"].bfloat16().float()
+    assert torch.equal(shown.small.face_encoder.layers[0].to_qkv.weight, expected)
+    assert snapshot_main([str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 2
+
+
+_make = Growth.__new__
+
+
+def _few(cls, *values, **named):
+    return _make(cls, *(values or (4, 4, 100)), **named)
+
+
+def _stop_after(step: int):
+    def report(run, *_):
+        if run.progress.step > step:
+            raise InterruptedError
+
+    return report
+
+
+def test_a_run_reads_with_what_reading_has_taught(start):
+    models = build_models(load_config(CONFIG, [f"model.folder={start}"]))
+    taught = load_file(start / READOUT_FILE)
+    run = SharperRun.__new__(SharperRun)
+    run.config, run.models = load_config(CONFIG, [f"model.folder={start}"]), models
+    own = run.make_network().readout.state_dict()
+    assert own.keys() == taught.keys() and all(torch.equal(own[name], taught[name]) for name in own)
+
+
+def test_a_reader_is_read_from_all_tokens(start):
+    networks = load_networks(start)
+    reader = TokenReader(networks.small.face_encoder, networks.adapter)
+    pixels, vertices = torch.rand(2, 3, 64, 64), networks.adapter.topology.template.repeat(2, 1, 1)
+    with torch.no_grad():
+        read = reader(pixels, vertices)
+    assert read.numbers.shape[0] == 2 and read.rest_colours.shape == (2, 64, 16, 3) and read.layers is None
