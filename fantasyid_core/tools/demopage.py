@@ -48,6 +48,9 @@ outline of the plain video. Blue: how far the edit has moved the video; red: how
 <table><tr>{titles}</tr>
 {chr(10).join(body)}
 </table>
+<h2>And any photo</h2>
+<p>The points of a real photo, a 3D face fitted to them, and the picture following three edits of it.</p>
+<img src="photo.png" style="width: auto; max-width: 100%" alt="a photo, its points, its 3D face, and three edits">
 <p><small>{html.escape(notice)}</small></p>
 </html>
 """
