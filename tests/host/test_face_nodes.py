@@ -105,8 +105,8 @@ def test_several_photos_of_a_person_are_one_identity(host, face_files, small_hos
     _, adapter, *_ = execute("LoadModel", model="FantasyID", dtype="fp32")
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32")
     parts = {"adapter": adapter, "encoder": encoder, "shape": shape}
-    (both,) = execute("EncodeIdentity", face=refined, references="concatenate", **parts)
-    (mean,) = execute("EncodeIdentity", face=refined, **parts)
+    both, *_ = execute("EncodeIdentity", face=refined, references="concatenate", **parts)
+    mean, *_ = execute("EncodeIdentity", face=refined, **parts)
     views = replace(refined, others=()), *refined.others
     single = [execute("EncodeIdentity", face=view, **parts)[0].tokens for view in views]
     assert torch.allclose(both.tokens, torch.cat(single, dim=1), atol=1e-6)
