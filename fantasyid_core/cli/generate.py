@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "--jobs",
         metavar="FILE",
-        help="makes many videos: each row of FILE (JSON lines or CSV) is one, with these options as names; --out is then "
-        "a folder. The same command again goes on. In several processes: accelerate launch -m fantasyid_core generate ...",
+        help="makes many videos: each row of FILE (JSON lines or CSV) is one, with these options as names; --out is "
+        "then a folder. The same command goes on. Several processes: accelerate launch -m fantasyid_core generate ...",
     )
     many.add_argument("--certificate", metavar="PEM", help="your certificate chain: signs Content Credentials")
     many.add_argument("--key", metavar="PEM", help="the certificate's private key")

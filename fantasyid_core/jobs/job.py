@@ -82,7 +82,7 @@ def options_of(video: str | os.PathLike) -> dict[str, Any]:
         return dict(record["options"]) if _KEY in record else {}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{video} does not say how it was made: expected a video that `generate` wrote, unchanged. Programs that edit "
+            f"{video} does not say how it was made: expected a video that `generate` wrote. Programs that edit "
             "or send videos drop such notes."
         ) from error
 

@@ -17,13 +17,13 @@ from ..weights.adapter import check_float
 class Settings:
     """What a user chooses beside the inputs. Frames and size are not here: the model has one size.
 
-    device: None takes CUDA if there is one. dtype: None is bfloat16 on a GPU and float32 on the CPU.
+    device: None takes CUDA if there is one. dtype: None is bfloat16 on a GPU and for large models, else float32.
     offload: "none"; "model" keeps the VAE in main memory while the transformer samples, and the other way
-    round; "sequential" lets every layer visit the GPU only while it computes (slow, least memory). Without
+    round; "sequential" lets every block visit the GPU only while it computes (slow, least memory). Without
     effect on the CPU. tiling: the VAE decodes tile by tile, with less memory and slightly visible seams.
     cache: what a step takes over from earlier ones, a word of `options.CACHES`. storage: how the transformer's matrices
-    are kept while it samples, a word of `options.STORAGES`. compile: its blocks are compiled, once per run. parallel: what several processes
-    share out, a word of `options.PARALLELS`.
+    are kept while it samples, a word of `options.STORAGES`. compile: its blocks are compiled, once per run.
+    parallel: what several processes share out, a word of `options.PARALLELS`.
     """
 
     prompt: str

@@ -283,9 +283,10 @@ def _memory(folder: Path, disk: int) -> list[str]:
         f"In bf16, weights on the device while encoding: {size_text(encoding)} (the largest stage)",
         f"Weights on the device while sampling: {size_text(resident)}, and {size_text(sizes.sampling_work(dtype))} "
         "of work with guidance",
-        f"Decoding: {size_text(sizes.decoding_work(dtype))} of work, {size_text(sizes.decoding_work(dtype, True))} with "
-        "--tiling (by count)",
-        f"Main memory on a CPU, in {str(cpu).removeprefix('torch.')}: {size_text(private)} beside what lies in the files",
+        f"Decoding: {size_text(sizes.decoding_work(dtype))} of work, {size_text(sizes.decoding_work(dtype, True))} "
+        "with --tiling (by count)",
+        f"Main memory on a CPU, in {str(cpu).removeprefix('torch.')}: {size_text(private)} beside "
+        "what lies in the files",
         *(f"Card of {size_text(plan.card)}: {plan.line()}" for plan in plans(sizes)),
         f"On disk: {size_text(disk)}",
     ]

@@ -163,7 +163,8 @@ def test_generate_makes_one_video_in_two_processes(jobs, tmp_path):
 
     source, out = jobs[0].inputs.model.parent, tmp_path / "two.mp4"
     words = f"--model {source}/model --image {source}/0.png --shape {source}/0.ply --detector none --prompt smiles "
-    assert main(["generate", *words.split(), "--steps", "2", "--out", str(tmp_path / "one.mp4"), "--device", "cpu"]) == 0
+    alone = ["--steps", "2", "--out", str(tmp_path / "one.mp4"), "--device", "cpu"]
+    assert main(["generate", *words.split(), *alone]) == 0
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
