@@ -33,6 +33,7 @@ from .host.diffusers.denoise import make_denoiser
 from .host.diffusers.mechanisms import attached, cache_of, check_cache
 from .host.diffusers.others import prompt_ids, stretch
 from .host.diffusers.parallel import split_for
+from .host.diffusers.windows import latent_frames_for, windowed
 from .identity.adapter import IdentityAdapter
 from .identity.injector import Injector
 from .identity.steering.combining import combine_tokens
@@ -125,6 +126,11 @@ class Run:
         """Raises RuntimeError when a stage needs more main memory than is free; nothing is loaded before."""
         check_stages(model_sizes(self.folder), self.dtype, self.device.type == "cpu")
 
+    def check_length(self) -> None:
+        """Raises ValueError for a number of frames that the model has no windows for."""
+        if self.settings.frames:
+            latent_frames_for(self.settings.frames, transformer_config(open_checkpoint(self.folder)).latent_frames)
+
     def on_device(self, network):
         """A context with the network on the run's device."""
         return on_device(network, self.device, self.offload, streams=self.cache is None)
@@ -171,6 +177,7 @@ class Run:
 def make_latents(run: Run) -> Tensor:
     """The video's latents [1, T, 16, h, w] in float32, scaled as the transformer has them."""
     run.check_memory()
+    run.check_length()
     person = encode_person(run)
     run.networks.let_go(FACE_ENCODER)
     with run.stage("prompt"):
@@ -353,10 +360,13 @@ def _first_frame(
 
 
 def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator, clock, layout) -> Tensor:
-    noise = OfficialNoise(tuple(conditions.image_latent.shape), draws)
+    shape = conditions.image_latent.shape
+    total = latent_frames_for(run.settings.frames, shape[1]) if run.settings.frames else shape[1]
+    noise = OfficialNoise((shape[0], total, *shape[2:]), draws)
+    denoise = make_denoiser(transformer, *conditions, run.settings.cfg, run.dtype, clock, layout)
     plan = make_steps(run.settings.steps, diffusers_models.load_schedule(run.folder))
     return sample(
-        make_denoiser(transformer, *conditions, run.settings.cfg, run.dtype, clock, layout),
+        windowed(denoise, total, shape[1]),
         noise.initial().to(run.device),
         plan,
         run.settings.solver,

@@ -1,6 +1,7 @@
 """Makes a video of the person in a photo, from the photo and a sentence.
 
-Size and length are the model's own (49 frames of 720x480 for the release), so there is no option for them.
+The size is the model's own (720x480 for the release), so there is no option for it; so is the length (49 frames),
+beyond which it was not trained.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
         choices=SOLVERS,
         default=DPM,
         help="which solver samples the video; dpm is the official one (default: %(default)s)",
+    )
+    group.add_argument(
+        "--frames", type=int, help="of a longer video, in blended windows; the model was not trained for it"
     )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: cuda if there is one)")
@@ -220,6 +224,7 @@ def settings_of(arguments: argparse.Namespace):
         storage=arguments.storage,
         compile=arguments.compile,
         parallel=arguments.parallel,
+        frames=arguments.frames,
     )
 
 

@@ -23,7 +23,8 @@ class Settings:
     effect on the CPU. tiling: the VAE decodes tile by tile, with less memory and slightly visible seams.
     cache: what a step takes over from earlier ones, a word of `options.CACHES`. storage: how the transformer's matrices
     are kept while it samples, a word of `options.STORAGES`. compile: its blocks are compiled, once per run.
-    parallel: what several processes share out, a word of `options.PARALLELS`.
+    parallel: what several processes share out, a word of `options.PARALLELS`. frames: of a longer video than the
+    model's own, which it was not trained for (`host.diffusers.windows`); None is the model's own length.
     """
 
     prompt: str
@@ -41,6 +42,7 @@ class Settings:
     storage: str = STORAGES[0]
     compile: bool = False
     parallel: str = ROWS
+    frames: int | None = None
 
     @property
     def machine(self) -> tuple:
@@ -68,6 +70,11 @@ class Settings:
             raise ValueError(
                 f"The cache {self.cache} looks at all tokens and both halves of guidance, which no process has with "
                 f"parallel {self.parallel}. Take exact, pyramid or taylor, or share out rows."
+            )
+        if self.frames and self.cache != EXACT:
+            raise ValueError(
+                f"The cache {self.cache} would mix up the windows of a longer video: expected cache exact with frames "
+                f"{self.frames}, or the model's own length."
             )
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"Expected a seed of 0 to 2^63 - 1, got {self.seed}.")
