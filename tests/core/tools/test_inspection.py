@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fantasyid_core
-from fantasyid_core.tools.convert import convert
 from fantasyid_core.machine.sizes import model_sizes
+from fantasyid_core.tools.convert import convert
 from fantasyid_core.tools.inspection import FOUND, MISSING, UNUSABLE, inspect_model, size_text
 from fantasyid_core.tools.random_model import write_random_model
 
