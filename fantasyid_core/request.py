@@ -32,9 +32,8 @@ class PersonRequest:
     [V,3] in metres, or None to make it from the photo. request: which face, and how it is
     cut out. deca, flame: their files, when they are not where `python -m fantasyid_core doctor` sees them.
     pose: of a shape made from the photo, one of `options.POSES`. references: how the tokens of several photos are
-    joined (`identity.combine`). like: a picture of the person, for the request's way "most alike". method, likeness:
+    joined (`combine_tokens`). like: a picture of the person, for the request's way "most alike". method, likeness:
     of a shape made from the photo, see `shape.reconstruct.methods`.
-    joined (`identity.combine`). like: a picture of the person, for the request's way "most alike".
     edit: sliders of the 3D face by name, or the editor's JSON; the picture follows it. saved: file of an identity
     that was saved; its tokens are taken, and its picture where `photos` is empty.
     """

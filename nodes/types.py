@@ -16,7 +16,7 @@ CATEGORY = "FantasyID"
 AdapterType = io.Custom("FANTASYID_ADAPTER")  # identity.adapter.IdentityAdapter
 FaceEncoderType = io.Custom("FANTASYID_FACE_ENCODER")  # host.comfy.encode.HostedFaceEncoder
 FaceType = io.Custom("FANTASYID_FACE")  # face.align.FaceCrop
-ShapeType = io.Custom("FANTASYID_SHAPE")  # shape.pointcloud.FaceShape
+ShapeType = io.Custom("FANTASYID_SHAPE")  # shape.faceshape.FaceShape
 IdentityType = io.Custom("FANTASYID_IDENTITY")  # Identity
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 OF_THE_COMMAND = frozenset({"jobs", "certificate", "key", "command", "run", "help"})
 """Options that are not of one video."""
-OF_THE_PLACE = frozenset({"out", "device", "offload", "fit"})
+OF_THE_PLACE = frozenset({"out", "device", "offload", "fit", "parallel", "compile"})
 """Options that make no other video."""
 PATHS = frozenset({"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame"})
 _SEVERAL = frozenset({"image", "models"})
@@ -98,8 +98,8 @@ def arguments_of_row(
                 f"{where}: there is no setting {key!r}.{hint} The settings are {', '.join(sorted(known))}."
             )
     parser.set_defaults(**{key: value for key, value in vars(common).items() if key not in row})
-    words = [word for key, value in row.items() for word in _words(known[key], value)]
     try:
+        words = [word for key, value in row.items() for word in _words(known[key], value)]
         return parser.parse_args(words)
     except ValueError as error:
         raise ValueError(f"{where}: {error}.") from error

@@ -41,16 +41,22 @@ class SharperRun(Run):
     def make_network(self) -> SharperDenoiser:
         models = self.models
         network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
-        path = Path(self.config.model.folder) / READOUT_FILE
-        if path.is_file():
-            checkpoint = open_checkpoint(path)
-            load_strictly(network.readout, {name: checkpoint.read(name) for name in checkpoint}, str(path))
-        else:
+        if not read_as_taught(network, self.config.model.folder):
             network.readout.fit(self._clips.numbers())
         return network
 
     def make_task(self) -> SharperTask:
         return SharperTask(self.models, self.config, self.device, self._loss, self._clips)
+
+
+def read_as_taught(network: SharperDenoiser, folder: str | Path) -> bool:
+    """Gives the readout what `train_reading tokens` left in `folder`; False without such a file."""
+    path = Path(folder) / READOUT_FILE
+    if not path.is_file():
+        return False
+    checkpoint = open_checkpoint(path)
+    load_strictly(network.readout, {name: checkpoint.read(name) for name in checkpoint}, str(path))
+    return True
 
 
 def train_sharper(config: TrainingConfig, loss: SharperLoss) -> Path:

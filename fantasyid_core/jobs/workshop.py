@@ -67,6 +67,7 @@ class Workshop:
         if isinstance(encoded, Exception):
             raise encoded
         run, (_, picture) = self._run(job), encoded
+        run.check_length()
         injector = self._fold(job).result()
         self._folded = {_fold_key(job): self._folded[_fold_key(job)]}
         if following is not None and not isinstance(self._people[following.person_key], Exception):

@@ -15,7 +15,7 @@ import torch
 
 from ..options import OFFLOADS, STORAGES
 from .memory import check_memory, free_memory
-from .sizes import ModelSizes
+from .sizes import ModelSizes, Network
 
 NONE, MODEL, SEQUENTIAL = OFFLOADS
 SAME, EIGHT_BITS = STORAGES
@@ -127,6 +127,22 @@ def cpu_dtype(sizes: ModelSizes) -> torch.dtype:
     return torch.float32 if sizes.transformer.bytes(torch.float32) < _LARGE else torch.bfloat16
 
 
+def stage_bytes(sizes: ModelSizes, dtype: torch.dtype, on_cpu: bool) -> dict[str, int]:
+    """Private main memory of every stage; on a CPU with what the stage works in."""
+
+    def private(network: Network) -> int:
+        return 0 if network.is_mapped(dtype) else network.bytes(dtype)
+
+    held = private(sizes.injection) + private(sizes.identity)
+    work = (lambda count: count) if on_cpu else (lambda count: 0)
+    return {
+        "Encoding the identity": held + 2 * sizes.face_encoder.bytes(torch.float32),
+        "Encoding the prompt": held + private(sizes.text_encoder),
+        "Sampling": private(sizes.transformer) + work(sizes.folded * dtype.itemsize + sizes.sampling_work(dtype)),
+        "Decoding": private(sizes.transformer) + sizes.vae.bytes(dtype) + work(sizes.decoding_work(dtype, True)),
+    }
+
+
 def check_stages(sizes: ModelSizes, dtype: torch.dtype, on_cpu: bool, free: int | None = None) -> None:
     """Compares every stage with the free main memory before any network is loaded.
 
@@ -134,20 +150,8 @@ def check_stages(sizes: ModelSizes, dtype: torch.dtype, on_cpu: bool, free: int 
     system drops and reads them again.
     """
     free = free_memory() if free is None else free
-
-    def private(network, dtype=dtype):
-        return 0 if network.is_mapped(dtype) else network.bytes(dtype)
-
-    held = private(sizes.injection) + private(sizes.identity)
-    work = (lambda count: count) if on_cpu else (lambda count: 0)
-    stages = {
-        "Encoding the identity": held + 2 * sizes.face_encoder.bytes(torch.float32),
-        "Encoding the prompt": held + private(sizes.text_encoder),
-        "Sampling": private(sizes.transformer) + work(sizes.folded * dtype.itemsize + sizes.sampling_work(dtype)),
-        "Decoding": private(sizes.transformer) + sizes.vae.bytes(dtype) + work(sizes.decoding_work(dtype, True)),
-    }
     half = "" if dtype.itemsize <= 2 else "--dtype bf16 needs half of it. "
-    for stage, needed in stages.items():
+    for stage, needed in stage_bytes(sizes, dtype, on_cpu).items():
         check_memory(f"{stage} in {str(dtype).removeprefix('torch.')}", needed, f"{half}Or close other programs.", free)
 
 

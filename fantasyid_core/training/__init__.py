@@ -2,5 +2,6 @@
 
     python -m fantasyid_core train CONFIG [--resume auto|PATH|none] [key=value ...]
 
-The loss is derived in `objective`; the network that is trained is `denoiser`; `heads` are this project's own people.
+The loss is derived in `objective`, and the network that is trained is `denoiser`. `people_source` gives clips of drawn
+people.
 """

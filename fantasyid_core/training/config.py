@@ -28,7 +28,7 @@ class ModelSettings:
     adapter: "new" starts one of `variant` and `sizes` (keys of `AdapterConfig`), "folder" goes on with the folder's.
     trains: "adapter"; "adapter+lora", with LoRA of `lora_rank` on the DiT's attention; "all", the encoders of text
     and face included where they have parameters. sizes of the preset "tiny" go into `preset`; `portraits` is the file
-    of `tinymodel.train_portraits` that a new one begins with; "folder" is, for it, one of `tinymodel.package`.
+    of `experiments.train_portraits` that a new one begins with; "folder" is, for it, one of `experiments.package`.
     """
 
     kind: str = "release"

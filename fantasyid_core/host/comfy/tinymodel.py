@@ -40,7 +40,7 @@ class HostedTiny(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TinyHostedEncoder:
-    """The small face encoder in the place of `run.HostedFaceEncoder`."""
+    """The small face encoder in the place of `encode.HostedFaceEncoder`."""
 
     patcher: object
 

@@ -138,7 +138,7 @@ def _config(cache: Cache, steps: int, clock: Clock):
 
 @contextmanager
 def calibrated(transformer, steps: int) -> Iterator[list[float]]:
-    """Yields a list that holds, afterwards, the ratios of the exact video that the body samples: for the cache "mag"."""
+    """Yields a list; afterwards it holds the ratios of the exact video that the body samples, for the cache "mag"."""
     from diffusers.hooks import HookRegistry
     from diffusers.hooks.mag_cache import MagCacheState
 

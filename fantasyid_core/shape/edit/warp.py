@@ -57,11 +57,11 @@ def warp_face(
 ) -> FaceCrop:
     """The face's crop changed as the 3D face was: `before` is what it looked like, `after` what it should.
 
-    Both in metres, in one pose. seen: where the head lies in the face's photo (see
-    `pointcloud.FaceShape`): DECA's camera; without it, or when it is not where the face is, a camera is fitted to the
-    face's five points. The crop is resampled once (bicubic, averaged where it
-    shrinks); without a movement the face is returned as it is, bit for bit. The result's points move along, its
-    picture and its parsed crop are None, because they still show the face before.
+    Both are in metres and in one pose. seen: the place of the head in the face's photo by DECA's camera (see
+    `FaceShape`). Without it, or when it is not where the face is, a camera is fitted to the face's five points.
+    The crop is resampled once (bicubic, averaged where it shrinks). Without a movement the face is returned as it is,
+    bit for bit. The points of the result move along. Its picture and its parsed crop are None, because those still
+    show the face before the edit.
 
     Raises ValueError for shapes of different meshes, and what `rasterise` and the placements raise; RuntimeError
     without OpenCV.
