@@ -133,7 +133,8 @@ def test_a_missing_file_is_named_before_anything_runs(host, face_files, name, me
     path.rename(path.with_suffix(".away"))
     try:
         with pytest.raises(NodeError, match=message):
-            host.run(graph("one.jpg"))
+            host.run(graph("one.jpg", reconstruct={"method": "deca"}))
+        assert host.run(graph("one.jpg"))["save"]["fantasyid_files"], "auto takes landmarks instead"
     finally:
         path.with_suffix(".away").rename(path)
 
@@ -196,9 +197,16 @@ def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, sma
     assert (host.output_dir / saved["subfolder"] / saved["filename"]).exists()
 
 
-def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, portraits):
+@pytest.mark.parametrize("with_deca", [True, False])
+def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, portraits, with_deca):
     prompt = workflow_prompt(host, "one_photo_to_video")
-    prompt["9"]["inputs"]["detector"] = "mediapipe"
-    outputs = host.run(prompt)
+    path = host.models_dir / "fantasyid" / "deca_model.tar"
+    if not with_deca:
+        path.rename(path.with_suffix(".away"))
+    try:
+        outputs = host.run(prompt)
+    finally:
+        if not with_deca:
+            path.with_suffix(".away").rename(path)
     assert (host.output_dir / outputs["19"]["images"][0]["subfolder"] / outputs["19"]["images"][0]["filename"]).exists()
     assert shown(host, outputs["7"]).shape == (512, 1024, 3)

@@ -135,9 +135,11 @@ def fit_points(
     shaped = head.millimetres(head.template + controls.displacement(edit.values))
     rest = away + known.mean - known.places(shaped) - known.habit
     residual = float(np.sqrt((rest[:, :2] ** 2).mean()))
-    spread = head.gain @ (rest * fading)
-    made = shaped + likeness * spread * SHARES
-    lying = placed.seen(shaped + spread * (1, 1, likeness * SHARES[2]))
+    made = shaped + likeness * fading * (head.gain @ rest) * SHARES
+    lying = placed.seen(shaped)
+    # In the picture, where depth has no say: what of a habit is depth would move points of a turned head.
+    expected = placed.seen(known.places(shaped) + known.habit * (1, 1, 0))
+    lying[:, :2] += head.gain @ (seen - expected)[:, :2]
     upright = head.middle + made / 1000
     shape = FaceShape(
         _tensor(upright if pose == NEUTRAL else _turned(made, placed.rotation, head)),

@@ -220,3 +220,19 @@ def test_with_flames_topology_the_head_is_flames(astronaut, licensed):
     laid = fit.pose.seen(head.calibration.places(head.millimetres(fit.shape.vertices.numpy())) + head.calibration.habit)
     eyes = np.linalg.norm(np.subtract(*(astronaut.points[:2] @ astronaut.matrix[:, :2].T)))
     assert np.linalg.norm(laid[:, :2] * (1, -1) - fit.points, axis=1).mean() < 0.025 * eyes
+
+
+def test_turned_faces_of_a_group_are_laid_on_their_points_and_said_to_be_turned(own_head):
+    from pathlib import Path
+
+    from fantasyid_core.face import load_picture
+
+    insightface = pytest.importorskip("insightface", reason="insightface is not installed: its photo is missing")
+    photo = load_picture(Path(insightface.__file__).parent / "data" / "images" / "t1.jpg")
+    for number in (0, 1, 4):
+        face = find_face([photo], FaceRequest("mediapipe", how="left to right", number=number)).face
+        fit = fit_landmarks(face, own_head)
+        places = own_head.calibration.places(fit.shape.seen)[:, :2] @ face.matrix[:, :2].T + face.matrix[:, 2]
+        eyes = np.linalg.norm(np.subtract(*(face.points[:2] @ face.matrix[:, :2].T)))
+        assert np.linalg.norm(places - fit.points, axis=1).mean() < 0.04 * eyes
+        assert any("The head is turned by about" in note for note in fit.notes) == (number > 0)
