@@ -5,7 +5,7 @@ A node is a schema plus one call into the core. The core is imported when a node
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import edit, editor, face, folders, identity, identityfile, loaders, person, score, shape, video
+from . import edit, editor, examples, face, folders, identity, identityfile, loaders, person, score, shape, video
 
 
 class FantasyIDExtension(ComfyExtension):
@@ -14,6 +14,7 @@ class FantasyIDExtension(ComfyExtension):
     async def on_load(self) -> None:
         folders.register()
         editor.add_routes()
+        examples.offer_people()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [

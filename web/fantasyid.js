@@ -1,8 +1,8 @@
 /**
- * FantasyID in ComfyUI's page, in both of its renderers: the face editor as a widget of the node Edit Shape, and the
- * circle of people as one of Blend Shapes.
+ * FantasyID in ComfyUI's page, in both of its renderers: the face editor as a widget of the node Edit Shape, the circle
+ * of people as one of Blend Shapes, before and after as a wipe on Warp Face, and room for the messages on nodes.
  *
- * The only file of this folder that does something when it is imported; `editor/` and `blend/` know nothing of ComfyUI.
+ * The only file of this folder that does something when it is imported; `editor/`, `blend/` and `wipe/` know nothing of ComfyUI.
  */
 
 import { api } from "../../scripts/api.js";
@@ -11,6 +11,8 @@ import { CirclePad, HEIGHT } from "./blend/pad.js";
 import { resultOf } from "./editor/edit.js";
 import { FaceEditor, MIN_HEIGHT, MIN_WIDTH } from "./editor/editor.js";
 import { readText, RecentFiles } from "./editor/files.js";
+import { makeRoom } from "./message/room.js";
+import { HEIGHT as WIPE_HEIGHT, Wipe } from "./wipe/wipe.js";
 
 const TYPE = "FANTASYID_FACE_EDITOR";
 const CIRCLE = "FANTASYID_CIRCLE";
@@ -121,6 +123,54 @@ class CircleWidget {
   }
 }
 
+/** Before and after on one node Warp Face, in place of the host's two pictures. */
+class WipeWidget {
+  constructor(node) {
+    this.node = node;
+    this.wipe = new Wipe();
+    node.hideOutputImages = true;
+    this.widget = node.addDOMWidget("wipe", "FANTASYID_WIPE", this.wipe.el, {
+      getMinHeight: () => WIPE_HEIGHT,
+      hideOnZoom: false,
+      serialize: false,
+      socketless: true,
+    });
+    this.widget.serialize = false;
+    chain(node, "onExecuted", (output) => this.take(output));
+    chain(node, "onAdded", () => remount(node, this.wipe.el, () => !widgets.has(this)));
+    chain(node, "onRemoved", () => this.destroy());
+    widgets.add(this);
+  }
+
+  /** Shows what a run of the node sent. @param {object} [output] */
+  take(output) {
+    if (output?.images?.length !== 2) return;
+    const address = ({ filename, subfolder = "", type = "temp" }) =>
+      api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+    this.wipe.show(...output.images.map(address));
+  }
+
+  destroy() {
+    widgets.delete(this);
+    this.wipe.destroy();
+  }
+}
+
+/** The node that the host calls "2", or "<node of the subgraph>:2". */
+function nodeOf(id) {
+  return String(id)
+    .split(":")
+    .reduce((found, part) => (found?.subgraph ?? found)?.getNodeById?.(part), app.graph?.rootGraph ?? app.graph);
+}
+
+/** A message arrives before the host has made its widget: makes room once the widget is there. */
+function onMessage({ detail }) {
+  const node = nodeOf(detail?.nodeId);
+  if (!node?.constructor?.comfyClass?.startsWith("FantasyID_") || !detail.text) return;
+  const attempt = (left) => afterFrames(2, () => makeRoom(node, detail.text) || (left && attempt(left - 1)));
+  attempt(5);
+}
+
 /** ComfyUI notices by itself what a mouse did, but not what the keyboard did. Its own answer to Ctrl+Z, where it gives
  * one, comes first. */
 function noteChange(isGone) {
@@ -170,6 +220,12 @@ app.registerExtension({
       }),
       [CIRCLE]: (node, name) => ({ widget: new CircleWidget(node, name).widget, minWidth: 260, minHeight: HEIGHT }),
     };
+  },
+  setup() {
+    api.addEventListener("progress_text", onMessage);
+  },
+  nodeCreated(node) {
+    if (node.constructor.comfyClass === "FantasyID_WarpFace") new WipeWidget(node);
   },
   onNodeOutputsUpdated(outputs) {
     for (const each of widgets) {

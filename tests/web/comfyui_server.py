@@ -19,6 +19,7 @@ from pathlib import Path
 from chromium import ROOT
 
 FLAGS = "--cpu --disable-api-nodes --disable-auto-launch --database-url sqlite:///:memory: --listen 127.0.0.1".split()
+PARTS = "__init__.py fantasyid_core locales nodes people subgraphs web workflows".split()  # not tests and venv
 PATIENCE = 120  # seconds until it answers; 7 to 20 are usual
 SETTINGS = {  # what would cover or move a node, or ask questions
     "Comfy.TutorialCompleted": True,
@@ -76,7 +77,7 @@ def _prepare(base: Path) -> None:
     (user / "comfy.settings.json").write_text(json.dumps(SETTINGS))
     pack = base / "custom_nodes" / "fantasyid"
     pack.mkdir()
-    for name in ("__init__.py", "fantasyid_core", "nodes", "web"):  # not the whole folder: it holds tests and a venv
+    for name in PARTS:
         (pack / name).symlink_to(ROOT / name)
 
 
