@@ -1,7 +1,7 @@
-"""The list of all videos in one file: done, failed (and why), to do. Whole at any moment, and true after a kill.
+"""The list of all videos in one file: done, failed (and why), to do. It is complete and true also after a kill.
 
-What is done is told by the videos themselves: each holds what it was made of. The list is for people, and remembers
-why a row failed.
+The videos themselves tell what is done, because each holds the fingerprint of its inputs. The list is for users, and
+remembers why a row failed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Manifest:
 
     @contextmanager
     def claim(self, job: Job):
-        """Yields whether the video is this process's to make: no other makes it. A dead process's claim ends with it."""
+        """Yields whether this process may make the video, which no other then makes. A claim ends with its process."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._lock(job.name))
