@@ -1,4 +1,4 @@
-"""The 3D face."""
+"""The nodes that reconstruct, load and save the 3D face."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ReconstructFace(io.ComfyNode):
             node_id="FantasyID_ReconstructFace",
             display_name="FantasyID Reconstruct Face",
             category=CATEGORY,
-            description="Makes the 3D face of the person in the photo, with DECA and FLAME from your own files.",
+            description="Reconstructs the 3D face of the person in the photo, with DECA and FLAME from your own files.",
             inputs=[
                 FaceType.Input("face", tooltip="From Crop Face."),
                 io.Combo.Input(
@@ -43,29 +43,29 @@ class ReconstructFace(io.ComfyNode):
                     options=list(DECA_VIEWS),
                     optional=True,
                     advanced=True,
-                    tooltip="What DECA sees: the square around the face's landmarks, as in its training, or the whole "
-                    "picture, as in the official code.",
+                    tooltip="The part of the picture that DECA gets: the square around the face's landmarks, as in its "
+                    "training, or the whole picture, as in the official code.",
                 ),
                 io.Boolean.Input(
                     "keep_jaw",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep the mouth as open as in the photo. Only with the pose as photographed.",
+                    tooltip="Keeps the mouth as open as in the photo. Only with the pose as photographed.",
                 ),
                 io.Boolean.Input(
                     "keep_turn",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep head and neck turned as in the photo. Only with the pose as photographed.",
+                    tooltip="Keeps head and neck turned as in the photo. Only with the pose as photographed.",
                 ),
             ],
             outputs=[
                 ShapeType.Output(display_name="shape", tooltip="For Encode Identity and Save Shape."),
                 FaceType.Output(
                     display_name="face",
-                    tooltip="The same face; cut out again by the landmarks when its points were only estimated.",
+                    tooltip="The same face. It is cropped again by the landmarks when its points were only estimated.",
                 ),
                 io.Image.Output(display_name="overlay", tooltip="The 3D face drawn over the crop, with 68 landmarks."),
             ],
@@ -112,7 +112,7 @@ class LoadShape(io.ComfyNode):
             node_id="FantasyID_LoadShape",
             display_name="FantasyID Load Shape",
             category=CATEGORY,
-            description="Loads a 3D face: a FLAME head with 5023 vertices, such as DECA writes it.",
+            description="Loads a 3D face: a FLAME head with 5023 vertices, as DECA writes it.",
             inputs=[
                 io.Combo.Input(
                     "shape",
