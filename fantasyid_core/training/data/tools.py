@@ -1,4 +1,4 @@
-"""The networks that look at frames: found once, with names by which a run can be told from another."""
+"""The networks that analyse frames. They are found once, and their names identify the run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .settings import PrepareSettings
 from .text import TextReader, load_text_reader
 
 CONFIDENCE = {"cascade": 0.5}
-"""Least score by detector. The cascade's is no probability but votes / (votes + 150): 0.5 are the 150 votes that 219 of
-221 faces had (`face.detect_cascade`), and fewer than what it takes for a face are no find at all."""
+"""Lowest accepted score by detector. The cascade's score is not a probability but votes / (votes + 150). 0.5 stands for
+150 votes, which 219 of 221 faces had (`face.detectors.cascade_detector`)."""
 PAPER_CONFIDENCE = 0.9  # of detectors whose scores are probabilities
 
 
