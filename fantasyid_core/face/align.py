@@ -1,4 +1,4 @@
-"""A picture becomes the square face crop that all else reads: aligned by five points, or cut centrally.
+"""Crops the square of a face that all networks read: aligned by five points, or the centre square of the picture.
 
 Five points are always in the order of the template: eye left, eye right, tip of the nose, mouth left, mouth
 right, where left is the left of the picture (the person's right).
@@ -95,7 +95,7 @@ class FaceCrop:
 
     @property
     def first_picture(self) -> np.ndarray:
-        """What the video model is shown: the parsed crop where there is one, else the crop."""
+        """The picture for the first frame of the video: the parsed crop where there is one, else the crop."""
         return self.crop if self.parsed is None else self.parsed
 
     def pixels(self) -> torch.Tensor:

@@ -1,10 +1,10 @@
 """The detector cascade: faces from the front, found without any model file.
 
 The picture is searched upright, and at half the size also turned by `TURNS`, since the cascade sees heads that are
-tilted by up to about 15 degrees. What passes there are candidates. Each is then looked at many times over: moved,
-scaled, turned by a few degrees, and mirrored. A face passes in a large part of these views, whereas what resembles
-one by chance passes in a few, so that their number, the votes, tells the two apart; the mean of the views that
-pass is the face's place, size and tilt. The five points are mean proportions at that place: approximate.
+tilted by up to about 15 degrees. The windows that pass are candidates. Each candidate is then classified in many views:
+moved, scaled, turned by a few degrees, and mirrored. A face passes in a large part of these views, whereas a chance
+resemblance passes in a few, so that the number of passing views, the votes, tells the two apart. The mean of the
+passing views is the place, size and tilt of the face. The five points are estimated there from mean proportions.
 """
 
 from __future__ import annotations

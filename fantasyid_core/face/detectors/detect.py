@@ -1,4 +1,4 @@
-"""Where the faces of a picture are: one interface for all detectors.
+"""Finds the faces of a picture: one interface for all detectors.
 
 `insightface`, `yunet` and `retinaface` are networks whose files the user brings; `cascade` needs scikit-image
 only (its data lie inside the package, nothing is downloaded); `none` takes points given by hand, or the centre of
@@ -64,7 +64,7 @@ def detect_faces(
     picture is searched, instead of the detector's own (1280; retinaface 1024).
 
     Faces are found from 24 pixels on, in larger pictures from 24 pixels * longer side / max_side, up to those
-    that fill the picture. `cascade` sees faces from the front, see `detect_cascade`; its points are approximate.
+    that fill the picture. `cascade` finds frontal faces (see `search_cascade`), and its points are approximate.
 
     A detector that is named but cannot be used raises RuntimeError (a package is missing), FileNotFoundError
     (its file is), or ValueError (its file is damaged or another one). `auto` warns of the last and takes the next

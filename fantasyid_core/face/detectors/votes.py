@@ -1,4 +1,4 @@
-"""How many views of a place pass the cascade: what tells a face from what resembles one by chance."""
+"""Counts how many views of a place pass the cascade; the number tells a face from a chance resemblance."""
 
 from __future__ import annotations
 
