@@ -5,8 +5,8 @@
     prompt -> T5 embeddings ────────────────────────────────┤
     crop, stretched -> VAE -> image latent ─────────────────┴-> sampling -> latents -> VAE -> frames
 
-Every stage loads its network, uses it and lets go of it: while sampling, only the transformer, the injected
-layers and K, V of the identity are on the device. `jobs` runs the same stages for many videos.
+Every stage loads its network, uses it and releases it. While sampling, only the transformer and the injector's layers
+are on the device. `jobs` runs the same stages for many videos.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ LARGE = VAE, TRANSFORMER
 
 
 class Inputs(NamedTuple):
-    """Where the person and the model come from.
+    """The person and the files of the model.
 
     model: folder of FantasyID or ConsisID. topology, face_encoder: paths, when they are not inside that folder.
     approximate: go on without the further networks that ConsisID sees a face with where one is missing.
@@ -77,14 +77,14 @@ class Person(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What the VAE says of the first picture: mean and spread [1, 16, 1, h, w], in float32."""
+    """The VAE's posterior of the first frame: mean and standard deviation [1, 16, 1, h, w], in float32."""
 
     mean: Tensor
     spread: Tensor
 
 
 class Conditions(NamedTuple):
-    """What the transformer is told in every step."""
+    """The conditions that the transformer gets in every step."""
 
     prompts: Tensor  # [2, text, C]: negative, positive; [1, text, C] without guidance
     image_latent: Tensor  # [1, T, 16, h, w], scaled; zeros after the first frame
@@ -102,7 +102,7 @@ def generate(inputs: Inputs, settings: Settings, progress: Progress | None = Non
 
 
 class Run:
-    """One run: inputs, settings, what follows from them, and the networks, which several runs may share."""
+    """One run: inputs, settings, the device, dtype and cache that follow, and networks that runs may share."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Who is in the video: photos -> face crop -> 3D face, with the files at hand."""
+"""The person of the video: photos -> face crop -> 3D face, with the model files that are found."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PersonRequest:
 
 
 def load_face(person: PersonRequest) -> FaceCrop:
-    """The face of the photos; what is worth knowing about it comes as warnings. Raises as `find_face` does."""
+    """The face of the photos; its notes are given as warnings. Raises as `find_face` does."""
     photos = [_picture(photo) for photo in person.photo_list]
     like = None if person.like is None else _picture(person.like)
     face = find_face(photos, person.request, like).face

@@ -1,4 +1,4 @@
-"""The face in the photo."""
+"""The node that finds the face in a photo and crops it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class CropFace(io.ComfyNode):
             node_id="FantasyID_CropFace",
             display_name="FantasyID Crop Face",
             category=CATEGORY,
-            description="Finds the face in a photo and cuts it out upright, as a square of 512 x 512 pixels. The crop "
-            "is also the first picture of the video.",
+            description="Finds the face in a photo and crops it upright, as a square of 512 x 512 pixels. The crop is "
+            "also the first frame of the video.",
             inputs=[
                 io.Image.Input(
                     "image",
-                    tooltip="A photo, or a batch of photos of one person: those with the most different head poses "
-                    "are kept.",
+                    tooltip="A photo, or a batch of photos of one person. Of a batch, the photos with the most "
+                    "different head poses are kept.",
                 ),
                 io.Combo.Input(
                     "detector",
@@ -58,11 +58,11 @@ class CropFace(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="More room around the face on every side, as a share of the crop. 0 is what the model was "
-                    "trained on.",
+                    tooltip="The margin that is added on every side, as a share of the crop. The model was trained "
+                    "with 0.",
                 ),
-                _share("hair_margin", 0.0, "More room above the face, as a share of the crop. 0 is as trained."),
-                _share("neck_margin", 0.0, "More room below the face, as a share of the crop. 0 is as trained."),
+                _share("hair_margin", 0.0, "The margin that is added above the face, as a share of the crop."),
+                _share("neck_margin", 0.0, "The margin that is added below the face, as a share of the crop."),
                 io.Float.Input(
                     "rotation",
                     default=0.0,
@@ -78,13 +78,13 @@ class CropFace(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Only for the detector none: x,y in pixels of the eye on the left, the eye on the right, "
-                    "the tip of the nose, and the left and right corner of the mouth, as seen in the picture. "
-                    "For example: 230,260 330,258 281,320 240,372 322,370",
+                    "the tip of the nose, and the left and right corner of the mouth, as seen in the picture. For "
+                    "example: 230,260 330,258 281,320 240,372 322,370",
                 ),
                 io.Image.Input(
                     "like",
                     optional=True,
-                    tooltip="Only for most alike: a picture of the person who is meant. Needs an ArcFace model.",
+                    tooltip="Only for most alike: a picture of the person who is meant. It needs an ArcFace model.",
                 ),
                 io.Int.Input(
                     "references",
@@ -93,7 +93,7 @@ class CropFace(io.ComfyNode):
                     max=64,
                     optional=True,
                     advanced=True,
-                    tooltip="How many photos of a batch are kept at most. 6 is what the paper trains with.",
+                    tooltip="The largest number of photos that are kept of a batch. The paper trains with 6.",
                 ),
                 io.Combo.Input(
                     "border",
@@ -107,7 +107,7 @@ class CropFace(io.ComfyNode):
                 FaceType.Output(
                     display_name="face", tooltip="For Encode Identity, Reconstruct Face and Video Conditioning."
                 ),
-                io.Image.Output(display_name="crop", tooltip="What the model sees of the photo."),
+                io.Image.Output(display_name="crop", tooltip="The part of the photo that the model gets."),
                 io.Image.Output(display_name="numbered", tooltip="The photo with the found faces numbered."),
             ],
             hidden=[io.Hidden.unique_id],

@@ -1,4 +1,4 @@
-"""Where files come from and go to: the host's model folders, its input folder, its output folder."""
+"""Finds and lists files in the host's folders for models, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import folder_paths
 MODELS = "fantasyid"
 CLIP_VISION = "clip_vision"
 LORAS = "loras"
-TINY = "FantasyID-Tiny"  # the small model that comes along
+TINY = "FantasyID-Tiny"  # the small model that comes with the pack
 IDENTITY_FORMAT = "fantasyid_identity"  # in the files that fantasyid_core.identity.identityfile writes
 WEIGHTS = {".safetensors", ".sft", ".bin", ".pt"}
 CONVERTED_TRANSFORMER, CONVERTED_ADAPTER = "*_dit_*.safetensors", "*_adapter_*.safetensors"

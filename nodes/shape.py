@@ -1,4 +1,4 @@
-"""The 3D face."""
+"""The nodes that reconstruct, load and save the 3D face."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ class ReconstructFace(io.ComfyNode):
                     options=list(DECA_VIEWS),
                     optional=True,
                     advanced=True,
-                    tooltip="What DECA sees: the square around the face's landmarks, as in its training, or the whole "
-                    "picture, as in the official code.",
+                    tooltip="The part of the picture that DECA gets: the square around the face's landmarks, as in its "
+                    "training, or the whole picture, as in the official code.",
                 ),
                 io.Boolean.Input(
                     "keep_jaw",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep the mouth as open as in the photo. Only with the pose as photographed.",
+                    tooltip="Keeps the mouth as open as in the photo. Only with the pose as photographed.",
                 ),
                 io.Boolean.Input(
                     "keep_turn",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep head and neck turned as in the photo. Only with the pose as photographed.",
+                    tooltip="Keeps head and neck turned as in the photo. Only with the pose as photographed.",
                 ),
                 io.Combo.Input(
                     "method",
@@ -87,7 +87,7 @@ class ReconstructFace(io.ComfyNode):
                 ShapeType.Output(display_name="shape", tooltip="For Encode Identity and Save Shape."),
                 FaceType.Output(
                     display_name="face",
-                    tooltip="The same face; cut out again by the landmarks when its points were only estimated.",
+                    tooltip="The same face. It is cropped again by the landmarks when its points were only estimated.",
                 ),
                 io.Image.Output(display_name="overlay", tooltip="The 3D face drawn over the crop, with 68 landmarks."),
             ],
@@ -136,7 +136,7 @@ class LoadShape(io.ComfyNode):
             node_id="FantasyID_LoadShape",
             display_name="FantasyID Load Shape",
             category=CATEGORY,
-            description="Loads a 3D face: a FLAME head with 5023 vertices, such as DECA writes it.",
+            description="Loads a 3D face: a FLAME head with 5023 vertices, as DECA writes it.",
             inputs=[
                 io.Combo.Input(
                     "shape",

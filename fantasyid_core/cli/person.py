@@ -1,4 +1,4 @@
-"""The options that say who is meant: photos, which face in them, the 3D face. Shared by the commands."""
+"""The options for the person: photos, which face in them, and the 3D face. Several commands share them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good a video is, as functions of features and frames.
+"""Measures of a video's quality, as functions of features and frames.
 
 The paper's metrics (section 4.2): RS `reference_similarity`, IFS `inter_frame_similarity`, FM `face_motion`,
 FID `fid`; `pixels` needs no network. `score` applies the first three to a video and ranks several; `plot` draws them.

@@ -1,4 +1,4 @@
-"""A run of `train_sharper` as it is now, as the folder that the rest of the project loads; the run may go on meanwhile.
+"""Writes the present state of a run of `train_sharper` as a model folder; the run may continue meanwhile.
 
     python -m fantasyid_core.experiments.snapshot RUN FOLDER [--grade CACHE]
 

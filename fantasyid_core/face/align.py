@@ -1,4 +1,4 @@
-"""A picture becomes the square face crop that all else reads: aligned by five points, or cut centrally.
+"""Crops the square of a face that all networks read: aligned by five points, or the centre square of the picture.
 
 Five points are always in the order of the template: eye left, eye right, tip of the nose, mouth left, mouth
 right, where left is the left of the picture (the person's right).

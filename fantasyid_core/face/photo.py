@@ -1,4 +1,4 @@
-"""Photos -> the face that is meant: found, chosen, cut out, and shown."""
+"""Finds, chooses and crops the requested face of one or several photos, and draws the photos with numbered faces."""
 
 from __future__ import annotations
 

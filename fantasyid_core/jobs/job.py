@@ -1,4 +1,4 @@
-"""What one video is made of, and how to tell that a file is the one."""
+"""The inputs of one video, and how to tell whether a file was made from them."""
 
 from __future__ import annotations
 

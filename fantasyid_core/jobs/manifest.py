@@ -1,7 +1,7 @@
-"""The list of all videos in one file: done, failed (and why), to do. Whole at any moment, and true after a kill.
+"""The list of all videos in one file: done, failed (and why), to do. It is complete and true also after a kill.
 
-What is done is told by the videos themselves: each holds what it was made of. The list is for people, and remembers
-why a row failed.
+The videos themselves tell what is done, because each holds the fingerprint of its inputs. The list is for users, and
+remembers why a row failed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Plans: which card suffices for which way of keeping the networks, by counting; the fastest that fits is chosen.
+"""Plans: how to place the networks on a GPU of a given memory. The fastest plan that fits is chosen.
 
-    networks in turn    each network visits the card whole, while it works
+    networks in turn    each network is on the GPU as a whole while it computes
     8 bits              the same with the transformer's matrices stored in 8 bits (norms, embeddings, identity stay)
-    blocks in turn      block after block visits the card, the next one while the last one computes
+    blocks in turn      one block after the other is on the GPU; the next one is loaded while one computes
 
 The estimates count weights exactly, and activations by the number of tensors that are alive at once.
 """
@@ -39,7 +39,7 @@ class Plan:
     cost: str
 
     def line(self) -> str:
-        """The plan for people."""
+        """The plan as one line of text for the user."""
         words = [f"--offload {self.offload}", f"--storage {self.storage}", "--tiling" if self.tiling else ""]
         return (
             f"{self.name}: about {self.card / 2**30:.1f} GiB of the card, {self.main / 2**30:.1f} GiB of main memory; "
@@ -156,6 +156,6 @@ def check_stages(sizes: ModelSizes, dtype: torch.dtype, on_cpu: bool, free: int 
 
 
 def advice(sizes: ModelSizes, halves: int = 2) -> str:
-    """What to say when a card's memory did not suffice."""
+    """Advice for the user whose GPU has too little memory."""
     lines = "; ".join(plan.line() for plan in plans(sizes, halves)[1:])
     return f"The card has too little memory for this plan. Smaller ones: {lines}. Or let --fit auto choose."

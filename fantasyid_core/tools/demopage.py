@@ -1,4 +1,4 @@
-"""The demo as a page: all videos side by side, each edit beside what it should be, with a bar for how far it moved."""
+"""The demo as a page: all videos side by side, each edit beside its target, with a bar for the size of its effect."""
 
 from __future__ import annotations
 

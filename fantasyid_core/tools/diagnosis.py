@@ -1,6 +1,6 @@
-"""What this machine has for FantasyID: model files, optional packages, face detectors, PyTorch, ComfyUI.
+"""Diagnoses this machine for FantasyID: model files, optional packages, face detectors, PyTorch, ComfyUI.
 
-Model files are looked at, not loaded, and nothing is changed; see `modelfiles` for what counts as which file.
+Model files are checked, not loaded, and nothing is changed; `modelfiles` defines how each file is recognised.
 """
 
 from __future__ import annotations

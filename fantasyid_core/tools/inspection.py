@@ -1,6 +1,6 @@
-"""What a model folder or file holds, what is missing, and how much memory it needs; no weight is read.
+"""Inspects a model folder or file: its parts, what is missing, and the memory it needs. No weight is read.
 
-Everything follows from the headers of the files. Damage is a line of the report, never an exception.
+Everything is read from the headers of the files. Damage is a line of the report, never an exception.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _is_consisid(weights: Checkpoint | Part) -> bool:
 
 
 def _further_networks(folder: Path) -> Iterator[Part]:
-    """What else ConsisID sees a face with, in its own folder."""
+    """The other networks that ConsisID reads a face with, in its own folder."""
     for key in ("bisenet", "arcface"):
         row, path = model_file(key), find_model_file(key, [folder])
         if path is None:

@@ -1,4 +1,4 @@
-"""Training of FantasyID: `config`, `models` and `sources` (what with), `loop` (the run), `state` (what it keeps).
+"""Training of FantasyID: `config`, `models` and `sources` (the inputs), `loop` (the run), `state` (the checkpoints).
 
     python -m fantasyid_core train CONFIG [--resume auto|PATH|none] [key=value ...]
 

@@ -1,4 +1,4 @@
-"""Where the faces of a picture are: one interface for all detectors.
+"""Finds the faces of a picture: one interface for all detectors.
 
 `insightface`, `retinaface` and `yunet` are networks whose files the user brings; `mediapipe` comes with the pack;
 `none` takes points given by hand, or the centre of the picture. `auto` takes the first of these whose package and

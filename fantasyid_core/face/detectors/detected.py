@@ -1,4 +1,4 @@
-"""A found face: its box, five points and head pose, and what is estimated where they were not seen."""
+"""A detected face: its box, five points and head pose, and estimates of the points where a detector gives none."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """One video on several devices, a process for each: the halves of guidance, the sequence of video tokens, or both.
 
     guidance    the first half of the processes computes the negative prompt, the other half the positive one
-    sequence    each process has a part of the video tokens; for attention they exchange tokens against heads
-                (Ulysses, arXiv 2309.14509), so that each has all tokens of some heads. The text is everywhere.
+    sequence    each process has a part of the video tokens. For attention the processes exchange tokens for heads
+                (Ulysses, arXiv 2309.14509), so that each has all tokens of some heads. All have the text tokens.
 
-The identity is added token by token and splits with the tokens. All processes take the same steps on the same latents.
+The identity is added token by token, so it is split with the tokens. All processes take the same steps on the same
+latents.
 """
 
 from __future__ import annotations

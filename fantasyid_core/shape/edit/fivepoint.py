@@ -1,4 +1,4 @@
-"""Where a head lies in a crop: DECA's camera where there is a reconstruction, else one fitted to the five points."""
+"""Places a head in a crop: with DECA's camera where there is a reconstruction, else with one fitted to five points."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The picture follows the edited 3D face: every pixel of the crop is fetched from where its bit of skin was before.
+"""Warps the picture as the 3D face was edited: every pixel of the crop is sampled where its point of skin was before.
 
-The released weights hardly look at the 3D face (they read its depth only), so the picture has to change with it.
-The mesh's movement is drawn with a z-buffer, so that the far side of a head does not pull at the near one; hair and
-background follow smoothly, less and less towards the crop's border, which stays where it is.
+The released weights read only the depth of the 3D face, so the picture has to change with it. The mesh's movement is
+drawn with a z-buffer, so that hidden vertices do not move visible skin. Hair and background follow smoothly, less and
+less towards the crop's border, which stays where it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A face crop made anew by better points, framed like the one before."""
+"""Crops a face again by better points, with the same framing."""
 
 from __future__ import annotations
 

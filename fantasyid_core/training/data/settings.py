@@ -1,4 +1,4 @@
-"""What is asked of clips."""
+"""The settings of the data preparation: how clips are cut, and what they must fulfil."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks that look at frames: found once, with names by which a run can be told from another."""
+"""The networks that analyse frames. They are found once, and their names identify the run."""
 
 from __future__ import annotations
 
