@@ -288,8 +288,8 @@ MODEL_FILES = (
         belongs="fantasyid/deca_model.tar",
         patterns=_in_fantasyid("deca_model.tar"),
         in_release="data/deca_model.tar",
-        without="3D faces are fitted to landmarks instead, which need no file; DECA adds the heads and expressions that "
-        "the model was trained with",
+        without="3D faces are fitted to landmarks instead, which need no file; DECA adds the heads and expressions "
+        "that the model was trained with",
         required=False,
         official=(DECA,),
         marks=("E_flame",),
