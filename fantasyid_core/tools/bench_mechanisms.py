@@ -27,7 +27,7 @@ from .timing import paired
 
 STEPS = 10
 PLAIN, EIGHT_BITS, COMPILED = "without identity", "8 bits", "compiled"
-_SMALL = {"num_layers": 4, "num_attention_heads": 12, "sample_height": 20, "sample_width": 30, "sample_frames": 9}
+_SMALL = {"num_layers": 3, "num_attention_heads": 6, "sample_height": 12, "sample_width": 20, "sample_frames": 9}
 Report = dict[str, object]
 
 
