@@ -51,7 +51,7 @@ def evaluate(
     from accelerate.utils import gather_object, parse_flag_from_env
 
     pairs = find_pairs(videos, references)
-    # Without this, several processes on a machine without a GPU would not know of each other.
+    # Without `cpu`, processes on a machine without a GPU would not find each other.
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available())
     instruments = load_instruments(detector, arcface, inception, folders, state.device, crops)
     meter, measured = Meter(instruments), []

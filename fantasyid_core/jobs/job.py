@@ -69,7 +69,7 @@ class Job:
 
 def record_for(inputs: Inputs, settings: Settings, options: Mapping[str, Any]) -> str:
     """The metadata of a video: the options, and a fingerprint of what the video is made of."""
-    # Where it was computed does not make another video, nor where the files lie.
+    # Neither where the video is computed nor where the files lie changes the video.
     settings = dataclasses.replace(settings, device=None, offload=OFFLOADS[0], parallel=ROWS, compile=False)
     made_of = fingerprint([Path(inputs.model).name, settings, fingerprint(inputs.person, contents=True)])
     return json.dumps({_KEY: __version__, "made of": made_of, "options": dict(options)}, sort_keys=True)

@@ -62,7 +62,7 @@ def run_jobs(
 def _check_names(jobs: Sequence[Job]) -> None:
     places: dict[str, int] = {}
     for number, job in enumerate(jobs, start=1):
-        # Some file systems do not tell capitals from small letters.
+        # Some file systems do not distinguish upper and lower case.
         first = places.setdefault(job.name.lower(), number)
         if first != number:
             raise ValueError(f"Videos {first} and {number} have one name, {job.name}. Give every video its own.")

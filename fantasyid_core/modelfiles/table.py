@@ -139,7 +139,7 @@ def _in_face_folders(name: str) -> tuple[str, ...]:
 
 
 def _in_insightface(*names: str) -> tuple[str, ...]:
-    # The zip file holds a folder of its own name, so unpacking it often nests the two.
+    # The zip file holds a folder of the same name, so unpacking it often gives two nested folders.
     folders = ("insightface/models/*", "insightface/models/*/*", "insightface/*", "insightface", "fantasyid/*/models/*")
     folders += ("fantasyid/*/face_encoder/models/*",)  # ConsisID's
     return tuple(f"{folder}/{name}" for name in names for folder in folders)

@@ -38,7 +38,7 @@ class _Part(NamedTuple):
     attributes: np.ndarray
 
 
-# Where little light comes: centre, width, how much of it is missing. Rows with x > 0 are mirrored.
+# Dark places: centre, width, and the share of the light that is missing. Rows with x > 0 are mirrored.
 _OCCLUSION = np.array(
     [
         [0, -137, 20, 60, 20, 60, 0.62],  # the neck below the chin

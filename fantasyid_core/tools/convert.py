@@ -148,7 +148,7 @@ def _checked_metadata(checkpoint: Checkpoint, live: dict, keys: dict, mesh: Topo
     """What the metadata says about the model; ValueError unless both halves are complete."""
     from ..host.diffusers.model import build_transformer
 
-    # Without the mesh the released one's counts are assumed; the shapes of the weights depend on no more.
+    # Without the mesh, the released mesh's counts are assumed; the weights' shapes depend on nothing else of it.
     if variant_of(live) == CONSISID:
         mesh = None
     else:

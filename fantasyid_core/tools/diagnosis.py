@@ -31,7 +31,7 @@ from .processor import processor_name
 WIDTH = 100
 FOUND, MISSING, UNUSABLE = "found", "MISSING", "UNUSABLE"
 
-# Optional packages: module, how pip calls it, what it is for.
+# Optional packages: module, name for pip, purpose.
 OPTIONAL = (
     ("kornia", "kornia", "face detector yunet"),
     ("facexlib", "facexlib", "face detector retinaface"),

@@ -194,7 +194,7 @@ class Run:
 
     def _validate(self) -> None:
         folder = self.folder / "validation" / f"step-{self.progress.step:08d}"
-        # What sampling draws must not change what training draws afterwards.
+        # Sampling must not change the random state of the training.
         with torch.random.fork_rng(), self.average.applied():
             paths = self.validation.run(self.denoiser, folder, self.accelerator.is_main_process)
         self.log.write("validation", self.progress.step, videos=[str(path) for path in paths])

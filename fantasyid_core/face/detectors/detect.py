@@ -122,7 +122,7 @@ def _best(image: np.ndarray, folders: tuple, max_side: int | None) -> list[Detec
         try:
             return _named(name, image, folders, max_side)
         except (ValueError, RuntimeError) as error:
-            # Without it, whoever put the file there would wonder why faces are missed.
+            # Without this warning, users would not see why the detector they installed is not used.
             warnings.warn(f"{error} Until then the detector {following} is used.", stacklevel=3)
     return _shipped(image, max_side)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...sampling import alphas_cumprod
 
-# What the sampler computes; a model that says otherwise needs another sampler.
+# The schedule that the sampler computes; a model with another one needs another sampler.
 _SCHEDULE = {
     "beta_schedule": "scaled_linear",
     "prediction_type": "v_prediction",

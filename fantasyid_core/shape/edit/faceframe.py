@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STIFFNESS = 1.0
 """How much the smooth map may miss the places, to stay smooth: millimetres of the kernel's diagonal."""
 
-# These move with an expression, the jaw or the neck, so that they say nothing about how the head is turned.
+# These move with an expression, the jaw or the neck, so they do not show the rotation of the head.
 _MOVING = ("lip", "mouth", "chin", "jaw", "cheek", "neck", "throat", "under", "nape", "shoulder", "brow", "nose_w")
 
 
