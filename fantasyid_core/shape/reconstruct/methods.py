@@ -1,4 +1,4 @@
-"""Face crop -> 3D face by whatever is there: DECA from the user's own files, landmarks, or five points alone."""
+"""Face crop -> 3D face by one of the methods: DECA from the user's own files, landmarks, or five points alone."""
 
 from __future__ import annotations
 

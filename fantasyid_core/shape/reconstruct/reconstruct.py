@@ -1,4 +1,4 @@
-"""Face crop -> 3D face: what DECA sees, FLAME's head, and where it lies in the crop."""
+"""Face crop -> 3D face with DECA and FLAME: DECA's input, FLAME's head, and its place in the crop."""
 
 from __future__ import annotations
 
