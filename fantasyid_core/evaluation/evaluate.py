@@ -67,7 +67,7 @@ def evaluate(
 
 
 def make_report(pairs: Pairs, measured: list[Measured], instruments: Instruments) -> dict:
-    """What report.json holds; the same whatever the number of processes."""
+    """The content of report.json; it does not depend on the number of processes."""
     kept = [each for each in measured if each.skipped is None]
     skipped = [each._asdict() for each in pairs.skipped]
     skipped += [{"name": each.name, "reason": each.skipped} for each in measured if each.skipped is not None]

@@ -57,7 +57,7 @@ class Job:
         return fingerprint([*places, *accepted, settings.machine])
 
     def record(self) -> str:
-        """What is written into the file's metadata."""
+        """The text for the file's metadata."""
         return record_for(self.inputs, self.settings, self.options)
 
     def missing_files(self) -> list[str]:

@@ -46,7 +46,7 @@ class Settings:
 
     @property
     def machine(self) -> tuple:
-        """What decides which networks are loaded, and how."""
+        """The settings that decide which networks are loaded, and how."""
         return self.device, self.dtype, self.offload, self.tiling
 
     def __post_init__(self):

@@ -70,7 +70,7 @@ class ModelFile:
         return f"put it in models/{self.belongs}; get it from {' or '.join(self.sources)} ({self.licence})"
 
     def official_file(self, name: str) -> OfficialFile | None:
-        """What is known about the official file of this name; None for converted and renamed ones."""
+        """The facts about the official file of this name; None for converted and renamed ones."""
         return next((file for file in self.official if file.name.lower() == name.lower()), None)
 
 

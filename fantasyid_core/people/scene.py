@@ -154,14 +154,14 @@ def _hair_corners(style: str) -> list[np.ndarray]:
 
 
 def _hair_change(style: str, volume: float, length: float) -> np.ndarray:
-    """What volume and length, both 0..1, change of the shell of middling ones."""
+    """Displacement of the hair's shell by volume and length, both 0..1, from their middle values."""
     a, b, c, d = _hair_corners(style)
     between = (a * (1 - length) + b * length) * (1 - volume) + (c * (1 - length) + d * length) * volume
     return between - _hair(style).places
 
 
 def _following(make, kind: str, moved: np.ndarray) -> np.ndarray:  # [V,3] -> [N,3]
-    """How far what a head wears moves with it."""
+    """Displacements of hair, glasses and garment that follow the head."""
     indices, shares = _nearest(make, kind)
     return (moved[indices] * shares[..., None]).sum(axis=1, dtype=np.float32)
 

@@ -79,7 +79,7 @@ class FileReport:
 
     @property
     def command(self) -> str | None:
-        """What downloads the file; None where it may not be downloaded for the user."""
+        """The command that downloads the file; None where its licence does not allow this."""
         return f"python -m fantasyid_core download {self.row.key}" if self.row.download else None
 
 

@@ -61,7 +61,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where clips come from. kind "heads" renders this project's own people; "index" reads a folder of clips.
+    """The source of the clips. kind "heads" renders this project's own people; "index" reads a folder of clips.
 
     folder: of the index. clips, people: how many clips of how many people are rendered (clips / people each), with
     `twins` half of them a second time, as a person who differs in one shape parameter (see `twin_weight`). frames,

@@ -107,7 +107,7 @@ def read_state(
 
 
 def describe_run(config: TrainingConfig, variant: str, topology: Topology, processes: int) -> dict:
-    """What must be the same for a resumed run: config, variant and mesh of the adapter, number of processes."""
+    """What must be equal for a resumed run: config, variant and mesh of the adapter, number of processes."""
     mesh = topology.faces.cpu().numpy().tobytes() + topology.template.cpu().numpy().tobytes()
     return {
         "config": config_to_dict(config),

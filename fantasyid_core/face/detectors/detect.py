@@ -97,7 +97,7 @@ def current_detector(name: str) -> str:
 
 
 def replaced_note(name: str) -> str:
-    """What is said where a detector of `options.FORMER_DETECTORS` is asked for."""
+    """The note for a user who asks for a detector of `options.FORMER_DETECTORS`."""
     return (
         f"The detector {name} is no more: {FORMER_DETECTORS[name]} is used, which finds more faces and exact points. "
         f"Choose {FORMER_DETECTORS[name]} or auto, and this note goes away."

@@ -41,13 +41,13 @@ class Squares:
 
 
 def squares_of_boxes(boxes: Boxes) -> Squares:
-    """Where a detector sees faces."""
+    """The squares around a detector's boxes."""
     across = boxes.points[:, 1] - boxes.points[:, 0]
     return _squares(boxes.corners[:, 0], boxes.corners[:, 1], across)
 
 
 def squares_of_points(points: np.ndarray) -> Squares:
-    """Where the mesh has its points [N,478,3]."""
+    """The squares around the mesh's points [N,478,3]."""
     flat = points[..., :2]
     return _squares(flat.min(1), flat.max(1), flat[:, EYE_CORNERS[1]] - flat[:, EYE_CORNERS[0]])
 

@@ -178,7 +178,7 @@ def _part(folder: Path, name: str, needed: str) -> Path:
 
 
 def _read(place: Path, load: Callable):
-    """What `load` returns, unless tensors were missing: the libraries would make up random ones."""
+    """What `load` returns. Raises when tensors are missing, for which the libraries would use random ones."""
     from safetensors import SafetensorError
 
     try:

@@ -29,7 +29,7 @@ _MOVING = ("lip", "mouth", "chin", "jaw", "cheek", "neck", "throat", "under", "n
 
 @dataclass(frozen=True, eq=False)
 class FaceFrame:
-    """How a head is placed, and where its vertices are on a face.
+    """The pose of a head, and the face coordinates of its vertices.
 
     rotation: [3,3], a vector of the head's axes (x to the right, y up, z ahead) times its transpose is one in the
     axes of the vertices. origin: [3], midway between the eyes. unit: length, in the vertices' unit (metres), of a

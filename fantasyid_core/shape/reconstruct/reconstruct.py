@@ -234,7 +234,7 @@ def _shape(look: _Look, flame: FlameModel, pose: str, keep_jaw: bool, keep_turn:
 
 
 def _in_photo(projected: np.ndarray, depth: np.ndarray, matrix: np.ndarray) -> np.ndarray:  # [V,3]
-    """What `FaceShape.seen` holds, from pixels of the crop."""
+    """`FaceShape.seen`, converted from pixels of the crop."""
     linear = matrix[:, :2]
     places = np.linalg.solve(linear, (projected - matrix[:, 2]).T).T
     return np.column_stack([places, depth / _size(linear)])
