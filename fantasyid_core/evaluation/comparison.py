@@ -55,7 +55,7 @@ class Take(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison's inputs. sampling: the settings of every video but prompt and seed, as `pipeline.Settings` has them."""
+    """A comparison's inputs. sampling: the settings of every video but prompt and seed, as in `pipeline.Settings`."""
 
     models: tuple[Path, Path]
     people: tuple[Member, ...]

@@ -45,7 +45,7 @@ def run_jobs(
     share: Share = lambda jobs: jobs,
     signature: Signature | None = None,
 ) -> Summary:
-    """Makes the videos of `jobs` in `folder`, with `manifest.json` beside them; called again, it goes on.
+    """Makes the videos of `jobs` in `folder`, with `manifest.json` beside them; called again, it continues.
 
     share: the part of the jobs to do that is this process's (`sharing.share_out`). progress(place, done, total) is
     called when a stage begins and after every step; what it raises stops the run and leaves the finished videos.

@@ -48,7 +48,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Conversion:
-    """A conversion's result. Sizes in bytes; live and dead: parameters of the source's own part, beside the video model.
+    """A conversion's result. Sizes in bytes; live and dead: parameters of the source's part beside the video model.
 
     has_topology: whether the adapter file holds the mesh topology, None when its variant needs none."""
 

@@ -257,7 +257,7 @@ class TrainingConfig:
 
 
 def load_config(path: str | Path, changes: Sequence[str] = ()) -> TrainingConfig:
-    """The config of a YAML file or one that comes along ("tiny", "paper_5b"); `changes`, errors as `read_settings`."""
+    """The config of a YAML file, or a shipped one ("tiny", "paper_5b"); `changes`, errors as `read_settings`."""
     return read_settings(TrainingConfig, path, Path(__file__).with_name("configs"), changes)
 
 

@@ -61,7 +61,7 @@ def check(config: TrainingConfig, resume: str = "auto") -> None:
 
 
 class Run:
-    """One run, ready to go on: the networks, the optimiser, the clips and the place in them."""
+    """The state of one run: the networks, the optimiser, the clips and the position in them."""
 
     def __init__(self, config: TrainingConfig, resume: str, models: TrainedModels | None, sources):
         self.config, self.folder = config, Path(config.output)

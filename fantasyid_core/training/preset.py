@@ -111,7 +111,7 @@ def _packaged_adapter(settings: ModelSettings, sizes: TransformerConfig) -> Iden
 
 
 def _small_networks(folder: str | None, seed: int) -> TinyModels:
-    """Those of a folder, or the VAE that comes along with new encoders: the trained ones would be no beginning."""
+    """The small networks of a folder, or the shipped VAE with untrained encoders."""
     if folder:
         return tiny_models(folder, seed)
     return TinyModels(load_vae(), TextEncoder(seed=seed), TinyFaceEncoder(seed=seed))

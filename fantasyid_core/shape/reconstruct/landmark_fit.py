@@ -90,7 +90,7 @@ def fit_face(
     pose: str = NEUTRAL,
     folders: Iterable[str | os.PathLike] = (),
 ) -> FaceShape:
-    """The person's 3D face, to go on from with the sliders.
+    """The person's 3D face, which the sliders can edit further.
 
     photo: a FaceCrop, or np.uint8 [H,W,3] RGB, of which the largest face is taken. topology: a mesh of FLAME's vertices
     (`load_topology`); without it that of transform.pkl where it is found, else the project's own head. likeness: 0..1,
