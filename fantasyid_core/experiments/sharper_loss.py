@@ -90,7 +90,7 @@ class SharperTask(Task):
         return reading_loss(reading_losses(some, truth, readout))
 
     def _pixels(self, predicted: Tensor, noisy: Tensor, alpha: Tensor, batch: Batch) -> Tensor:
-        """What the decoded prediction of the first clips lacks: mean distances of pixels and of neighbours' steps."""
+        """The pixel loss of the first clips: mean errors of the decoded prediction's pixels and of their gradients."""
         count, loss = self._loss.decoded, self._loss
         a = alpha[:count].to(noisy).view(-1, 1, 1, 1, 1)
         clean = a.sqrt() * noisy[:count] - (1 - a).sqrt() * predicted[:count]

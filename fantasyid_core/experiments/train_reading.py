@@ -50,7 +50,7 @@ _FITTED = 1200  # heads whose principal components the adapter sees; half of the
 
 
 class Crowd(NamedTuple):
-    """Who is drawn into the folder `cache`: so many people to learn from, and so many to be graded on."""
+    """The people that are drawn into the folder `cache`: numbers of those to train on and to evaluate on."""
 
     cache: Path
     people: int = PEOPLE

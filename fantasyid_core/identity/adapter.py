@@ -151,7 +151,7 @@ class IdentityAdapter(nn.Module):
         check_grid(self.config.grid if self.config.is_paper else None, (height, width))
 
     def _inputs(self, face: Tensor | FaceFeatures, vertices: Tensor | FaceShape | None, like: Tensor) -> tuple:
-        """What the identity branch is called with, in the type and on the device of `like`."""
+        """The inputs of the identity branch, in the type and on the device of `like`."""
         if self.config.is_consisid:
             return consisid_inputs(self.config, like, face, vertices)
         if isinstance(vertices, FaceShape):

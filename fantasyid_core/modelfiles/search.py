@@ -73,7 +73,7 @@ def missing_file(key: str) -> str:
 
 
 def origin(key: str) -> str:
-    """Where a row's file comes from: "get it from X and put it into models/Y (licence)"."""
+    """The origin of a row's file: "get it from X and put it into models/Y (licence)"."""
     row = model_file(key)
     return f"get it from {' or '.join(row.sources)} and put it into models/{row.belongs} ({row.licence})"
 

@@ -41,7 +41,7 @@ class TinyNetworks:
 
 
 def load_networks(folder: str | os.PathLike | None = None) -> TinyNetworks:
-    """Those of a folder, by default of the one that comes along. FileNotFoundError and ValueError as their loaders."""
+    """Those of a folder, by default of the shipped one. FileNotFoundError and ValueError as their loaders."""
     folder = Path(folder or SHIPPED)
     return TinyNetworks(
         tiny_models(folder),

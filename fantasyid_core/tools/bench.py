@@ -107,7 +107,7 @@ class Bench:
         return paired(calls, self.runs, self.device, base)
 
     def identity(self) -> dict[str, Report]:
-        """What is computed once per person, or once per run."""
+        """Times of what is computed once per person, or once per run."""
         encoder = ReleaseEncoder(self.config, stand_in_topology(self.config)).requires_grad_(False).eval()
         encoder.to(self.device)
         for value in encoder.parameters():
@@ -265,7 +265,7 @@ def summarise(report: Report, config: AdapterConfig) -> Report:
 
 
 def describe_machine(device: torch.device) -> Report:
-    """What the figures were taken on."""
+    """The machine that the figures were measured on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
         "device": name, "processors": os.cpu_count(), "threads": torch.get_num_threads(),

@@ -91,7 +91,7 @@ def outlined(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def person_in(picture: np.ndarray) -> np.ndarray:  # uint8 [64,64,3] -> bool [CELL,CELL]
-    """Where a person is seen before a plain background, without holes."""
+    """The mask of a person in front of a plain background, without holes."""
     from PIL import Image, ImageDraw
 
     covered = enlarged((255 * coverage(picture[None])[0]).astype(np.uint8)) >= _COVERED

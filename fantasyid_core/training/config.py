@@ -61,7 +61,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where clips come from. kind "heads" renders this project's own people; "index" reads a folder of clips.
+    """The source of the clips. kind "heads" renders this project's own people; "index" reads a folder of clips.
 
     folder: of the index. clips, people: how many clips of how many people are rendered (clips / people each), with
     `twins` half of them a second time, as a person who differs in one shape parameter (see `twin_weight`). frames,
@@ -257,7 +257,7 @@ class TrainingConfig:
 
 
 def load_config(path: str | Path, changes: Sequence[str] = ()) -> TrainingConfig:
-    """The config of a YAML file or one that comes along ("tiny", "paper_5b"); `changes`, errors as `read_settings`."""
+    """The config of a YAML file, or a shipped one ("tiny", "paper_5b"); `changes`, errors as `read_settings`."""
     return read_settings(TrainingConfig, path, Path(__file__).with_name("configs"), changes)
 
 

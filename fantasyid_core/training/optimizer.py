@@ -19,7 +19,7 @@ from .muon import apply_muon
 _BLOCKS = "transformer_blocks."
 _ENCODERS = ("text_encoder.", "face_encoder.", "adapter.encoder.")
 _SMALLEST = 16  # a matrix of fewer rows or columns has few directions to balance
-# What is looked up, added, or stands between tokens and pixels: no map between hidden widths.
+# Embeddings, added tables, and the maps between tokens and pixels: none maps hidden widths to each other.
 _NO_MATRICES = ("embedding", "position", "patch_embed", "proj_out", "projection", "lora_")
 
 

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 WEIGHTS, AVERAGE, OPTIMIZER, STATE = "weights", "average", "optimizer", "state.json"
 _DEEPSPEED = "deepspeed"
-# What several devices and checkpointing put into the names of parameters.
+# Parts that sharding and gradient checkpointing add to the names of parameters.
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod)\.")
-# Where a run may differ from the one it goes on with, without another result.
+# Settings that a resumed run may change without changing the result.
 _FREE = ("output", "device", "log_every", "checkpoints", "validation")
 
 
@@ -107,7 +107,7 @@ def read_state(
 
 
 def describe_run(config: TrainingConfig, variant: str, topology: Topology, processes: int) -> dict:
-    """What must be the same for a resumed run: config, variant and mesh of the adapter, number of processes."""
+    """What must be equal for a resumed run: config, variant and mesh of the adapter, number of processes."""
     mesh = topology.faces.cpu().numpy().tobytes() + topology.template.cpu().numpy().tobytes()
     return {
         "config": config_to_dict(config),

@@ -34,7 +34,7 @@ Raw = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Found:
-    """What a network found, in pixels of one picture."""
+    """The detections of a network, in pixels of one picture."""
 
     boxes: np.ndarray  # [N, 4]
     points: np.ndarray  # [N, 5, 2]

@@ -1,4 +1,4 @@
-"""What the host's CogVideoX lacks for 1.0 checkpoints, and the one size that such a checkpoint has.
+"""Corrections of the host's CogVideoX for 1.0 checkpoints, and the one size that such a checkpoint has.
 
 The host switches rotary positions off when a learned position table exists, scales their grid by 1.875, and does not
 add the table's text rows. `load_model` builds corrected models; models of the host's own loader are corrected by

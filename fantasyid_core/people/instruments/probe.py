@@ -151,7 +151,7 @@ def save_probe(probe: Probe, path: str | os.PathLike) -> None:
 
 
 def load_probe(path: str | os.PathLike | None = None) -> Probe:
-    """The probe of a file that `save_probe` wrote, by default the one that comes along; frozen.
+    """The probe of a file that `save_probe` wrote, by default the shipped one; frozen.
 
     Raises FileNotFoundError, and ValueError for damaged files and those of other networks.
     """

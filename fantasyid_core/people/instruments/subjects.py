@@ -123,7 +123,7 @@ class TrueRenderer:
 
 
 def through_codec(sample: Sampler, codec) -> Sampler:
-    """What `codec` (`training.models.VideoCodec`: pixels in -1..1) keeps of the answers of `sample`."""
+    """The reconstructions by `codec` (`training.models.VideoCodec`: pixels in -1..1) of the frames of `sample`."""
     import torch
 
     from ...files.pixels import to_video
