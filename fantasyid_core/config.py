@@ -1,4 +1,4 @@
-"""Sizes of the networks: frozen dataclasses, the only place where numbers live.
+"""Sizes of the networks: frozen dataclasses, which state each number once.
 
 `TransformerConfig` uses the official keys of `transformer/config.json`; its defaults are those of
 CogVideoX-5B-I2V 1.0, the base of the released FantasyID. `AdapterConfig` describes the identity

@@ -3,8 +3,10 @@
 The first word of a list is its default. Workflows store these words, so none is ever renamed.
 """
 
-DETECTORS = AUTO, *NAMED_DETECTORS, NO_DETECTOR = ("auto", "insightface", "yunet", "retinaface", "cascade", "none")
+DETECTORS = AUTO, *NAMED_DETECTORS, NO_DETECTOR = ("auto", "insightface", "yunet", "retinaface", "mediapipe", "none")
 """What looks for faces; `none` is for points that the user gives, or the square in the middle."""
+FORMER_DETECTORS = {"cascade": "mediapipe"}
+"""Words that workflows and settings may still hold -> what is taken in their place."""
 
 FACE_ORDERS = LARGEST, MOST_CENTRAL, LEFT_TO_RIGHT, MOST_ALIKE = (
     "largest",
@@ -14,12 +16,16 @@ FACE_ORDERS = LARGEST, MOST_CENTRAL, LEFT_TO_RIGHT, MOST_ALIKE = (
 )
 """Which of several faces is meant."""
 
+BORDERS = GREY, EXTENDED = "grey", "extended"
+"""What the first picture shows where the crop reaches beyond the photo."""
 JOINS = AVERAGE, CONCATENATE = "average", "concatenate"
 """How the identity tokens of several photos become one set."""
 
 POSES = NEUTRAL, PHOTOGRAPHED = "neutral", "as photographed"
 """Of a 3D face that is made from a photo."""
 
+RECONSTRUCTIONS = AUTO, DECA, BY_LANDMARKS, TEMPLATE_HEAD = ("auto", "deca", "landmarks", "template")
+"""What makes a 3D face from a photo; auto is deca when its files are there, else landmarks."""
 DECA_VIEWS = LANDMARKS, WHOLE_PICTURE = "landmarks", "whole picture"
 """What DECA sees of the photo."""
 

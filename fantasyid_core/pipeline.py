@@ -5,18 +5,16 @@
     prompt -> T5 embeddings ────────────────────────────────┤
     crop, stretched -> VAE -> image latent ─────────────────┴-> sampling -> latents -> VAE -> frames
 
-Every stage loads its network, uses it and lets go of it: while sampling, only the transformer, the injected
-layers and K, V of the identity are on the device. `jobs` runs the same stages for many videos.
+Every stage loads its network, uses it and releases it. While sampling, only the transformer and the injector's layers
+are on the device. `jobs` runs the same stages for many videos.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,77 +31,32 @@ from .host import diffusers as diffusers_host
 from .host.diffusers import others as diffusers_models
 from .host.diffusers.denoise import make_denoiser
 from .host.diffusers.mechanisms import attached, cache_of, check_cache
-from .host.diffusers.others import prompt_ids
+from .host.diffusers.others import prompt_ids, stretch
+from .host.diffusers.parallel import split_for
+from .host.diffusers.windows import latent_frames_for, windowed
 from .identity.adapter import IdentityAdapter
 from .identity.injector import Injector
 from .identity.steering.combining import combine_tokens
-from .identity.steering.layer_weights import check_strength
 from .machine.device import named_device
 from .machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE, Networks
 from .machine.placement import explained, on_device
 from .machine.plans import advice, check_stages, cpu_dtype
+from .machine.settings import Settings
 from .machine.sizes import model_sizes
 from .modelfiles import default_folders
-from .options import CACHES, DPM, EXACT, OFFLOADS, SOLVERS, STORAGES
+from .options import STORAGES
 from .request import PersonRequest, load_face, load_saved, load_shape_of
 from .sampling import OfficialNoise, make_steps, sample
 from .shape.faceshape import FaceShape
-from .weights.adapter import check_float, load_adapter
+from .weights.adapter import load_adapter
 from .weights.transformer import transformer_config
 
 Progress = Callable[[str, int, int], None]
 LARGE = VAE, TRANSFORMER
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a user chooses beside the inputs. Frames and size are not here: the model has one size.
-
-    device: None takes CUDA if there is one. dtype: None is bfloat16 on a GPU and float32 on the CPU.
-    offload: "none"; "model" keeps the VAE in main memory while the transformer samples, and the other way
-    round; "sequential" lets every layer visit the GPU only while it computes (slow, least memory). Without
-    effect on the CPU. tiling: the VAE decodes tile by tile, with less memory and slightly visible seams.
-    cache: what a step takes over from earlier ones, a word of `options.CACHES`. storage: how the transformer's matrices
-    are kept while it samples, a word of `options.STORAGES`. compile: its blocks are compiled, once per run.
-    """
-
-    prompt: str
-    negative: str = ""
-    seed: int = 0
-    steps: int = 50
-    cfg: float = 6.0
-    strength: float = 1.0
-    solver: str = DPM
-    device: str | None = None
-    dtype: torch.dtype | None = None
-    offload: str = "none"
-    tiling: bool = False
-    cache: str = EXACT
-    storage: str = STORAGES[0]
-    compile: bool = False
-
-    @property
-    def machine(self) -> tuple:
-        """What decides which networks are loaded, and how."""
-        return self.device, self.dtype, self.offload, self.tiling
-
-    def __post_init__(self):
-        make_steps(self.steps)
-        check_strength(self.strength)
-        check_float(self.dtype)
-        if not math.isfinite(self.cfg) or self.cfg < 1:
-            raise ValueError(f"Guidance must be a finite number of at least 1 (official: 6), got {self.cfg}.")
-        choices = (("solver", SOLVERS), ("offload mode", OFFLOADS), ("cache", CACHES), ("storage", STORAGES))
-        for what, known in choices:
-            value = getattr(self, what.split()[0])
-            if value not in known:
-                raise ValueError(f"Expected a {what} among {', '.join(known)}, got {value!r}.")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"Expected a seed of 0 to 2^63 - 1, got {self.seed}.")
-
-
 class Inputs(NamedTuple):
-    """Where the person and the model come from.
+    """The person and the files of the model.
 
     model: folder of FantasyID or ConsisID. topology, face_encoder: paths, when they are not inside that folder.
     approximate: go on without the further networks that ConsisID sees a face with where one is missing.
@@ -124,14 +77,14 @@ class Person(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What the VAE says of the first picture: mean and spread [1, 16, 1, h, w], in float32."""
+    """The VAE's posterior of the first frame: mean and standard deviation [1, 16, 1, h, w], in float32."""
 
     mean: Tensor
     spread: Tensor
 
 
 class Conditions(NamedTuple):
-    """What the transformer is told in every step."""
+    """The conditions that the transformer gets in every step."""
 
     prompts: Tensor  # [2, text, C]: negative, positive; [1, text, C] without guidance
     image_latent: Tensor  # [1, T, 16, h, w], scaled; zeros after the first frame
@@ -149,7 +102,7 @@ def generate(inputs: Inputs, settings: Settings, progress: Progress | None = Non
 
 
 class Run:
-    """One run: inputs, settings, what follows from them, and the networks, which several runs may share."""
+    """One run: inputs, settings, the device, dtype and cache that follow, and networks that runs may share."""
 
     def __init__(
         self,
@@ -173,19 +126,26 @@ class Run:
         """Raises RuntimeError when a stage needs more main memory than is free; nothing is loaded before."""
         check_stages(model_sizes(self.folder), self.dtype, self.device.type == "cpu")
 
+    def check_length(self) -> None:
+        """Raises ValueError for a number of frames that the model has no windows for."""
+        if self.settings.frames:
+            latent_frames_for(self.settings.frames, transformer_config(open_checkpoint(self.folder)).latent_frames)
+
     def on_device(self, network):
         """A context with the network on the run's device."""
         return on_device(network, self.device, self.offload, streams=self.cache is None)
 
     @contextmanager
     def mechanisms(self, transformer, injector: Injector):
-        """The transformer with the identity and what makes it faster or smaller; yields the mechanisms' clock."""
+        """The transformer with the identity and what makes it faster or smaller; yields the mechanisms' clock, and the
+        layout of the processes."""
         settings = self.settings
         small = settings.storage == STORAGES[1]
         halves = 2 if settings.cfg > 1 else 1
         with explained(lambda: advice(model_sizes(self.folder), halves)):
             with attached(transformer, injector, self.cache, settings.steps, small, settings.compile) as clock:
-                yield clock
+                with split_for(settings.parallel, transformer, halves) as layout:
+                    yield clock, layout
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -217,6 +177,7 @@ class Run:
 def make_latents(run: Run) -> Tensor:
     """The video's latents [1, T, 16, h, w] in float32, scaled as the transformer has them."""
     run.check_memory()
+    run.check_length()
     person = encode_person(run)
     run.networks.let_go(FACE_ENCODER)
     with run.stage("prompt"):
@@ -276,8 +237,8 @@ def sample_latents(run: Run, injector: Injector, prompts: Tensor, picture: Pictu
     draws = torch.Generator().manual_seed(run.settings.seed)
     conditions = Conditions(prompts, _first_frame(run, sizes, picture, draws))
     run.progress("sampling", 0, run.settings.steps)
-    with run.on_device(transformer), run.mechanisms(transformer, injector) as clock:
-        return _checked(_sample(run, transformer, conditions, draws, clock), "The transformer")
+    with run.on_device(transformer), run.mechanisms(transformer, injector) as around:
+        return _checked(_sample(run, transformer, conditions, draws, *around), "The transformer")
 
 
 @torch.inference_mode()
@@ -398,19 +359,14 @@ def _first_frame(
     return _checked(video, "The VAE")
 
 
-def stretch(crop: np.ndarray, width: int, height: int) -> Tensor:
-    """np.uint8 [S,S,3] -> pixels [1,3,height,width] in -1..1: PIL's Lanczos, the sides scaled apart (official)."""
-    from PIL import Image
-
-    resized = Image.fromarray(crop).resize((width, height), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255 * 2 - 1
-
-
-def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator, clock) -> Tensor:
-    noise = OfficialNoise(tuple(conditions.image_latent.shape), draws)
+def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator, clock, layout) -> Tensor:
+    shape = conditions.image_latent.shape
+    total = latent_frames_for(run.settings.frames, shape[1]) if run.settings.frames else shape[1]
+    noise = OfficialNoise((shape[0], total, *shape[2:]), draws)
+    denoise = make_denoiser(transformer, *conditions, run.settings.cfg, run.dtype, clock, layout)
     plan = make_steps(run.settings.steps, diffusers_models.load_schedule(run.folder))
     return sample(
-        make_denoiser(transformer, *conditions, run.settings.cfg, run.dtype, clock),
+        windowed(denoise, total, shape[1]),
         noise.initial().to(run.device),
         plan,
         run.settings.solver,

@@ -1,4 +1,4 @@
-"""Who is in the video: photos -> face crop -> 3D face, with the files at hand."""
+"""The person of the video: photos -> face crop -> 3D face, with the model files that are found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from .face.photo import FaceRequest, find_face
 from .face.picture import load_picture
-from .options import AVERAGE, JOINS, NEUTRAL, POSES
+from .options import AUTO, AVERAGE, JOINS, NEUTRAL, POSES, RECONSTRUCTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from .shape.topology.topology import Topology
 
 
-
 @dataclass(frozen=True, eq=False)
 class PersonRequest:
     """The photos of a person, the 3D face, and how both are read.
 
     photos: picture file or np.uint8 [H,W,3] RGB, or several of them. shape: file with FLAME vertices, float
-    [V,3] in metres, or None to make it from the photo with DECA and FLAME. request: which face, and how it is
+    [V,3] in metres, or None to make it from the photo. request: which face, and how it is
     cut out. deca, flame: their files, when they are not where `python -m fantasyid_core doctor` sees them.
     pose: of a shape made from the photo, one of `options.POSES`. references: how the tokens of several photos are
-    joined (`identity.combine`). like: a picture of the person, for the request's way "most alike".
+    joined (`combine_tokens`). like: a picture of the person, for the request's way "most alike". method, likeness:
+    of a shape made from the photo, see `shape.reconstruct.methods`.
     edit: sliders of the 3D face by name, or the editor's JSON; the picture follows it. saved: file of an identity
     that was saved; its tokens are taken, and its picture where `photos` is empty.
     """
@@ -48,6 +48,8 @@ class PersonRequest:
     like: str | os.PathLike | np.ndarray | None = None
     edit: str | Mapping | None = None
     saved: str | os.PathLike | None = None
+    method: str = AUTO
+    likeness: float = 0.5
 
     @property
     def photo_list(self) -> list:
@@ -56,13 +58,17 @@ class PersonRequest:
         return [self.photos] if single else list(self.photos)
 
     def __post_init__(self):
-        for what, value, known in (("pose", self.pose, POSES), ("joining", self.references, JOINS)):
+        for what, value, known in (
+            ("pose", self.pose, POSES),
+            ("joining", self.references, JOINS),
+            ("method", self.method, RECONSTRUCTIONS),
+        ):
             if value not in known:
                 raise ValueError(f"Expected a {what} among {', '.join(known)}, got {value!r}.")
 
 
 def load_face(person: PersonRequest) -> FaceCrop:
-    """The face of the photos; what is worth knowing about it comes as warnings. Raises as `find_face` does."""
+    """The face of the photos; its notes are given as warnings. Raises as `find_face` does."""
     photos = [_picture(photo) for photo in person.photo_list]
     like = None if person.like is None else _picture(person.like)
     face = find_face(photos, person.request, like).face
@@ -98,7 +104,7 @@ def load_saved(person: PersonRequest, adapter: IdentityAdapter) -> tuple[Tensor,
 def load_shape_of(person: PersonRequest, face: FaceCrop, topology: Topology) -> tuple[FaceShape, FaceCrop]:
     """The person's 3D face, and the face, cut out anew when the 3D face told its points better.
 
-    Raises what `read_shape`, `load_face_models` and `reconstruct_face` raise.
+    Raises what `read_shape` and `make_shape` raise.
     """
     shape, face = _shape_before_edit(person, face, topology)
     return (shape, face) if not person.edit else _edited(person, shape, face)
@@ -114,7 +120,7 @@ def _shape_before_edit(person: PersonRequest, face: FaceCrop, topology: Topology
         return FaceShape(person.shape), face
     if person.shape is not None:
         return read_shape_of(topology, person.shape), face
-    result = reconstruct(person, face)
+    result = reconstruct(person, face, topology)
     return result.shape, result.face
 
 
@@ -134,13 +140,23 @@ def _edited(person: PersonRequest, before: FaceShape, face: FaceCrop) -> tuple[F
     return after, warped
 
 
-def reconstruct(person: PersonRequest, face: FaceCrop) -> Reconstruction:
-    """The 3D face of the person, made with DECA and FLAME; what is worth knowing about it comes as warnings."""
-    from .shape.reconstruct.facemodels import load_face_models
-    from .shape.reconstruct.reconstruct import reconstruct_face
+def reconstruct(person: PersonRequest, face: FaceCrop, topology: Topology | None = None) -> Reconstruction:
+    """The 3D face of the person, made from the photo; what is worth knowing about it comes as warnings.
 
-    models = load_face_models(person.deca, person.flame, folders=person.request.folders)
-    result = reconstruct_face(face, *models, pose=person.pose)
+    topology: the mesh of a head that DECA does not make; without it transform.pkl's where it is found, else the
+    project's own. Raises as `make_shape`.
+    """
+    from .shape.reconstruct.methods import ReconstructionRequest, make_shape
+
+    how = ReconstructionRequest(
+        person.method,
+        person.likeness,
+        person.pose,
+        deca=person.deca,
+        flame=person.flame,
+        folders=person.request.folders,
+    )
+    result = make_shape(face, how, topology)
     for note in result.notes:
         warnings.warn(note, stacklevel=2)
     return result

@@ -4,8 +4,8 @@ x is the latent in variance-preserving space, a = alpha-bar of the current times
 s = sqrt((1-a)/a), D the guided prediction of the clean latent. The noise schedule ends at zero
 signal (zero-SNR rescaling), so the first step is exact only if it uses D = -v and drops x.
 
-A host gives `denoise(x, step) -> D`; the loops know no model. Latents are [B, T, C, H, W] or
-[B, C, T, H, W]: the loops do not care. The latent stays in its dtype (float32 in both hosts; the
+A host gives `denoise(x, step) -> D`; the loops do not depend on a model. Latents are [B, T, C, H, W] or
+[B, C, T, H, W]; the loops work with both. The latent stays in its dtype (float32 in both hosts; the
 official code rounds it to bfloat16 after every step).
 """
 

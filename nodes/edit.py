@@ -1,4 +1,4 @@
-"""The 3D face changed by hand: sliders, people blended, the picture that follows, and how it looks."""
+"""Nodes that change the 3D face by hand: sliders, blending of people, warping of the picture, and a preview."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class EditShape(io.ComfyNode):
             node_id="FantasyID_EditShape",
             display_name="FantasyID Edit Shape",
             category=CATEGORY,
-            description="Changes the 3D face with sliders, or by dragging the face itself. Connect Warp Face as "
-            "well, so that the picture follows.",
+            description="Changes the 3D face with sliders, or by dragging the face itself. Connect Warp Face as well, "
+            "so that the picture follows.",
             inputs=[
                 ShapeType.Input("shape", tooltip="The 3D face: from Reconstruct Face or Load Shape."),
                 io.String.Input(
@@ -38,15 +38,15 @@ class EditShape(io.ComfyNode):
                     options=[*folders.list_face_models("flame"), NONE],
                     optional=True,
                     advanced=True,
-                    tooltip="Your FLAME model adds its first ten shape components as sliders, and can hold every "
-                    "edit to a plausible face. auto takes the file when it is there.",
+                    tooltip="Your FLAME model adds its first ten shape components as sliders, and can hold every edit "
+                    "to a plausible face. auto takes the file when it is there.",
                 ),
                 AdapterType.Input(
                     "adapter",
                     optional=True,
                     tooltip="Connect adapter, encoder and face, and a bar at each slider shows how much that slider "
-                    "changes the identity. This is measured once per person. It takes seconds on a graphics card, "
-                    "and a minute or more without one.",
+                    "changes the identity. This is measured once per person. It takes seconds on a graphics card, and "
+                    "a minute or more without one.",
                 ),
                 FaceEncoderType.Input("encoder", optional=True, tooltip="Only for the bars at the sliders."),
                 FaceType.Input("face", optional=True, tooltip="Only for the bars at the sliders."),
@@ -54,7 +54,7 @@ class EditShape(io.ComfyNode):
             outputs=[ShapeType.Output(display_name="shape", tooltip="The edited 3D face.")],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
-            has_intermediate_output=True,  # a new page gets the head from a run that changed nothing
+            has_intermediate_output=True,  # so that a reloaded page gets the head also from a cached run
         )
 
     @classmethod
@@ -109,7 +109,7 @@ class BlendShapes(io.ComfyNode):
                     max=2.0,
                     step=0.05,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="1 takes the face twice as far from the average as it is, which gives a caricature; -1 "
+                    tooltip="1 doubles the distance of the face from the average face, which gives a caricature; -1 "
                     "gives the average face. The average is that of your mesh topology; without one, that of the "
                     "connected people.",
                 ),
@@ -122,7 +122,7 @@ class BlendShapes(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="A number for each person, such as 2, 1, 1, which replaces the circle. Only the "
+                    tooltip="One number for each person, such as 2, 1, 1. They replace the circle. Only their "
                     "proportions count.",
                 ),
             ],
@@ -162,7 +162,7 @@ class WarpFace(io.ComfyNode):
             ],
             outputs=[
                 FaceType.Output(display_name="face", tooltip="For Encode Identity and Video Conditioning."),
-                io.Image.Output(display_name="crop", tooltip="What the model sees of the photo now."),
+                io.Image.Output(display_name="crop", tooltip="The warped crop, which the model now gets."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
@@ -175,8 +175,8 @@ class WarpFace(io.ComfyNode):
 
         warped = warp_to(face, before, after, folders.topology_folders())
         say(cls, [note for note in warped.notes if note not in face.notes])
-        before_and_after = preview(cls, as_image([face.crop, warped.crop])).as_dict()["images"]
-        return io.NodeOutput(warped, warped.image(), ui={"fantasyid_wipe": before_and_after})
+        before_and_after = preview(cls, as_image([face.first_picture, warped.first_picture])).as_dict()["images"]
+        return io.NodeOutput(warped, warped.first_image(), ui={"fantasyid_wipe": before_and_after})
 
 
 class ShapePreview(io.ComfyNode):
@@ -192,9 +192,9 @@ class ShapePreview(io.ComfyNode):
                 ShapeType.Input("shape", tooltip="The 3D face to show."),
                 ShapeType.Input("before", optional=True, tooltip="The 3D face before the edit, to compare with."),
                 io.Int.Input("frames", default=24, min=1, max=240, optional=True, advanced=True,
-                             tooltip="Pictures of one turn about itself."),
+                             tooltip="The number of pictures of one turn."),
                 io.Int.Input("size", default=256, min=64, max=1024, step=16, optional=True, advanced=True,
-                             tooltip="Width and height of the pictures, in pixels."),
+                             tooltip="The width and the height of the pictures, in pixels."),
             ],
             outputs=[
                 io.Image.Output(display_name="turntable", tooltip="The face turning once, for any video node."),
@@ -222,7 +222,7 @@ class ShapePreview(io.ComfyNode):
 
 
 def _effects(adapter, encoder, face, edited) -> dict:
-    """What each slider does, for the browser; nothing while one of the three inputs is missing."""
+    """How much each slider changes the identity, for the browser; {} when one of the three inputs is missing."""
     if adapter is None or encoder is None or face is None:
         return {}
     from ..fantasyid_core.host.comfy.effects import measure_effects, shown_effects

@@ -1,6 +1,6 @@
-"""What the face editor in the browser gets from here: heads in the host's temp folder, and a template over a route.
+"""Serves the face editor in the browser: heads in the host's temp folder, and a template head over a route.
 
-The browser asks for heads at the host's own address /view, which leads nowhere but into the host's folders.
+The browser reads heads from the host's own route /view, which serves files of the host's folders only.
 """
 
 from __future__ import annotations

@@ -1,20 +1,19 @@
-"""The face in the photo."""
+"""The node that finds the face in a photo and crops it."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..fantasyid_core.options import DETECTORS, FACE_ORDERS
+from ..fantasyid_core.options import BORDERS, DETECTORS, FACE_ORDERS, GREY
 from . import folders
 from .pictures import as_image, preview, say
 from .running import cancellable
 from .types import CATEGORY, FaceType
+from .words import detector_problem
 
 
 def _share(name: str, low: float, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(
-        name, default=0.0, min=low, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip
-    )
+    return io.Float.Input(name, default=0.0, min=low, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip)
 
 
 class CropFace(io.ComfyNode):
@@ -24,19 +23,19 @@ class CropFace(io.ComfyNode):
             node_id="FantasyID_CropFace",
             display_name="FantasyID Crop Face",
             category=CATEGORY,
-            description="Finds the face in a photo and cuts it out upright, as a square of 512 x 512 pixels. The crop "
-            "is also the first picture of the video.",
+            description="Finds the face in a photo and crops it upright, as a square of 512 x 512 pixels. The crop is "
+            "also the first frame of the video.",
             inputs=[
                 io.Image.Input(
                     "image",
-                    tooltip="A photo, or a batch of photos of one person: those with the most different head poses "
-                    "are kept.",
+                    tooltip="A photo, or a batch of photos of one person. Of a batch, the photos with the most "
+                    "different head poses are kept.",
                 ),
                 io.Combo.Input(
                     "detector",
                     options=list(DETECTORS),
-                    tooltip="What looks for faces. auto: the best one whose files are there; cascade needs none. none: "
-                    "the five points below, or without them the largest square in the middle.",
+                    tooltip="What looks for faces. auto: the best one whose files are there; mediapipe needs none. "
+                    "none: the five points below, or without them the largest square in the middle.",
                 ),
                 io.Combo.Input(
                     "which_face",
@@ -59,11 +58,11 @@ class CropFace(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="More room around the face on every side, as a share of the crop. 0 is what the model was "
-                    "trained on.",
+                    tooltip="The margin that is added on every side, as a share of the crop. The model was trained "
+                    "with 0.",
                 ),
-                _share("hair_margin", 0.0, "More room above the face, as a share of the crop. 0 is as trained."),
-                _share("neck_margin", 0.0, "More room below the face, as a share of the crop. 0 is as trained."),
+                _share("hair_margin", 0.0, "The margin that is added above the face, as a share of the crop."),
+                _share("neck_margin", 0.0, "The margin that is added below the face, as a share of the crop."),
                 io.Float.Input(
                     "rotation",
                     default=0.0,
@@ -79,13 +78,13 @@ class CropFace(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Only for the detector none: x,y in pixels of the eye on the left, the eye on the right, "
-                    "the tip of the nose, and the left and right corner of the mouth, as seen in the picture. "
-                    "For example: 230,260 330,258 281,320 240,372 322,370",
+                    "the tip of the nose, and the left and right corner of the mouth, as seen in the picture. For "
+                    "example: 230,260 330,258 281,320 240,372 322,370",
                 ),
                 io.Image.Input(
                     "like",
                     optional=True,
-                    tooltip="Only for most alike: a picture of the person who is meant. Needs an ArcFace model.",
+                    tooltip="Only for most alike: a picture of the person who is meant. It needs an ArcFace model.",
                 ),
                 io.Int.Input(
                     "references",
@@ -94,19 +93,30 @@ class CropFace(io.ComfyNode):
                     max=64,
                     optional=True,
                     advanced=True,
-                    tooltip="How many photos of a batch are kept at most. 6 is what the paper trains with.",
+                    tooltip="The largest number of photos that are kept of a batch. The paper trains with 6.",
+                ),
+                io.Combo.Input(
+                    "border",
+                    options=list(BORDERS),
+                    optional=True,
+                    tooltip="Where the crop reaches beyond the photo: grey, as the model was trained, or extended: the "
+                    "photo's edge carried on in the video's first picture. The identity is read with grey either way.",
                 ),
             ],
             outputs=[
                 FaceType.Output(
                     display_name="face", tooltip="For Encode Identity, Reconstruct Face and Video Conditioning."
                 ),
-                io.Image.Output(display_name="crop", tooltip="What the model sees of the photo."),
+                io.Image.Output(display_name="crop", tooltip="The part of the photo that the model gets."),
                 io.Image.Output(display_name="numbered", tooltip="The photo with the found faces numbered."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
+
+    @classmethod
+    def validate_inputs(cls, detector=None):
+        return detector_problem(detector, DETECTORS)
 
     @classmethod
     @cancellable("cv2")
@@ -123,13 +133,17 @@ class CropFace(io.ComfyNode):
         points: str = "",
         like=None,
         references: int = 6,
+        border: str = GREY,
     ) -> io.NodeOutput:
         from ..fantasyid_core.face.photo import FaceRequest, Framing, describe_face, find_face, pictures, points_or_none
 
         framing = Framing(padding, hair_margin, neck_margin, rotation)
         points = points_or_none(points)
-        request = FaceRequest(detector, points, which_face, number, framing, references, folders=folders.models_dirs())
+        places = folders.models_dirs()
+        request = FaceRequest(
+            detector, points, which_face, number, framing, references, folders=places, border=border
+        )
         found = find_face(pictures(image), request, like if like is None else pictures(like)[0])
         say(cls, describe_face(found.face))
         numbered = as_image(found.numbered)
-        return io.NodeOutput(found.face, found.face.image(), numbered, ui=preview(cls, numbered))
+        return io.NodeOutput(found.face, found.face.first_image(), numbered, ui=preview(cls, numbered))

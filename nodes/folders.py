@@ -1,4 +1,4 @@
-"""Where files come from and go to: the host's model folders, its input folder, its output folder."""
+"""Finds and lists files in the host's folders for models, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import folder_paths
 MODELS = "fantasyid"
 CLIP_VISION = "clip_vision"
 LORAS = "loras"
-TINY = "FantasyID-Tiny"  # the small model that comes along
+TINY = "FantasyID-Tiny"  # the small model that comes with the pack
 IDENTITY_FORMAT = "fantasyid_identity"  # in the files that fantasyid_core.identity.identityfile writes
 WEIGHTS = {".safetensors", ".sft", ".bin", ".pt"}
 CONVERTED_TRANSFORMER, CONVERTED_ADAPTER = "*_dit_*.safetensors", "*_adapter_*.safetensors"
@@ -70,10 +70,16 @@ def find_face_model(name: str, key: str) -> Path | None:
     return find_model_file(key, models_dirs()) or next(others, None)
 
 
-def face_models_problem(deca: str | None, flame: str | None) -> str | bool:
-    """True when both files are there, else what to tell the user."""
+def face_models_problem(deca: str | None, flame: str | None, method: str | None) -> str | bool:
+    """True when the files that are asked for by name, or by the method deca, are there, else what to tell the user."""
     from ..fantasyid_core.modelfiles import missing_file
+    from ..fantasyid_core.options import DECA, RECONSTRUCTIONS
 
+    if method is not None and method not in RECONSTRUCTIONS:
+        return f"Expected a method out of {', '.join(RECONSTRUCTIONS)}, got {method!r}. Choose one of them."
+    if method != DECA:
+        # Another method looks at these files only where they are named.
+        deca, flame = (None if name == AUTO else name for name in (deca, flame))
     for name, key in ((deca, "deca"), (flame, "flame")):
         answer = problem(lambda name, key=key: find_face_model(name, key) or None, name)
         if answer is not True:
@@ -83,7 +89,10 @@ def face_models_problem(deca: str | None, flame: str | None) -> str | bool:
 
 def face_models_fingerprint(deca: str, flame: str) -> str:
     """Changes when one of the two files changes on disk."""
-    return repr([face_model_fingerprint(deca, "deca"), face_model_fingerprint(flame, "flame")])
+    from ..fantasyid_core.shape.topology.topology import find_topology
+
+    mesh = find_topology(topology_folders())
+    return repr([face_model_fingerprint(deca, "deca"), face_model_fingerprint(flame, "flame"), str(mesh)])
 
 
 def face_model_fingerprint(name: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""The person: encoded once, then put into the model."""
+"""The nodes that encode a person and put the person into the video model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class EncodeIdentity(io.ComfyNode):
             node_id="FantasyID_EncodeIdentity",
             display_name="FantasyID Encode Identity",
             category=CATEGORY,
-            description="Turns a face and its 3D shape into the identity that the video model understands. ConsisID "
-            "needs the face only.",
+            description="Encodes a face and its 3D shape into the identity tokens that the video model attends to. "
+            "ConsisID needs the face only.",
             inputs=[
                 AdapterType.Input("adapter", tooltip="From Load Model or Load Adapter."),
                 FaceEncoderType.Input("encoder", tooltip="From Load Face Encoder."),
@@ -35,24 +35,25 @@ class EncodeIdentity(io.ComfyNode):
                     options=list(JOINS),
                     optional=True,
                     advanced=True,
-                    tooltip="Only for several photos of the person. average keeps their common features, at the cost "
-                    "of one photo. concatenate lets the video model look at every photo; each makes it a little slower.",
+                    tooltip="Only for several photos of the person. average takes the mean of their features and costs "
+                    "no more than one photo. concatenate lets the video model attend to every photo; each one makes it "
+                    "a little slower.",
                 ),
                 io.Boolean.Input(
                     "approximate",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Only for ConsisID: go on without glintr100.onnx or parsing_bisenet.pth where one is "
-                    "missing. The person is then less like; the node and a saved person say so.",
+                    tooltip="Only for ConsisID: continue when glintr100.onnx or parsing_bisenet.pth is missing. The "
+                    "video then resembles the person less; the node and a saved person say so.",
                 ),
             ],
             outputs=[
                 IdentityType.Output(display_name="identity", tooltip="For Apply Identity."),
                 FaceType.Output(
                     display_name="face",
-                    tooltip="For Video Conditioning: the face with what the model is shown of it. For ConsisID that is "
-                    "face and hair on white.",
+                    tooltip="For Video Conditioning: the face, with the picture that the model gets as first frame. "
+                    "For ConsisID this picture shows face and hair on white.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],
@@ -102,25 +103,25 @@ class ApplyIdentity(io.ComfyNode):
                     min=-1.0,
                     max=3.0,
                     step=0.05,
-                    tooltip="How strongly the person shows. 1 is as trained, 0 is the model without the person; above "
-                    "2 the picture breaks. Negative leads away from the person.",
+                    tooltip="How strongly the person shows. 1 is the strength of the training, 0 is the model without "
+                    "the person. Above 2 the picture breaks. Negative values lead away from the person.",
                 ),
                 _part(
                     "start_percent",
                     0.0,
-                    "From which part of the sampling on the person is put in: 0 is the first "
-                    "step. The first steps decide the layout, the later ones the details.",
+                    "The part of the sampling at which the injection of the person begins: 0 is "
+                    "the first step. The first steps decide the layout, the later ones the details.",
                 ),
-                _part("end_percent", 1.0, "Up to which part of the sampling the person is put in: 1 is the last step."),
-                _part("fade_in", 0.0, "How long, after the start, the strength grows from zero."),
-                _part("fade_out", 0.0, "How long, before the end, the strength falls to zero."),
+                _part("end_percent", 1.0, "The part of the sampling at which the injection ends: 1 is the last step."),
+                _part("fade_in", 0.0, "How long the strength grows from zero after the start."),
+                _part("fade_out", 0.0, "How long the strength falls to zero before the end."),
                 io.String.Input(
                     "layers",
                     default="all",
                     optional=True,
                     advanced=True,
-                    tooltip="Weights of the layers, such as 0-7:1.2, 8-20:0.8, or a name: all, structure first, detail "
-                    "first, ramp up, ramp down, middle, ends. The picture on the node shows them.",
+                    tooltip="Weights of the injected layers, such as 0-7:1.2, 8-20:0.8, or a name: all, structure "
+                    "first, detail first, ramp up, ramp down, middle, ends. The picture on the node shows them.",
                 ),
                 io.String.Input(
                     "schedule",
@@ -141,7 +142,7 @@ class ApplyIdentity(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the person is: one picture, or one for every frame. Of any size.",
+                    tooltip="Where the person is in the picture: one mask, or one for every frame, of any size.",
                 ),
                 io.Float.Input(
                     "feather",
@@ -151,7 +152,7 @@ class ApplyIdentity(io.ComfyNode):
                     step=1.0,
                     optional=True,
                     advanced=True,
-                    tooltip="How many pixels wide the edges of the mask, or of the regions, are blurred.",
+                    tooltip="The width in pixels over which the edges of the mask, or of the regions, are softened.",
                 ),
                 io.Float.Input(
                     "identity_guidance",
@@ -161,8 +162,8 @@ class ApplyIdentity(io.ComfyNode):
                     step=0.1,
                     optional=True,
                     advanced=True,
-                    tooltip="Pushes the video towards the person, apart from the prompt. 1 is off and costs nothing; "
-                    "anything else makes every step 1.5 times as long.",
+                    tooltip="Pushes the video towards the person, independently of the prompt. 1 is off and costs "
+                    "nothing; any other value makes every step 1.5 times as long.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The video model with the person in it.")],

@@ -1,4 +1,4 @@
-"""A person in one file, and people mixed."""
+"""The nodes that save, load and mix encoded people."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class LoadIdentity(io.ComfyNode):
                     tooltip="A .safetensors file of Save Identity, in ComfyUI's input or output folder.",
                 ),
                 AdapterType.Input(
-                    "adapter", optional=True, tooltip="The adapter to use the person with, to check that they fit."
+                    "adapter", optional=True, tooltip="The adapter that you will use the person with. It is checked."
                 ),
                 io.Boolean.Input(
                     "force",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Load a person who was made with another adapter. The face may then not resemble.",
+                    tooltip="Loads a person made with another adapter all the same. The face may then not resemble.",
                 ),
             ],
             outputs=[
@@ -114,7 +114,7 @@ class MixIdentities(io.ComfyNode):
                 max=10.0,
                 step=0.05,
                 optional=True,
-                tooltip="How much of this person goes in; only the proportions matter.",
+                tooltip="The share of this person in the mix. Only the proportions count.",
             )
 
         return io.Schema(

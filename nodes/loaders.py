@@ -1,4 +1,4 @@
-"""Loading the models: the release in one go, or adapter and face encoder by themselves."""
+"""The nodes that load models: a whole release, or the adapter, the face encoder and a LoRA alone."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _precision_input() -> io.Combo.Input:
     return io.Combo.Input(
         "dtype",
         options=[FILES_OWN, *DTYPES],
-        tooltip="Precision of the weights in memory. Default keeps what the file holds. bf16 is what the model was "
-        "trained in, fp8_e4m3fn halves the memory and loses a little detail, fp32 is for comparisons.",
+        tooltip="The precision of the weights in memory. Default keeps the precision of the file. The model was "
+        "trained in bf16; fp8_e4m3fn halves the memory and loses a little detail; fp32 is for comparisons.",
     )
 
 
@@ -36,12 +36,12 @@ class LoadModel(io.ComfyNode):
             display_name="FantasyID Load Model",
             category=CATEGORY,
             description="Loads a FantasyID or ConsisID model: the video model, and the adapter that puts a person into "
-            "it. FantasyID-Tiny comes along with all it needs.",
+            "it. FantasyID-Tiny comes with the pack and needs no other file.",
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=folders.list_models(),
-                    tooltip="A folder of FantasyID or ConsisID (it holds transformer/) or a single file in "
+                    tooltip="A release folder of FantasyID or ConsisID (it holds transformer/), or a single file, in "
                     "models/fantasyid; or FantasyID-Tiny, a very small model of drawn people that needs no file.",
                 ),
                 _precision_input(),
@@ -123,19 +123,19 @@ class LoadFaceEncoder(io.ComfyNode):
             node_id="FantasyID_LoadFaceEncoder",
             display_name="FantasyID Load Face Encoder",
             category=CATEGORY,
-            description="Loads the network that looks at the face: the image half of EVA02-CLIP-L-14-336.",
+            description="Loads the face encoder: the image tower of EVA02-CLIP-L-14-336.",
             inputs=[
                 io.Combo.Input(
                     "encoder",
                     options=folders.list_face_encoders(),
-                    tooltip="EVA02_CLIP_L_336_psz14_s6B.pt in models/clip_vision, or in the face_encoder folder "
-                    "of the release.",
+                    tooltip="EVA02_CLIP_L_336_psz14_s6B.pt in models/clip_vision, or in the face_encoder folder of the "
+                    "release.",
                 ),
                 io.Combo.Input(
                     "dtype",
                     options=["fp32", *(name for name in COMPUTING if name != "fp32")],
-                    tooltip="Precision of the encoder. fp32 gives the most exact features and needs 1.2 GB of "
-                    "memory; bf16 and fp16 need half of it.",
+                    tooltip="The precision of the encoder. fp32 gives the most exact features and needs 1.2 GB of "
+                    "memory; bf16 and fp16 need half of that.",
                 ),
             ],
             outputs=[FaceEncoderType.Output(display_name="encoder", tooltip="For Encode Identity.")],
@@ -165,8 +165,8 @@ class LoadLoRA(io.ComfyNode):
             node_id="FantasyID_LoadLoRA",
             display_name="FantasyID Load LoRA",
             category=CATEGORY,
-            description="Puts a LoRA for CogVideoX into the video model, whatever naming its file has. The model you "
-            "connect stays as it is.",
+            description="Applies a LoRA for CogVideoX to the video model, in any of the common naming conventions. The "
+            "model you connect stays as it is.",
             inputs=[
                 io.Model.Input("model", tooltip="The video model, from Load Model."),
                 io.Combo.Input(
@@ -178,7 +178,7 @@ class LoadLoRA(io.ComfyNode):
                     min=-10.0,
                     max=10.0,
                     step=0.05,
-                    tooltip="1 is as trained, 0 leaves the model as it is.",
+                    tooltip="1 applies the LoRA as it was trained. 0 leaves the model as it is.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The video model with the LoRA in it.")],

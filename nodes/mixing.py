@@ -1,4 +1,4 @@
-"""Several FANTASYID_IDENTITY values as one."""
+"""Mixes several FANTASYID_IDENTITY values into one."""
 
 from __future__ import annotations
 

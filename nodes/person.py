@@ -1,4 +1,4 @@
-"""People that nobody has to be asked for: made by numbers."""
+"""The node that draws a random person, who does not exist."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class SamplePerson(io.ComfyNode):
             node_id="FantasyID_SamplePerson",
             display_name="FantasyID Sample Person",
             category=CATEGORY,
-            description="Makes up a person: a drawn face with its 3D shape, for FantasyID-Tiny and for trying the "
-            "editor without any file.",
+            description="Draws a random person: a picture of a face with its 3D shape, for FantasyID-Tiny and for "
+            "trying the editor without any file.",
             inputs=[
                 io.Int.Input(
                     "seed",
@@ -25,14 +25,14 @@ class SamplePerson(io.ComfyNode):
                     min=0,
                     max=1_999_999_999,
                     control_after_generate=True,
-                    tooltip="Who it is. From 1,000,000,000 on they are people that FantasyID-Tiny was not trained on.",
+                    tooltip="The number of the person. FantasyID-Tiny was not trained on people from 1,000,000,000 on.",
                 ),
                 io.Int.Input(
                     "picture",
                     default=0,
                     min=0,
                     max=999,
-                    tooltip="Which picture of the person: another pose, expression, light and background.",
+                    tooltip="The number of the picture. Each one has another pose, expression, light and background.",
                 ),
             ],
             outputs=[

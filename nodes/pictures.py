@@ -1,4 +1,4 @@
-"""What a node shows on itself: pictures, and a few lines of text."""
+"""Shows pictures and a few lines of text on a node."""
 
 from __future__ import annotations
 

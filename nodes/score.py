@@ -1,4 +1,4 @@
-"""How much the video resembles the person."""
+"""The nodes that measure how much a video resembles the person, and that keep the best of several seeds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .pictures import as_image, preview, say
 from .running import cancellable
 from .types import CATEGORY, FaceType
 from .video import sampling_inputs
+from .words import detector_notes, detector_problem
 
 
 class ScoreIdentity(io.ComfyNode):
@@ -20,7 +21,7 @@ class ScoreIdentity(io.ComfyNode):
             display_name="FantasyID Score Identity",
             category=CATEGORY,
             description="Measures how much the person in a video resembles the photo, how steady the face is, and how "
-            "much it moves. Needs an ArcFace model.",
+            "much it moves. The node needs an ArcFace model.",
             inputs=[
                 io.Image.Input("image", tooltip="The frames of the video, from Decode Video."),
                 FaceType.Input("face", tooltip="The person, from Crop Face."),
@@ -28,25 +29,32 @@ class ScoreIdentity(io.ComfyNode):
                     "detector",
                     options=[AUTO, *NAMED_DETECTORS],
                     optional=True,
-                    tooltip="What finds the face in every frame. insightface is the usual one for this measure.",
+                    tooltip="The detector that finds the face in every frame. insightface is usual for this measure.",
                 ),
             ],
             outputs=[
                 io.Float.Output(
                     display_name="reference_similarity",
-                    tooltip="Mean cosine of the frames and the photo: 0 is another person, 0.6 a good likeness.",
+                    tooltip="The mean cosine similarity of the frames and the photo: about 0 for another person, 0.6 "
+                    "for a good likeness.",
                 ),
                 io.Float.Output(
-                    display_name="inter_frame_similarity", tooltip="Mean cosine of consecutive frames: 1 is steady."
+                    display_name="inter_frame_similarity",
+                    tooltip="The mean cosine similarity of consecutive frames: 1 is steady.",
                 ),
                 io.Float.Output(
-                    display_name="face_motion", tooltip="Mean motion in the face, in pixels from frame to frame."
+                    display_name="face_motion",
+                    tooltip="The mean optical flow in the face, in pixels from frame to frame.",
                 ),
-                io.Image.Output(display_name="plot", tooltip="The three, frame by frame."),
+                io.Image.Output(display_name="plot", tooltip="The three measures, frame by frame."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
+
+    @classmethod
+    def validate_inputs(cls, detector=None):
+        return detector_problem(detector, (AUTO, *NAMED_DETECTORS))
 
     @classmethod
     @cancellable("cv2")
@@ -56,7 +64,7 @@ class ScoreIdentity(io.ComfyNode):
 
         places = folders.models_dirs()
         score = score_identity(image, face, load_likeness(folders=places), detector, places)
-        say(cls, [score.describe()])
+        say(cls, [score.describe(), *detector_notes(detector)])
         plot = as_image([score.plot()])
         scores = (score.reference_similarity, score.inter_frame_similarity, score.face_motion)
         return io.NodeOutput(*scores, plot, ui=preview(cls, plot))
@@ -69,14 +77,14 @@ class SampleBest(io.ComfyNode):
             node_id="FantasyID_SampleBest",
             display_name="FantasyID Sample Best",
             category=CATEGORY,
-            description="Samples several seeds part of the way, looks at them, and finishes the one that resembles the "
-            "person most and moves well. Needs an ArcFace model.",
+            description="Samples several seeds for a part of the steps, scores previews of them, and finishes the one "
+            "that resembles the person most and moves well. The node needs an ArcFace model.",
             inputs=[
                 io.Model.Input("model", tooltip="From Apply Identity."),
                 io.Conditioning.Input("positive", tooltip="From Video Conditioning."),
                 io.Conditioning.Input("negative", tooltip="From Video Conditioning."),
                 io.Latent.Input("latent", tooltip="The empty video, from Video Conditioning."),
-                io.Vae.Input("vae", tooltip="The CogVideoX VAE, to look at the previews."),
+                io.Vae.Input("vae", tooltip="The CogVideoX VAE, which decodes the previews."),
                 FaceType.Input("face", tooltip="The person, from Crop Face."),
                 io.Int.Input(
                     "seed",
@@ -84,18 +92,18 @@ class SampleBest(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The first seed; the others follow it, 0 after the largest. "
-                    "The second output is the best one's.",
+                    tooltip="The first seed. The others are the numbers after it; 0 follows the largest one. The "
+                    "output seed is the best of them.",
                 ),
-                io.Int.Input("count", default=4, min=1, max=64, tooltip="How many seeds are tried."),
+                io.Int.Input("count", default=4, min=1, max=64, tooltip="The number of seeds that are tried."),
                 io.Float.Input(
                     "preview_at",
                     default=0.4,
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="After which part of the steps a seed is judged. 4 seeds at 0.4 cost 2.6 videos. 0 "
-                    "finishes all of them.",
+                    tooltip="The part of the steps after which a seed is judged. 4 seeds at 0.4 cost as much as 2.6 "
+                    "videos. 0 finishes every seed.",
                 ),
                 *sampling_inputs(),
                 io.Float.Input(
@@ -105,7 +113,7 @@ class SampleBest(io.ComfyNode):
                     max=10.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How much motion counts. Likeness counts 1.",
+                    tooltip="The weight of motion in the score. Likeness has the weight 1.",
                 ),
             ],
             outputs=[

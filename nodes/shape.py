@@ -1,10 +1,10 @@
-"""The 3D face."""
+"""The nodes that reconstruct, load and save the 3D face."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..fantasyid_core.options import DECA_VIEWS, LANDMARKS, POSES, SHAPE_FILES
+from ..fantasyid_core.options import AUTO, DECA_VIEWS, LANDMARKS, POSES, RECONSTRUCTIONS, SHAPE_FILES
 from . import folders
 from .pictures import as_image, preview, say
 from .running import cancellable
@@ -18,19 +18,23 @@ class ReconstructFace(io.ComfyNode):
             node_id="FantasyID_ReconstructFace",
             display_name="FantasyID Reconstruct Face",
             category=CATEGORY,
-            description="Makes the 3D face of the person in the photo, with DECA and FLAME from your own files.",
+            description="Makes the 3D face of the person in the photo: from landmarks, with nothing but this pack, or "
+            "with DECA and FLAME from your own files. What the video model of the released weights reads of it is the "
+            "head's turn; an edit reaches the video through the picture, by Warp Face.",
             inputs=[
                 FaceType.Input("face", tooltip="From Crop Face."),
                 io.Combo.Input(
                     "deca",
                     options=folders.list_face_models("deca"),
-                    tooltip="deca_model.tar in models/fantasyid. auto takes the one that is found.",
+                    tooltip="Only for the method deca: deca_model.tar in models/fantasyid. auto takes the one that is "
+                    "found.",
                 ),
                 io.Combo.Input(
                     "flame",
                     options=folders.list_face_models("flame"),
-                    tooltip="FLAME 2020's generic_model.pkl, or FLAME 2023, in models/fantasyid. auto takes the one "
-                    "that is found.",
+                    tooltip="Only for the method deca: FLAME 2020's generic_model.pkl, or FLAME 2023, in "
+                    "models/fantasyid. "
+                    "auto takes the one that is found.",
                 ),
                 io.Combo.Input(
                     "pose",
@@ -43,29 +47,47 @@ class ReconstructFace(io.ComfyNode):
                     options=list(DECA_VIEWS),
                     optional=True,
                     advanced=True,
-                    tooltip="What DECA sees: the square around the face's landmarks, as in its training, or the whole "
-                    "picture, as in the official code.",
+                    tooltip="The part of the picture that DECA gets: the square around the face's landmarks, as in its "
+                    "training, or the whole picture, as in the official code.",
                 ),
                 io.Boolean.Input(
                     "keep_jaw",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep the mouth as open as in the photo. Only with the pose as photographed.",
+                    tooltip="Keeps the mouth as open as in the photo. Only with the pose as photographed.",
                 ),
                 io.Boolean.Input(
                     "keep_turn",
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep head and neck turned as in the photo. Only with the pose as photographed.",
+                    tooltip="Keeps head and neck turned as in the photo. Only with the pose as photographed.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(RECONSTRUCTIONS),
+                    optional=True,
+                    tooltip="auto: deca when its files are there, else landmarks, which need none. template: the "
+                    "average head, turned as the five points say, for side views and covered faces.",
+                ),
+                io.Float.Input(
+                    "likeness",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    display_mode=io.NumberDisplay.slider,
+                    tooltip="Only for landmarks: how closely the photo is met beyond what the sliders can say. 0 is "
+                    "smooth, 1 keeps expression and all.",
                 ),
             ],
             outputs=[
                 ShapeType.Output(display_name="shape", tooltip="For Encode Identity and Save Shape."),
                 FaceType.Output(
                     display_name="face",
-                    tooltip="The same face; cut out again by the landmarks when its points were only estimated.",
+                    tooltip="The same face. It is cropped again by the landmarks when its points were only estimated.",
                 ),
                 io.Image.Output(display_name="overlay", tooltip="The 3D face drawn over the crop, with 68 landmarks."),
             ],
@@ -74,8 +96,8 @@ class ReconstructFace(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, deca=None, flame=None):
-        return folders.face_models_problem(deca, flame)
+    def validate_inputs(cls, deca=None, flame=None, method=AUTO):
+        return folders.face_models_problem(deca, flame, method)
 
     @classmethod
     def fingerprint_inputs(cls, deca, flame, **_):
@@ -92,14 +114,16 @@ class ReconstructFace(io.ComfyNode):
         region: str = LANDMARKS,
         keep_jaw: bool = True,
         keep_turn: bool = True,
+        method: str = AUTO,
+        likeness: float = 0.5,
     ) -> io.NodeOutput:
         from ..fantasyid_core.shape.draw.present import describe_reconstruction, draw_reconstruction
-        from ..fantasyid_core.shape.reconstruct.facemodels import load_face_models
-        from ..fantasyid_core.shape.reconstruct.reconstruct import reconstruct_face
+        from ..fantasyid_core.shape.reconstruct.methods import ReconstructionRequest, make_shape
 
-        paths = (folders.find_face_model(name, key) for name, key in ((deca, "deca"), (flame, "flame")))
-        models = load_face_models(*paths, folders=folders.models_dirs())
-        result = reconstruct_face(face, *models, region, pose, keep_jaw, keep_turn)
+        files = (folders.find_face_model(name, key) for name, key in ((deca, "deca"), (flame, "flame")))
+        places = (*folders.models_dirs(), *folders.topology_folders())
+        request = ReconstructionRequest(method, likeness, pose, region, keep_jaw, keep_turn, *files, places)
+        result = make_shape(face, request)
         overlay = as_image([draw_reconstruction(result)])
         say(cls, describe_reconstruction(result))
         return io.NodeOutput(result.shape, result.face, overlay, ui=preview(cls, overlay))
@@ -112,7 +136,7 @@ class LoadShape(io.ComfyNode):
             node_id="FantasyID_LoadShape",
             display_name="FantasyID Load Shape",
             category=CATEGORY,
-            description="Loads a 3D face: a FLAME head with 5023 vertices, such as DECA writes it.",
+            description="Loads a 3D face: a FLAME head with 5023 vertices, as DECA writes it.",
             inputs=[
                 io.Combo.Input(
                     "shape",

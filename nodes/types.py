@@ -1,4 +1,4 @@
-"""The pack's own types on the wires between nodes. Everything else is a type of the host."""
+"""The pack's own types of connections between nodes. All other types are the host's."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CATEGORY = "FantasyID"
 AdapterType = io.Custom("FANTASYID_ADAPTER")  # identity.adapter.IdentityAdapter
 FaceEncoderType = io.Custom("FANTASYID_FACE_ENCODER")  # host.comfy.encode.HostedFaceEncoder
 FaceType = io.Custom("FANTASYID_FACE")  # face.align.FaceCrop
-ShapeType = io.Custom("FANTASYID_SHAPE")  # shape.pointcloud.FaceShape
+ShapeType = io.Custom("FANTASYID_SHAPE")  # shape.faceshape.FaceShape
 IdentityType = io.Custom("FANTASYID_IDENTITY")  # Identity
 
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """A person, encoded: what FANTASYID_IDENTITY carries.
+    """An encoded person: the value of the type FANTASYID_IDENTITY.
 
     tokens: float32 [B, Nid, Cid]. adapter: fingerprint of the adapter that made them.
     thumbnail: np.uint8 [S, S, 3] RGB of the face. shape_name: where the 3D face came from. vertices: float32

@@ -1,4 +1,4 @@
-"""From prompt and face to frames, each step exactly as the official pipeline does it."""
+"""The nodes from prompt and face to frames. Each step equals that of the official pipeline."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class EncodePrompt(io.ComfyNode):
             node_id="FantasyID_EncodePrompt",
             display_name="FantasyID Encode Prompt",
             category=CATEGORY,
-            description="Encodes a prompt the way the model was trained: 226 tokens of plain text. Brackets and colons "
-            "are no weights here.",
+            description="Encodes a prompt the way the model was trained: as 226 tokens of plain text. Brackets and "
+            "colons are read as text, not as weights.",
             inputs=[
                 io.Clip.Input("clip", tooltip="T5-XXL, from Load CLIP with type cogvideox."),
                 io.String.Input(
                     "text",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip="What happens in the video, in full English sentences. Leave it empty for the negative "
-                    "prompt. What goes beyond 226 tokens (about 170 words) is cut off with a warning.",
+                    tooltip="A description of what happens in the video, in full English sentences. Leave it empty for "
+                    "the negative prompt. Text beyond 226 tokens (about 170 words) is cut off with a warning.",
                 ),
             ],
             outputs=[io.Conditioning.Output(tooltip="For Video Conditioning.")],
@@ -46,17 +46,18 @@ class VideoConditioning(io.ComfyNode):
             node_id="FantasyID_VideoConditioning",
             display_name="FantasyID Video Conditioning",
             category=CATEGORY,
-            description="Makes the face the first picture of the video, and an empty latent of the model's own size.",
+            description="Makes the face the first frame of the video, and creates an empty latent of the model's size.",
             inputs=[
-                io.Conditioning.Input("positive", tooltip="What the video shall show, from Encode Prompt."),
-                io.Conditioning.Input("negative", tooltip="What it shall not show; usually an empty prompt."),
+                io.Conditioning.Input("positive", tooltip="What the video shows, from Encode Prompt."),
+                io.Conditioning.Input("negative", tooltip="What the video does not show; usually an empty prompt."),
                 io.Vae.Input("vae", tooltip="The CogVideoX VAE, from Load VAE."),
-                FaceType.Input("face", tooltip="The face, from Crop Face, or for ConsisID from Encode Identity. It is "
-                "stretched to the video's size, as the model was trained."),
+                FaceType.Input("face", tooltip="The face, from Crop Face, or for ConsisID from Encode Identity. Its picture "
+                "is stretched to the video's size, as in training."),
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="The model whose size the video gets. Not connected: 49 frames of 720 x 480 pixels.",
+                    tooltip="The model that defines the video's size. When it is not connected, the video has 49 "
+                    "frames of 720 x 480 pixels.",
                 ),
             ],
             outputs=[
@@ -82,7 +83,8 @@ def sampling_inputs() -> list:
             default=50,
             min=1,
             max=1000,
-            tooltip="Steps from noise to video. 50 is official; 25 gives a usable preview in half the time.",
+            tooltip="The number of sampling steps. The official pipeline takes 50; 25 give a usable preview in half "
+            "the time.",
         ),
         io.Float.Input(
             "cfg",
@@ -90,14 +92,13 @@ def sampling_inputs() -> list:
             min=0.0,
             max=30.0,
             step=0.1,
-            tooltip="How closely the prompt is followed. 6 is official; 1 ignores the negative prompt and is "
-            "twice as fast.",
+            tooltip="The strength of classifier-free guidance: how closely the video follows the prompt. The official "
+            "value is 6; 1 ignores the negative prompt and is twice as fast.",
         ),
         io.Combo.Input(
             "solver",
             options=list(SOLVERS),
-            tooltip="dpm is the official sampler of this model and adds fresh noise in every step; ddim adds "
-            "none.",
+            tooltip="dpm is the official solver of this model and adds fresh noise in every step; ddim adds none.",
         ),
     ]
 
@@ -109,10 +110,10 @@ class Sampler(io.ComfyNode):
             node_id="FantasyID_Sampler",
             display_name="FantasyID Sampler",
             category=CATEGORY,
-            description="Makes the video from noise, with the official sampler. The host's own samplers start this "
+            description="Samples the video from noise, with the official sampler. The host's own samplers start this "
             "model at a wrong noise level.",
             inputs=[
-                io.Model.Input("model", tooltip="From Apply Identity; or from Load Model, for a video of anybody."),
+                io.Model.Input("model", tooltip="From Apply Identity, or from Load Model for any person."),
                 io.Conditioning.Input("positive", tooltip="From Video Conditioning."),
                 io.Conditioning.Input("negative", tooltip="From Video Conditioning."),
                 io.Latent.Input("latent", tooltip="The empty video, from Video Conditioning."),
@@ -122,7 +123,7 @@ class Sampler(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="The number the noise is drawn from. The same number gives the same video.",
+                    tooltip="The seed of the noise. The same seed gives the same video.",
                 ),
                 *sampling_inputs(),
             ],
@@ -147,7 +148,7 @@ class DecodeVideo(io.ComfyNode):
             node_id="FantasyID_DecodeVideo",
             display_name="FantasyID Decode Video",
             category=CATEGORY,
-            description="Turns the sampled latent into frames, bit by bit as the official pipeline does.",
+            description="Decodes the sampled latent into frames, as the official pipeline does.",
             inputs=[
                 io.Vae.Input("vae", tooltip="The CogVideoX VAE, from Load VAE."),
                 io.Latent.Input("latent", tooltip="The video, from the sampler."),
@@ -157,8 +158,8 @@ class DecodeVideo(io.ComfyNode):
                     min=0,
                     max=2048,
                     step=32,
-                    tooltip="0 decodes whole pictures, which is exact. If memory runs out, 256 decodes pieces of 256 "
-                    "pixels and blends their seams; 128 is the smallest.",
+                    tooltip="0 decodes whole pictures, which is exact. If memory runs out, 256 decodes tiles of 256 x "
+                    "256 pixels and blends their seams. 128 is the smallest.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="The frames, for Create Video at 8 fps.")],

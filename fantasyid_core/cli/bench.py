@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="all tokens and layers on the CPU too (many minutes)")
     parser.add_argument("--runs", type=int, metavar="N", help="pairs per figure (default: 5, with --full 3)")
     parser.add_argument("--consisid", action="store_true", help="ConsisID, against diffusers' own modules")
+    parser.add_argument(
+        "--mechanisms", action="store_true", help="caches, 8 bits and compiled blocks against the exact video"
+    )
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of tables")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the scaling too (needs matplotlib)")
 
@@ -26,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.consisid:
         return _run_consisid(arguments)
+    if arguments.mechanisms:
+        return _run_mechanisms(arguments)
     from ..tools.bench import run_bench
 
     plot = None if arguments.plot is None else _pyplot()
@@ -45,6 +50,18 @@ def _run_consisid(arguments: argparse.Namespace) -> int:
     runs = 5 if arguments.runs is None else arguments.runs
     report = run_consisid_bench(arguments.full, runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
     print(json.dumps(report, indent=2) if arguments.json else "\n".join(consisid_tables(report)))
+    return 0
+
+
+def _run_mechanisms(arguments: argparse.Namespace) -> int:
+    from ..tools.bench_mechanisms import run_mechanism_bench
+    from ..tools.bench_mechanisms import tables as mechanism_tables
+
+    if arguments.plot is not None or arguments.full:
+        raise ValueError("--mechanisms has one table and one size per machine; leave out --plot and --full.")
+    runs = 2 if arguments.runs is None else arguments.runs
+    report = run_mechanism_bench(runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(mechanism_tables(report)))
     return 0
 
 

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     write(folder, cast, takes, rows, arguments, sampling)
     print(summary(rows))
     seconds = time.perf_counter() - started
-    print(f"{NOTICE}\n{folder / 'demo.html'}, demo.mp4, sheet.png and report.json: {seconds:.0f} s in all")
+    print(f"{NOTICE}\n{folder / 'demo.html'}, demo.mp4, sheet.png, photo.png and report.json: {seconds:.0f} s in all")
     return 0
 
 
@@ -82,18 +82,21 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 
 def write(folder: Path, cast, takes, rows: list[dict], arguments: argparse.Namespace, seconds: float) -> None:
-    """demo.html with its videos, demo.mp4, sheet.png, report.json; what was there is replaced only by whole files."""
+    """demo.html with its videos, demo.mp4, sheet.png, photo.png, report.json; only whole files replace others."""
     from PIL import Image
 
     from ..files.writing import write_aside
     from ..tools.demo import MEANING
     from ..tools.demopage import write_page
+    from ..tools.demophoto import below, photo_panels, photo_sheet
     from ..tools.demosheet import contact_sheet, side_by_side
     from ..videofile import save_video
 
     save_video(side_by_side(cast, takes), folder / "demo.mp4", 8, crf=14)
-    with write_aside(folder / "sheet.png") as aside:
-        Image.fromarray(contact_sheet(cast, takes, rows)).save(aside, format="PNG")
+    photo = photo_sheet(photo_panels())
+    for name, picture in (("photo.png", photo), ("sheet.png", below(contact_sheet(cast, takes, rows), photo))):
+        with write_aside(folder / name) as aside:
+            Image.fromarray(picture).save(aside, format="PNG")
     write_page(folder, cast, takes, rows, NOTICE)
     settings = {name: getattr(arguments, name) for name in ("people", "seed", "steps", "cfg")}
     report = {"settings": settings, "sampling_seconds": seconds, "meaning": MEANING, "videos": rows}

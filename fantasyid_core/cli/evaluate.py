@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from ..options import AUTO, NAMED_DETECTORS
+from ..options import AUTO, FORMER_DETECTORS, NAMED_DETECTORS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for report, plots and contact sheet (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of Markdown")
-    parser.add_argument("--detector", choices=(AUTO, *NAMED_DETECTORS), default=AUTO, help="which face detector")
+    parser.add_argument(
+        "--detector", choices=(AUTO, *NAMED_DETECTORS, *FORMER_DETECTORS), metavar="NAME", default=AUTO,
+        help=f"which face detector: {', '.join((AUTO, *NAMED_DETECTORS))}",
+    )  # fmt: skip
     parser.add_argument(
         "--models", metavar="FOLDER", action="append", default=[], help="a folder like ComfyUI's models"
     )

@@ -1,6 +1,7 @@
 """Makes a video of the person in a photo, from the photo and a sentence.
 
-Size and length are the model's own (49 frames of 720x480 for the release), so there is no option for them.
+The size is the model's own (720x480 for the release), so there is no option for it; so is the length (49 frames),
+beyond which it was not trained.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..options import CACHES, COMPUTING, DPM, DTYPES, OFFLOADS, SOLVERS, STORAGES
+from ..options import CACHES, COMPUTING, DPM, DTYPES, OFFLOADS, PARALLELS, SOLVERS, STORAGES
 from .person import add_person_arguments, person_of
 from .rows import OF_THE_COMMAND, OF_THE_PLACE, arguments_of_row, kept_options, options_to_keep, read_rows
 
@@ -21,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "--jobs",
         metavar="FILE",
-        help="makes many videos: each row of FILE (JSON lines or CSV) is one, with these options as names; --out is then "
-        "a folder. The same command again goes on. In several processes: accelerate launch -m fantasyid_core generate ...",
+        help="makes many videos: each row of FILE (JSON lines or CSV) is one, with these options as names; --out is "
+        "then a folder. The same command goes on. Several processes: accelerate launch -m fantasyid_core generate ...",
     )
     many.add_argument("--certificate", metavar="PEM", help="your certificate chain: signs Content Credentials")
     many.add_argument("--key", metavar="PEM", help="the certificate's private key")
@@ -63,6 +64,9 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
         default=DPM,
         help="which solver samples the video; dpm is the official one (default: %(default)s)",
     )
+    group.add_argument(
+        "--frames", type=int, help="of a longer video, in blended windows; the model was not trained for it"
+    )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: cuda if there is one)")
     machine.add_argument(
@@ -89,9 +93,15 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
         "--cache",
         choices=CACHES,
         default=CACHES[0],
-        help="what a step takes over from earlier ones: nothing, a little (balanced), more (fast), or a mechanism by name",
+        help="what a step takes from earlier ones: nothing, a little (balanced), more (fast), or a mechanism by name",
     )
     machine.add_argument("--compile", action="store_true", help="compile the blocks: minutes once, then faster steps")
+    machine.add_argument(
+        "--parallel",
+        choices=PARALLELS,
+        default=PARALLELS[0],
+        help="what several processes (accelerate launch) share out: videos, or one video's guidance, tokens, or both",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -102,9 +112,11 @@ def run(arguments: argparse.Namespace) -> int:
     check_output(Path(arguments.out))
     with Bars() as bars:
         bars("starting", 0, 1)
+        from ..jobs.sharing import own_device
         from ..jobs.synthetic import Signature
         from ..pipeline import Inputs
 
+        own_device(arguments)
         signature = Signature(arguments.certificate, arguments.key) if arguments.certificate else None
         files = (arguments.topology, arguments.face_encoder, arguments.approximate)
         inputs = Inputs(arguments.model, person_of(arguments), *files)
@@ -158,6 +170,8 @@ def run_rows(arguments: argparse.Namespace) -> int:
         jobs = [job_of(each, where, number, folder) for number, (where, each) in enumerate(parsed, start=1)]
         hush()
         show = JobBars(bars) if is_first() else None
+        if any(job.settings.parallel != PARALLELS[0] for job in jobs):
+            raise ValueError("--jobs shares out its rows: expected --parallel rows. One video takes the other ways.")
         try:
             summary = run_jobs(jobs, folder, show, share_out, signature)
         except KeyboardInterrupt as interrupt:
@@ -209,6 +223,8 @@ def settings_of(arguments: argparse.Namespace):
         cache=arguments.cache,
         storage=arguments.storage,
         compile=arguments.compile,
+        parallel=arguments.parallel,
+        frames=arguments.frames,
     )
 
 
@@ -226,6 +242,7 @@ def take_plan(arguments: argparse.Namespace) -> None:
 def make_video(inputs, arguments: argparse.Namespace, bars: Callable, signature=None) -> None:
     """Generates and writes the video with progress bars; the last line printed is its path."""
     from ..jobs.job import record_for
+    from ..jobs.sharing import is_first
     from ..jobs.synthetic import finish
     from ..pipeline import generate
     from ..videofile import save_video
@@ -234,6 +251,8 @@ def make_video(inputs, arguments: argparse.Namespace, bars: Callable, signature=
     options = options_to_keep(arguments, add_video_arguments, out.parent)
     hush()
     frames = generate(inputs, settings, bars)
+    if not is_first():  # several processes made one video
+        return
     save_video(
         frames,
         out,

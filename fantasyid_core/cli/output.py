@@ -1,4 +1,4 @@
-"""Printing never ends a command: whatever the code page of the terminal, and when nobody reads the pipe any more."""
+"""Output that never ends a command, whatever the terminal's encoding, and also when its reader closes the pipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TextIO
 
 
 class LastingStream:
-    """A stream of text that stands for another: what cannot be encoded is replaced, what nobody reads is dropped."""
+    """Wraps a text stream: characters that cannot be encoded are replaced, and text without a reader is dropped."""
 
     def __init__(self, stream: TextIO | None):
         self._stream = stream
@@ -41,7 +41,7 @@ class LastingStream:
         return getattr(self._stream, name)
 
     def _drop(self) -> None:
-        """Leads the stream nowhere, so that Python does not fail either when it empties it at the end."""
+        """Redirects the stream to the null device, so that Python's flush at exit does not fail, either."""
         stream, self._stream = self._stream, None
         try:
             nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""The options that say who is meant: photos, which face in them, the 3D face. Shared by the commands."""
+"""The options for the person: photos, which face in them, and the 3D face. Several commands share them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import argparse
 from ..options import (
     AUTO,
     AVERAGE,
+    BORDERS,
     DETECTORS,
+    FORMER_DETECTORS,
+    GREY,
     JOINS,
     LARGEST,
     LEFT_TO_RIGHT,
@@ -16,6 +19,7 @@ from ..options import (
     NEUTRAL,
     NO_DETECTOR,
     PHOTOGRAPHED,
+    RECONSTRUCTIONS,
 )
 
 # On a command line words are without blanks.
@@ -36,8 +40,8 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
         who.add_argument(
             "--shape",
             metavar="FILE",
-            help="3D face with FLAME's 5023 vertices (.ply .obj .glb .stl .npy .npz); without it DECA and FLAME make "
-            "it from the photo",
+            help="3D face with FLAME's 5023 vertices (.ply .obj .glb .stl .npy .npz); without it "
+            "it is made from the photo",
         )
         who.add_argument(
             "--edit",
@@ -55,10 +59,18 @@ def add_person_arguments(parser: argparse.ArgumentParser, with_shape: bool = Tru
     who.add_argument(
         "--pose", choices=tuple(POSES), default="neutral", help="pose of the 3D face that is made from the photo"
     )
+    who.add_argument(
+        "--method", choices=RECONSTRUCTIONS, default=AUTO,
+        help="what makes the 3D face from the photo; auto: deca when its files are there, else landmarks; template: "
+        "the mean head, turned as in the photo",
+    )  # fmt: skip
+    who.add_argument(
+        "--likeness", type=float, default=0.5, help="0..1, of the method landmarks: how closely the photo is met"
+    )
     _add_face_arguments(parser.add_argument_group("which face, and how it is cut out"))
     files = parser.add_argument_group("files for the photo")
     files.add_argument("--models", metavar="DIR", action="append", default=[], help="a folder like ComfyUI's models")
-    files.add_argument("--deca", metavar="FILE", help="deca_model.tar, if it is not in that folder")
+    files.add_argument("--deca", metavar="FILE", help="deca_model.tar (optional), if it is not in that folder")
     files.add_argument("--flame", metavar="FILE", help="FLAME's generic_model.pkl, if it is not in that folder")
 
 
@@ -76,6 +88,7 @@ def person_of(arguments: argparse.Namespace):
         number=arguments.number,
         framing=Framing(arguments.padding, arguments.hair_margin, arguments.neck_margin, arguments.rotation),
         folders=tuple(arguments.models),
+        border=arguments.border,
     )
     return PersonRequest(
         arguments.image or (),
@@ -86,6 +99,8 @@ def person_of(arguments: argparse.Namespace):
         pose=POSES[arguments.pose],
         references=getattr(arguments, "references", AVERAGE),
         like=arguments.like,
+        method=arguments.method,
+        likeness=arguments.likeness,
         edit=getattr(arguments, "edit", None),
         saved=getattr(arguments, "person", None),
     )
@@ -93,8 +108,9 @@ def person_of(arguments: argparse.Namespace):
 
 def _add_face_arguments(group) -> None:
     group.add_argument(
-        "--detector", choices=DETECTORS, default=AUTO, help="what looks for faces; none takes the square in the middle"
-    )
+        "--detector", choices=(*DETECTORS, *FORMER_DETECTORS), metavar="NAME", default=AUTO,
+        help=f"what looks for faces: {', '.join(DETECTORS)}; none takes the square in the middle",
+    )  # fmt: skip
     group.add_argument(
         "--points",
         metavar='"x,y x,y x,y x,y x,y"',
@@ -122,3 +138,6 @@ def _add_face_arguments(group) -> None:
         "--neck-margin", type=float, default=0.0, help="more room below the face, as a share of the crop"
     )
     group.add_argument("--rotation", type=float, default=0.0, help="turns the face in the crop, in degrees, clockwise")
+    group.add_argument(
+        "--border", choices=BORDERS, default=GREY, help="of the first picture, where it reaches beyond the photo"
+    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..options import AUTO, NAMED_DETECTORS, SHAPE_SOURCES, TEXT_DETECTORS, VIEW_SOURCES
+from ..options import AUTO, FORMER_DETECTORS, NAMED_DETECTORS, SHAPE_SOURCES, TEXT_DETECTORS, VIEW_SOURCES
 
 CHOICES = {
-    "detector": (AUTO, *NAMED_DETECTORS),
+    "detector": (AUTO, *NAMED_DETECTORS, *FORMER_DETECTORS),
     "text": TEXT_DETECTORS,
     "view_from": VIEW_SOURCES,
     "shape": SHAPE_SOURCES,
@@ -31,7 +31,7 @@ GROUPS = {
         "crop": "side of a view, in pixels",
     },
     "filters": {
-        "confidence": "least score of the face (default: 0.9, of the cascade 0.5)",
+        "confidence": "least score of the face (default: 0.9, of mediapipe 0.7)",
         "rival": "share of the main face's area from which another face is a second person",
         "min_face": "least side of the face, pixels",
         "min_sharpness": "least variance of the Laplacian of the face at 128 x 128",
@@ -43,7 +43,8 @@ GROUPS = {
         "text_area": "share of the picture that text may cover",
     },
     "3D faces": {
-        "shape": "auto takes the file beside the video, else DECA and FLAME where they are found",
+        "shape": "auto takes the file beside the video, else DECA and FLAME where they are found, else landmarks "
+        "(these need transform.pkl, or --vertices 2236)",
         "vertices": "number of vertices of the adapter's mesh",
         "deca": "deca_model.tar, if it is not in the models folder",
         "flame": "FLAME's generic_model.pkl, if it is not in the models folder",

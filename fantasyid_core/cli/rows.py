@@ -1,7 +1,7 @@
-"""A file with a row for each video -> what the options of `generate` say for it.
+"""Reads a file with a row for each video, and turns each row into options of `generate`.
 
-Columns (CSV, with a header) and keys (JSON lines) are named as the options, so a row can say whatever the command line
-can; what a row leaves out, the command line says for all.
+Columns (CSV, with a header) and keys (JSON lines) have the names of the options, so a row can set every option of a
+video. The command line gives the options that a row leaves out.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 
 OF_THE_COMMAND = frozenset({"jobs", "certificate", "key", "command", "run", "help"})
 """Options that are not of one video."""
-OF_THE_PLACE = frozenset({"out", "device", "offload", "fit"})
+OF_THE_PLACE = frozenset({"out", "device", "offload", "fit", "parallel", "compile"})
 """Options that make no other video."""
 PATHS = frozenset({"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame"})
 _SEVERAL = frozenset({"image", "models"})
 
 
 class RowParser(argparse.ArgumentParser):
-    """A parser that says what is wrong by ValueError instead of leaving."""
+    """An argument parser that raises ValueError for wrong options instead of ending the program."""
 
     def error(self, message: str):
         raise ValueError(message)
@@ -98,15 +98,15 @@ def arguments_of_row(
                 f"{where}: there is no setting {key!r}.{hint} The settings are {', '.join(sorted(known))}."
             )
     parser.set_defaults(**{key: value for key, value in vars(common).items() if key not in row})
-    words = [word for key, value in row.items() for word in _words(known[key], value)]
     try:
+        words = [word for key, value in row.items() for word in _words(known[key], value)]
         return parser.parse_args(words)
     except ValueError as error:
         raise ValueError(f"{where}: {error}.") from error
 
 
 def _words(action: argparse.Action, value: Any) -> list[str]:
-    """The words that say `value` on a command line."""
+    """The words that stand for `value` on a command line."""
     option = action.option_strings[-1]
     if value is None:
         return []

@@ -1,9 +1,10 @@
-"""How good a video is, as functions of features and frames.
+"""Measures of a video's quality, as functions of features and frames.
 
 The paper's metrics (section 4.2): RS `reference_similarity`, IFS `inter_frame_similarity`, FM `face_motion`,
 FID `fid`; `pixels` needs no network. `score` applies the first three to a video and ranks several; `plot` draws them.
-`evaluate` measures folders of videos (`pairing`, `measure`, `inception`) and `reportfiles` writes the report; `heads`
-measures videos of the project's own people.
+`evaluate` measures folders of videos (`pairing`, `measure`, `inception`) and `reportfiles` writes the report.
+`comparison` runs two models on the same inputs, with `pairedtest` and `comparisonreport`. `people.instruments` measures
+videos of drawn people.
 
 Everything is imported on first use.
 """

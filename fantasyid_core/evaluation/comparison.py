@@ -1,8 +1,9 @@
-"""Two models on the same people, prompts and noise: every video made once, by one of the processes, and kept.
+"""Compares two models on the same people, prompts and noise. One of the processes makes each video once and keeps it.
 
-A folder of photos names the people: `anna.png`, or `anna__left.png` and `anna__right.png` for several photos; beside
-them `anna.ply` (or another file of a 3D face) for a model that reads one. What is there already is not made again, so a
-run that was stopped goes on with the same command; settings.json refuses to mix two runs.
+The files in a folder of photos name the people: `anna.png`, or `anna__left.png` and `anna__right.png` for several
+photos. For a model that reads a 3D face, `anna.ply` (or another file of a 3D face) lies beside them. A video that
+exists is not made again, so a run that was stopped continues with the same command. The settings of a run are kept in
+settings.json, and a run with other settings is refused.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Plan:
                     yield from (Take(model, person, prompt, seed) for model in range(len(self.models)))
 
     def stated(self) -> dict:
-        """What has to be the same for a run to go on: models by their weights, photos by size and time."""
+        """What must be equal for a run to continue: models by their weights, photos by size and time."""
         files = [file for person in self.people for file in (*person.photos, *([person.shape] if person.shape else []))]
         return {
             "models": [

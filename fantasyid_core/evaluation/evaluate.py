@@ -1,4 +1,4 @@
-"""Many videos measured: each by one of the processes, put together by the first one."""
+"""Measures many videos: each process measures some of them, and the first one collects the results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def evaluate(
     crops: int = 8,
     progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict, list[Measured]] | None:
-    """The report and what was measured of every video; None in all but the first process of an `accelerate launch`.
+    """The report and the measures of every video; None in all but the first process of an `accelerate launch`.
 
     videos, references: as `find_pairs`; arcface, inception: model files, else found as `load_likeness` and
     `load_inception` do. Metrics that cannot be computed are None in the report, with the reason. Raises

@@ -1,11 +1,11 @@
-"""FID: how far apart two sets of features are, as Gaussians (Heusel et al., arXiv 1706.08500).
+"""FID: the Frechet distance of two sets of features, taken as Gaussians (Heusel et al., arXiv 1706.08500).
 
     |mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)),  A and B the covariances
 
 The trace of the root is the sum of the singular values of A^(1/2) B^(1/2), and so of X_a X_b^T, where X are the
-centred features over the root of N - 1 (A = X^T X). Computed like this no covariance is formed and no root of
-a matrix is taken: it stays exact, real and without NaN when there are fewer features than dimensions, where the
-usual square root of A B fails.
+centred features divided by the root of N - 1 (A = X^T X). This computation forms no covariance and takes no root of a
+matrix. It stays exact, real and without NaN when there are fewer features than dimensions, where the usual square root
+of A B fails.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Inception-v3's features of pictures for FID, from a library and weights that the user has; nothing is downloaded.
 
-Distances of different networks cannot be compared: the report names the one that was used. The paper's is the one
-of pytorch-fid and torch-fidelity (weights of 2015), torchvision's was trained anew.
+FID values of different networks cannot be compared, so the report names the network that was used. The paper uses the
+network of pytorch-fid and torch-fidelity (weights of 2015); torchvision's has weights of another training.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All that is measured of one video, with whatever the machine offers: detector, ArcFace, Inception, each optional."""
+"""All measures of one video that the machine allows: the detector, ArcFace and Inception are each optional."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..face.align import opencv
-from ..face.detectors.detect import detect_faces
+from ..face.detectors.detect import current_detector, detect_faces
 from ..face.detectors.detected import clipped_square
 from ..face.picture import load_picture
 from ..videofile import read_video
@@ -34,7 +34,7 @@ _TALL = 96  # pixels, of the sheet
 
 @dataclass(frozen=True)
 class Instruments:
-    """What measures. unavailable: metric -> why it cannot be computed. crops: faces of a video that count in FID."""
+    """The networks that measure. unavailable: metric -> why it cannot be computed. crops: faces of a video for FID."""
 
     detect: Callable[[np.ndarray], list[DetectedFace]] | None
     likeness: Likeness | None
@@ -74,7 +74,7 @@ def load_instruments(
 
     if crops < 1:
         raise ValueError(f"Expected at least 1 crop per video for FID, got {crops}.")
-    folders, reasons = tuple(folders), {}
+    folders, reasons, detector = tuple(folders), {}, current_detector(detector)
 
     def load(metrics: tuple[str, ...], make: Callable):
         try:
@@ -106,14 +106,14 @@ class Face(NamedTuple):
 
 
 class Meter:
-    """Measures one video after the other; every reference picture is looked at once."""
+    """Measures one video after the other; every reference picture is encoded once."""
 
     def __init__(self, instruments: Instruments):
         self.instruments = instruments
         self._references: dict[Path, Reference] = {}
 
     def measure(self, pair: Found) -> Measured:
-        """What cannot be measured has a reason instead; a bad file never raises."""
+        """Measures one video. A value that cannot be measured is None with a reason; a bad file never raises."""
         references = {path: self._reference(path) for path in pair.references}
         result = Measured(pair.name, references=tuple(path.name for path in references))
         result.bad_references = {path.name: each.problem for path, each in references.items() if each.problem}

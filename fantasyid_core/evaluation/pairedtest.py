@@ -1,7 +1,7 @@
-"""Whether one model is better than another on the same people, prompts and noise: differences with a paired test.
+"""A paired test of whether one model is better than another on the same people, prompts and noise.
 
-Videos of one person resemble each other, so a person counts once: the mean of its videos. With a single person the
-videos themselves are the pairs, and the result says nothing about other people.
+Videos of one person resemble each other, so each person counts once, with the mean of their videos. With a single
+person the videos themselves are the pairs, and the result says nothing about other people.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What frames alone tell about motion and colour, without any network. Colours are sRGB in 0..1.
+"""Measures of motion and colour from frames alone, without any network. Colours are sRGB in 0..1.
 
-None of these says whether a motion is the right one: a video can have the frame difference of a true one and show
-something else. They tell still, jumping, drifting, blurred and flickering videos.
+None of these measures says whether a motion is the right one: a video can have the frame difference of a true one and
+show something else. They reveal videos that stand still, jump, drift in colour, are blurred or flicker.
 """
 
 from __future__ import annotations

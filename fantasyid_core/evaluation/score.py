@@ -1,7 +1,7 @@
-"""Scores of a video, frame by frame, and which of several videos is the best.
+"""Scores of a video, frame by frame, and the ranking of several videos.
 
-A face is found in every frame by a function that the caller gives (`face_finder` makes one), so that nothing
-here depends on a detector.
+The caller gives the function that finds the face in a frame (`face_finder` makes one), so that nothing here depends on
+a detector.
 """
 
 from __future__ import annotations
@@ -113,11 +113,13 @@ def scorer(
     detector: str = "auto",
     folders: Iterable[str | os.PathLike] = (),
 ) -> Callable[[np.ndarray], VideoScore]:
-    """`score_identity` for several videos of one person, who is looked at once.
+    """`score_identity` for several videos of one person, whose photos are encoded once.
 
     Without `likeness`, `load_likeness` finds it. Raises what `load_likeness` and `score_identity` raise.
     """
-    folders = tuple(folders)
+    from ..face.detectors.detect import current_detector
+
+    folders, detector = tuple(folders), current_detector(detector)
     if likeness is None:
         from ..face.likeness import load_likeness
 

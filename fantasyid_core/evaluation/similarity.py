@@ -1,6 +1,6 @@
 """Likeness of faces from their vectors (ArcFace's in the paper): RS and IFS of section 4.2.
 
-All vectors may have any length; what counts is their cosine, in -1..1.
+Vectors may have any length, since only their cosine counts. It is in -1..1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""How FantasyID-Tiny is made and judged: everything here runs once for a release of the small model, never for a user.
+"""The training and the evaluation of FantasyID-Tiny. Its makers run this once for a release; users never need it.
 
-Making: `train_vae` (from the linear beginning in `basis`), `train_encoders`, `train_portraits`, then `train tiny`, and
-`package`. Making it sharper: `train_reading` (`readout`, `portrait_pairs`, `teaching`), `train_sharper` (`clip_pairs`,
-`sharper_loss`), `snapshot`. Judging: `codec_scores`, `score_model` and its `report`, `score_details`, the `ablations`
-and `table3`. `train_probe` makes the instrument that reads pictures.
+To train the model, run `train_vae` (which begins with the components of `basis`), `train_encoders`, `train_portraits`,
+`train tiny`, and `package`. A second training makes it sharper: `train_reading` (with `readout`, `portrait_pairs` and
+`teaching`), `train_sharper` (with `clip_pairs` and `sharper_loss`), and `snapshot`. To evaluate it, run `codec_scores`,
+`score_model` (with `report`), `score_details`, `ablations` and `table3`. `train_probe` trains the probe, the network
+that reads pictures.
 """

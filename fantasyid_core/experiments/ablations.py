@@ -2,9 +2,9 @@
 
     python -m fantasyid_core.experiments.ablations tiny --out FOLDER steps=1000 stills=300 --portrait-steps 300
 
-Each learns portraits first, with its own parts alone. Every run goes on where it was interrupted. FOLDER receives a
-folder for each, scores.json, .md and .png, and table3.md: the paper's measures and which of its orderings hold.
-"""
+Each model first learns portraits with its own parts alone. An interrupted run continues with the same command. FOLDER
+gets a folder for each model, scores.json, .md and .png, and table3.md with the paper's measures and the orderings of
+its Table 3 that hold. """
 
 from __future__ import annotations
 

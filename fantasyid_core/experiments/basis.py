@@ -1,4 +1,4 @@
-"""The linear beginning of the VAE: principal components of patches, half whitened and spread over the channels."""
+"""Initialises the VAE's linear maps: principal components of patches, half whitened and spread over the channels."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Clips in pairs: a person and a twin who differs in looks, in shape, or as a slider of the editor bends the head.
+"""Pairs of clips: a person and a twin, who differs in looks, in shape, or in one slider of the face editor.
 
-Twins in shape share their references, for whose shape it is the vertices tell; twins in looks have references of their
-own in the same poses, for looks are the picture's to tell. Sliders bend the mesh as no drawn person is bent, so that
-what the editor does to a face is learned too and not led back to the nearest drawn person.
+Twins in shape share their references, because the vertices alone tell the shape. Twins in looks have their own
+references in the same poses, because the picture tells the looks. Sliders deform the mesh as no drawn person is
+deformed, so that the model also learns the editor's changes.
 
-There are always more: a training begins with few pairs and gets new ones as it goes on, so that it need not wait for
-hours of drawing and does not learn its clips by heart. Which pairs a batch has follows from its number alone.
-"""
+The number of pairs grows: a training begins with few pairs and gets new ones while it runs, so that it need not wait
+for hours of drawing and does not memorise its clips. The pairs of a batch follow from the batch's number alone. """
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ _PROMPT_BYTES = 256
 
 
 class Growth(NamedTuple):
-    """How many pairs there are: `first` at once, then `more` after every `every` batches."""
+    """The number of pairs: `first` at the beginning, and `more` after every `every` batches."""
 
     first: int = 1024
     more: int = 128
@@ -55,7 +54,7 @@ class Growth(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two people and how each head is bent, [V,3] in metres or not at all; kind: LOOKS, SHAPE or SLIDER."""
+    """Two people, and the displacement [V,3] of each head in metres or None; kind: LOOKS, SHAPE or SLIDER."""
 
     kind: int
     people: tuple[Person, Person]

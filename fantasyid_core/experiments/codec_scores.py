@@ -1,4 +1,4 @@
-"""How well a codec keeps clips: peak signal-to-noise ratio and the correlation of what changes in time."""
+"""Scores of a codec's reconstructions: peak signal-to-noise ratio and the correlation of changes in time."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def vae_scores(vae: TinyVae, pixels: Tensor) -> VaeScores:  # [N,3,T,H,W] in 0..
 
 
 def latent_statistics(latents: Tensor) -> LatentStatistics:  # [N,C,L,h,w]
-    """What a diffusion model will meet."""
+    """Statistics of the latents that a diffusion model has to learn."""
     means, deviations = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
     standard = (latents - means[:, None, None, None]) / deviations[:, None, None, None]
     across = (standard[..., 1:] * standard[..., :-1]).mean().item()

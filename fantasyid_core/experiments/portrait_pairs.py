@@ -1,7 +1,7 @@
-"""Portraits of people and of twins in looks, with the truth that a readout is asked for, drawn once into a folder.
+"""Portraits of people and of their twins in looks, with the true looks for a readout, drawn once into a folder.
 
-For every person two portraits and one of the twin, in the pose and before the background of the first of them; of both
-how they look at rest, from the front before grey.
+There are two portraits of every person, and one of the twin in the pose and in front of the background of the first.
+Both people also have a portrait at rest, from the front and in front of grey.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What tokens tell of a person's looks: a network that reads them, what it is asked, and the gates that it has to pass.
+"""A network that reads a person's looks from tokens, its training loss, and the thresholds that it must reach.
 
-A teacher that asks for the mean over the tokens cannot be told where something lies, and what nobody asks for is lost
-(see the model card). So this one asks in places: every token of a face encoder what lies on its own 8 x 8 pixels, and
-all of them together for the person's portrait at rest, layers and colours. Beside that the kinds and numbers of the
-looks. The same questions, less the first, are asked of identity tokens. The readout is dropped afterwards.
+A loss on the mean of the tokens does not teach them where something lies, and what no loss asks for is lost. Therefore
+this readout predicts spatially: each token of a face encoder predicts its own 8 x 8 pixels, and all tokens together
+predict the person's portrait at rest, in layers and colours. It also predicts kinds and numbers of the looks. From
+identity tokens it predicts the same, except each token's own pixels. The readout is dropped after the training.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Looks(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What was read of B pictures, as logits and as -1..1 for colours; P places of K pixels."""
+    """The readout's predictions for B pictures: logits, and colours in -1..1; P places of K pixels."""
 
     kinds: dict[str, Tensor]  # each [B, number of kinds]
     numbers: Tensor  # [B,N] standardised
@@ -194,7 +194,7 @@ def graded(said: dict[str, np.ndarray], truth: Looks) -> dict[str, float]:
 
 
 def missed(marks: dict[str, float], gates: dict[str, float]) -> dict[str, tuple[float, float]]:
-    """The gates that do not hold: name -> what was found, what was wanted."""
+    """The thresholds that are missed: name -> the value found, the value wanted."""
     return {name: (marks[name], wanted) for name, wanted in gates.items() if not marks[name] >= wanted}
 
 
@@ -207,5 +207,5 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def explained(said: np.ndarray, truth: np.ndarray) -> float:
-    """The share of the truth's variance that is told; below 0 where the mean would be better."""
+    """The share of the truth's variance that is explained (R squared); below 0 where the mean would be better."""
     return float(1 - np.square(said - truth).mean() / truth.var())

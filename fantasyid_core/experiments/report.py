@@ -1,4 +1,4 @@
-"""A model, the codec and the true renders through the same instruments: JSON and a Markdown table."""
+"""Measures a model, the codec and the true renders with the same instruments; writes JSON and a Markdown table."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _row(measure: str, columns: dict[str, list[float]], target: tuple | None, re
 
 
 def _only_if_steered(row: dict, shares: dict[str, list[float]]) -> dict:
-    """That nothing else moves is no merit of a model whose vertices do not move the shape, either."""
+    """Says "not steered" instead of "met" for side effects of a model whose vertices do not move the shape, either."""
     if row["verdict"] == "met" and not np.mean(next(iter(shares.values()))) >= STEERED:
         return row | {"verdict": "not steered"}
     return row

@@ -1,4 +1,4 @@
-"""What a viewer sees at first sight, of models side by side, beside true renders and what the codec keeps of them.
+"""Scores of what a viewer sees first, for several models beside true renders and the codec's reconstructions.
 
     python -m fantasyid_core.experiments.score_details OUT                                the model that comes along
     python -m fantasyid_core.experiments.score_details OUT shipped=DIR sharper=DIR --people 50 --seeds 3

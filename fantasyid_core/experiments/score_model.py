@@ -1,9 +1,9 @@
-"""How well small models do on people that none of them has seen: tables, and pictures to look at.
+"""Scores small models on people that none of them has seen: tables, and pictures.
 
     python -m fantasyid_core.experiments.score_model --out FOLDER                    the one that comes along
     python -m fantasyid_core.experiments.score_model full=DIR "no face=DIR" --out FOLDER      several, side by side
 
-Beside every number stand the same measure on true renders and on what the codec keeps of them.
+The tables also have every measure for the true renders and for the codec's reconstructions of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SHOWN = (0, 4, 8)  # frames of a clip
 
 
 class Team:
-    """A sampler of several equal ones, each on a thread of its own: networks this small do not fill two cores."""
+    """Runs several copies of a sampler, each on its own thread, because networks this small do not use two cores."""
 
     def __init__(self, members: Sequence[TinySampler]):
         self._members = members

@@ -1,9 +1,8 @@
-"""What a batch of clip pairs costs: v, how twins differ, what the tokens tell, and in the end pixels.
+"""The loss of a batch of clip pairs: v, the difference of twins, a readout of the tokens, and in the end pixels.
 
-Glasses are one and a half hundredths of the error of a clip and learned last, so where twins in looks differ the error
-counts more; a jaw is as little, so how wrong the difference of twins is counts relative to its size. A readout of the
-identity tokens keeps in them what the painting does not ask for yet.
-"""
+Glasses make up 1.5 % of the error of a clip and are learned last. Therefore the error has a larger weight where twins
+in looks differ. A jaw makes up as little, so the error of the difference of twins counts relative to its size. A
+readout of the identity tokens keeps information in them that the video loss does not need yet. """
 
 from __future__ import annotations
 

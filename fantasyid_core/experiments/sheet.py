@@ -1,4 +1,4 @@
-"""True and decoded frames below one another, as a picture to look at."""
+"""A picture of true and decoded frames, one row above the other."""
 
 from __future__ import annotations
 

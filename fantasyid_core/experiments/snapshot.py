@@ -1,9 +1,10 @@
-"""A run of `train_sharper` as it is now, as the folder that the rest of the project loads; the run may go on meanwhile.
+"""Writes the present state of a run of `train_sharper` as a model folder; the run may continue meanwhile.
 
-    python -m fantasyid_core.experiments.snapshot RUN FOLDER
+    python -m fantasyid_core.experiments.snapshot RUN FOLDER [--grade CACHE]
 
 FOLDER receives the averaged weights of the newest good checkpoint, in bfloat16. `score_model` scores it, and
-`python -m fantasyid_core demo --model FOLDER` shows it.
+`python -m fantasyid_core demo --model FOLDER` shows it. --grade also says what is read of its identity tokens, of
+held-out people whose portraits lie in CACHE.
 """
 
 from __future__ import annotations
@@ -23,30 +24,52 @@ from ..tinymodel.sampler import ADAPTER_FILE, TRANSFORMER_FOLDER
 from ..training.build import build_models
 from ..training.checkpoints import newest_good
 from ..training.config import config_from_dict
+from ..training.models import TrainedModels
 from ..training.publish import publish
 from ..weights.adapter import save_adapter
 from .package import LARGEST, copy_transformer
+from .portrait_pairs import PortraitPairs
+from .readout import TOKEN_GATES, missed
 from .sharper_loss import SharperDenoiser
+from .train_reading import HELD_OUT, TokenReader, grade
+from .train_sharper import read_as_taught
 
 
 def snapshot(run: Path, folder: Path, dtype: torch.dtype = torch.bfloat16) -> tuple[int, int]:
     """Writes `folder`; the step that it is of, and the bytes of all files. FileNotFoundError without a checkpoint."""
+    step, models, network = _as_it_is(run)
+    save_tiny_models(TinyModels(models.codec.vae, models.text_encoder, models.face_encoder), folder, dtype)
+    save_adapter(models.adapter, folder / ADAPTER_FILE, dtype)
+    with tempfile.TemporaryDirectory() as aside:
+        publish(network, models, Path(aside))
+        copy_transformer(Path(aside) / TRANSFORMER_FOLDER, folder / TRANSFORMER_FOLDER, dtype)
+    return step, sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+
+
+def grade_run(run: Path, cache: Path, people: int = HELD_OUT) -> dict[str, float]:
+    """What the run's readout reads of the identity tokens of held-out people, as `readout.GATES` asks for it."""
+    _, models, network = _as_it_is(run)
+    reader = TokenReader(models.face_encoder, models.adapter)
+    reader.readout = network.readout
+    unseen = PortraitPairs(people, cache, held_out=True)
+    unseen.build()
+    return grade(reader.eval(), unseen)
+
+
+def _as_it_is(run: Path) -> tuple[int, TrainedModels, SharperDenoiser]:
+    """The step of the newest good checkpoint, and the networks with its averaged weights."""
     state = newest_good(run / "checkpoints")
     if state is None:
         raise FileNotFoundError(f"There is no good checkpoint in {run / 'checkpoints'}. Give the folder of a run.")
     about = json.loads((state / "state.json").read_text(encoding="utf-8"))
     models = build_models(config_from_dict(about["config"]))
     network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
+    read_as_taught(network, about["config"]["model"]["folder"])  # numbers that do not learn are no part of checkpoints
     missing, unknown = network.load_state_dict(load_file(state / "average.safetensors"), strict=False)
     learns = {name for name, value in network.named_parameters() if value.requires_grad}
     if unknown or learns & set(missing):
         raise ValueError(f"{state} holds other networks than its config builds: {[*unknown, *missing][:5]}.")
-    save_tiny_models(TinyModels(models.codec.vae, models.text_encoder, models.face_encoder), folder, dtype)
-    save_adapter(models.adapter, folder / ADAPTER_FILE, dtype)
-    with tempfile.TemporaryDirectory() as aside:
-        publish(network, models, Path(aside))
-        copy_transformer(Path(aside) / TRANSFORMER_FOLDER, folder / TRANSFORMER_FOLDER, dtype)
-    return about["step"], sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    return about["step"], models, network
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,13 +77,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fantasyid_core.experiments.snapshot")
     parser.add_argument("run", type=Path, help="output folder of the run")
     parser.add_argument("folder", type=Path, help="where the networks are written to")
+    parser.add_argument("--grade", type=Path, metavar="CACHE", help="grade the identity tokens as well")
     arguments = parser.parse_args(argv)
     try:
         step, size = snapshot(arguments.run, arguments.folder)
+        marks = grade_run(arguments.run, arguments.grade) if arguments.grade else {}
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{arguments.folder}: step {step}, {size / 1e6:.1f} MB (at most {LARGEST / 1e6:.0f} may come along)")
+    if marks:
+        lacking = ", ".join(missed(marks, TOKEN_GATES)) or "none"
+        print(
+            ", ".join(f"{name} {value:.3f}" for name, value in marks.items()) + f"; gates that do not hold: {lacking}"
+        )
     return 0 if size <= LARGEST else 1
 
 

@@ -1,4 +1,4 @@
-"""The paper's Table 3 beside ours. Its numbers cannot be compared, for people and networks are others; orderings can.
+"""The paper's Table 3 beside ours. People and networks differ, so only orderings can be compared, not numbers.
 
     write_table3(report, folder)     # of `score` with a model of every name in PAPER
 """

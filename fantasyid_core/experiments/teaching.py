@@ -1,8 +1,7 @@
-"""A network that learns from a readout, step by step, and can be stopped at any moment.
+"""Trains a network with a readout; the training can be stopped at any moment.
 
-State is one file: weights, their average, the optimiser's moments and the step. What a step sees follows from the seed
-and the step alone, so a training that goes on equals one that was never stopped.
-"""
+The state is one file: weights, their average, the optimiser's moments and the step. The batch of a step follows from
+the seed and the step alone, so a resumed training equals an uninterrupted one. """
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What the encoders of FantasyID-Tiny know before they learn with the DiT: words mean motion, pictures show looks.
+"""Pre-trains the encoders of FantasyID-Tiny: the text encoder on motion, the face encoder on looks.
 
     python -m fantasyid_core.experiments.train_encoders
 
-CogVideoX has T5 and FantasyID has EVA-CLIP, both trained on far more than videos. In their place the text encoder
-learns to tell from a prompt every frame's pose, expression, light and zoom and the colour of the background, and the
-face encoder to tell a person's looks from a portrait in any pose and light: nothing of the shape, which is the
-vertices' to tell. The linear readouts are dropped afterwards. Only training people are used.
+CogVideoX has T5 and FantasyID has EVA-CLIP, both trained on far more than videos. Instead, this text encoder learns to
+predict from a prompt the pose, expression, light and zoom of every frame and the colour of the background. The face
+encoder learns to predict a person's looks from a portrait in any pose and light. It does not learn the shape, which the
+vertices tell. The linear readouts are dropped after the training. Only training people are used.
 """
 
 from __future__ import annotations

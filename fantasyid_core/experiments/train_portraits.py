@@ -1,13 +1,13 @@
-"""What transformer and adapter of FantasyID-Tiny know before they see a video: how a person looks from the front.
+"""Pre-trains transformer and adapter of FantasyID-Tiny on portraits: how a person looks from the front.
 
     python -m fantasyid_core.experiments.train_portraits tiny
 
-Learned from videos alone, the vertices come to steer very late: much larger parts of a video follow from the prompt,
-and each part is learned only once those larger than it are. So first the identity is all there is to see: one picture
-of a person at rest before grey, no noise, no prompt, no attention between the places of the picture. The transformer's
-feed-forward layers with the adapter between them learn to paint it from the identity tokens. All that learns here is
-part of the model; `PortraitPainter.begin` makes the rest begin as if it were not there. With `data.twins`, half of
-the portraits are of twins, and how they differ counts as in training on videos.
+In a training on videos alone, the vertices begin to steer very late: much larger parts of a video follow from the
+prompt, and smaller parts are learned after larger ones. Therefore the model first learns one picture of each person, at
+rest and in front of grey, without noise, without a prompt, and without attention between the places of the picture. The
+transformer's feed-forward layers, with the adapter between them, learn to predict it from the identity tokens. All that
+is trained here is part of the model; `PortraitPainter.begin` initialises the rest so that it has no effect. With
+`data.twins`, half of the portraits are of twins, and their difference counts as in the training on videos.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Information before pixels: a face encoder, then an adapter, from whose tokens a person's looks can be read.
+"""Trains a face encoder, then an adapter, so that a person's looks can be read from their tokens.
 
     python -m fantasyid_core.experiments.train_reading face OUT
     python -m fantasyid_core.experiments.train_reading tokens OUT --face OUT
 
-The first teaches `tinymodel.gridface`, the second an adapter that has as many face tokens as the encoder has places and
-begins with all else that the packaged adapter knows. Both are graded on held-out people by `readout.GATES`: what is not
-in the tokens no later training can paint. OUT receives the state of the training and, in the end, the network; of
-`tokens` a packaged folder from which training on clips goes on. Run again it goes on where it was stopped.
-"""
+The first command trains `tinymodel.gridface`. The second one trains an adapter with as many face tokens as the encoder
+has places; its other weights begin with those of the packaged adapter. Both are evaluated on held-out people against
+`readout.GATES`, because no later training can show what is not in the tokens. OUT gets the state of the training and,
+in the end, the network; with `tokens` it gets a packaged folder, from which the training on clips continues. An
+interrupted run continues with the same command. """
 
 from __future__ import annotations
 

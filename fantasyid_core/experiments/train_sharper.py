@@ -1,12 +1,12 @@
-"""FantasyID-Tiny trained on clips for many hours, with what `train_reading` taught as its beginning.
+"""Trains FantasyID-Tiny on clips for many hours, beginning with the weights of `train_reading`.
 
     python -m fantasyid_core.experiments.train_sharper START OUT [key=value ...]
 
-START is the folder of `train_reading tokens`. It is the trainer of `training.loop` with other clips (`clip_pairs`) and
-more in the loss (`sharper_loss`), in bfloat16 on one core, and is stopped and gone on with as that one is: every state
-in OUT/checkpoints is complete, and the newest good one is taken. One cosine to nothing over `steps`, so a run that is
-to be longer has to be told before it begins; `key=value` changes configs/tiny_sharper.yaml.
-"""
+START is the folder of `train_reading tokens`. This is the trainer of `training.loop` with other clips (`clip_pairs`)
+and more terms in the loss (`sharper_loss`), in bfloat16 on one core. It can be stopped and resumed in the same way:
+every state in OUT/checkpoints is complete, and the newest undamaged one is taken. The learning rate falls along one
+cosine to zero over `steps`, so the length of a run has to be set before it begins. `key=value` changes
+configs/tiny_sharper.yaml. """
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONFIG = Path(__file__).with_name("configs") / "tiny_sharper.yaml"
 
 
 class SharperRun(Run):
-    """A run whose denoiser is asked what its identity tokens tell."""
+    """A run whose denoiser also returns the readout of its identity tokens."""
 
     def __init__(self, config: TrainingConfig, loss: SharperLoss, models: TrainedModels, source: ClipPairs):
         self._loss, self._clips = loss, source
@@ -41,16 +41,22 @@ class SharperRun(Run):
     def make_network(self) -> SharperDenoiser:
         models = self.models
         network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
-        path = Path(self.config.model.folder) / READOUT_FILE
-        if path.is_file():
-            checkpoint = open_checkpoint(path)
-            load_strictly(network.readout, {name: checkpoint.read(name) for name in checkpoint}, str(path))
-        else:
+        if not read_as_taught(network, self.config.model.folder):
             network.readout.fit(self._clips.numbers())
         return network
 
     def make_task(self) -> SharperTask:
         return SharperTask(self.models, self.config, self.device, self._loss, self._clips)
+
+
+def read_as_taught(network: SharperDenoiser, folder: str | Path) -> bool:
+    """Gives the readout what `train_reading tokens` left in `folder`; False without such a file."""
+    path = Path(folder) / READOUT_FILE
+    if not path.is_file():
+        return False
+    checkpoint = open_checkpoint(path)
+    load_strictly(network.readout, {name: checkpoint.read(name) for name in checkpoint}, str(path))
+    return True
 
 
 def train_sharper(config: TrainingConfig, loss: SharperLoss) -> Path:

@@ -1,4 +1,4 @@
-"""What the training of the VAE is told: a frozen dataclass whose field names are the keys of the YAML file."""
+"""The settings of the VAE's training: a frozen dataclass whose field names are the keys of the YAML file."""
 
 from __future__ import annotations
 

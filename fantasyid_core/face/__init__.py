@@ -1,7 +1,7 @@
 """Image -> FaceCrop -> ViT features.
 
-Read `picture` (files and the host's images), `detect`, `choose`, `points`, `framing`, `align`, `likeness`,
-`references`, `photo` (all of these for several photos), `encoder`.
+Read in this order: `picture` (files and the host's images), `detectors`, `choose`, `points`, `framing`, `align`,
+`likeness`, `references`, `photo` (all of these for several photos), `encoder`.
 """
 
 from importlib import import_module

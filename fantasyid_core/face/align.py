@@ -1,4 +1,4 @@
-"""A picture becomes the square face crop that all else reads: aligned by five points, or cut centrally.
+"""Crops the square of a face that all networks read: aligned by five points, or the centre square of the picture.
 
 Five points are always in the order of the template: eye left, eye right, tip of the nose, mouth left, mouth
 right, where left is the left of the picture (the person's right).
@@ -36,6 +36,7 @@ TEMPLATE = np.array(
 """Where the five points lie in the official release's 512 x 512 crop (FFHQ's alignment), in pixels."""
 
 OFFICIAL = Framing()
+OUTSIDE_GREY = "is filled with grey"  # in the note of a crop that reaches beyond its picture
 MAX_SIDE = 32766  # OpenCV 4 counts pixels along a side in 16 bits
 
 MIN_SCALE = 1e-4  # a face of five million pixels' width: such points come from a mistake
@@ -61,6 +62,8 @@ class FaceCrop:
     exact_points: False when the points are estimated from the face's box, not seen in the picture.
     yaw, pitch, roll: degrees as in `face.pose.head_pose`, or None when not known.
     notes: sentences for the user about this crop. others: further views of the same person.
+    opening: np.uint8 [S,S,3], the crop as the video's first picture shows it where that is not the crop itself (see
+    `border`), or None.
     parsed: the crop with all that is not face or hair white, np.uint8 [S,S,3], or None when it was not made.
     """
 
@@ -75,6 +78,7 @@ class FaceCrop:
     notes: tuple[str, ...] = ()
     others: tuple[FaceCrop, ...] = ()
     parsed: np.ndarray | None = None
+    opening: np.ndarray | None = None
 
     def __post_init__(self):
         shape = self.crop.shape
@@ -84,6 +88,8 @@ class FaceCrop:
             raise ValueError(f"Expected a matrix [2,3] from picture to crop, got {list(self.matrix.shape)}.")
         if self.picture is not None:
             check_image(self.picture)
+        if self.opening is not None and self.opening.shape != shape:
+            raise ValueError(f"Expected an opening picture of the crop's shape {shape}, got {self.opening.shape}.")
         if self.parsed is not None and self.parsed.shape != shape:
             raise ValueError(f"Expected a parsed crop of the crop's size {list(shape)}, got {list(self.parsed.shape)}.")
 
@@ -95,8 +101,10 @@ class FaceCrop:
 
     @property
     def first_picture(self) -> np.ndarray:
-        """What the video model is shown: the parsed crop where there is one, else the crop."""
-        return self.crop if self.parsed is None else self.parsed
+        """What the video begins with: the parsed crop where there is one, else the opening, else the crop."""
+        if self.parsed is not None:
+            return self.parsed
+        return self.crop if self.opening is None else self.opening
 
     def pixels(self) -> torch.Tensor:
         """The crop as a network reads it: float32 [1,3,S,S] in 0..1."""
@@ -104,15 +112,17 @@ class FaceCrop:
 
     def image(self) -> torch.Tensor:
         """The crop as the host shows it: float32 [1,S,S,3] in 0..1."""
-        import torch
-
-        return torch.tensor(self.crop)[None].float() / 255
+        return _as_image(self.crop)
 
     def first_image(self) -> torch.Tensor:
         """`first_picture` as the host shows it: float32 [1,S,S,3] in 0..1."""
-        import torch
+        return _as_image(self.first_picture)
 
-        return torch.tensor(self.first_picture)[None].float() / 255
+
+def _as_image(picture: np.ndarray) -> torch.Tensor:
+    import torch
+
+    return torch.tensor(picture)[None].float() / 255
 
 
 def align_face(
@@ -219,8 +229,8 @@ def _notes(face: DetectedFace, matrix: np.ndarray, outside: float) -> tuple[str,
         )
     if outside > NOTED_OUTSIDE:
         notes.append(
-            f"{outside:.0%} of the crop lies outside the picture and is filled with grey, which the video may show. "
-            "Choose a photo with more room around the head, or less padding and margin."
+            f"{outside:.0%} of the crop lies outside the picture and {OUTSIDE_GREY}, which the video may show. "
+            "Choose the border extended, a photo with more room around the head, or less padding and margin."
         )
     enlargement = _scale(matrix)
     if enlargement > NOTED_ENLARGEMENT:

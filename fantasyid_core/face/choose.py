@@ -1,4 +1,4 @@
-"""Which of the found faces is meant, and a picture that shows the choice."""
+"""Chooses one of the detected faces, and draws a picture that shows the choice."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The colours that a photo's embedded profile means, as sRGB, which the networks were trained with.
+"""Converts a photo from its embedded colour profile to sRGB, which the networks were trained with.
 
-Cameras and phones save photos in wider colour spaces (Display P3, Adobe RGB), and print shops in CMYK; read without
-the profile, faces come out pale or green.
+Cameras and phones save photos in wider colour spaces (Display P3, Adobe RGB), and print shops in CMYK. Without the
+profile such faces look pale or green.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ConsisID sees of a face, as its official preparation makes it, of the one face that was chosen.
+"""ConsisID's inputs from a face, prepared as in its official code, but always of the face that was chosen.
 
     crop -> parts of the face -> all but face and hair white -> grey -> EVA-CLIP -> five states, CLIP vector
     photo -> points of a second detector -> ArcFace (glintr100), raw -> identity vector = ArcFace, CLIP of length one

@@ -1,4 +1,4 @@
-"""The names of EVA-CLIP's parameters in the official file, as timm's tower has them."""
+"""Renames EVA-CLIP's parameters from the official file to timm's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an identity branch reads of a face: the states of the picture encoder and, for ConsisID, an identity vector."""
+"""The input of an identity branch: hidden states of the face encoder and, for ConsisID, an identity vector."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class FaceFeatures:
     """The features of one picture (B = 1) or of several.
 
-    states: what the picture encoder knows after some of its blocks, in their order, each [B, P, C], class token
-    first. FantasyID reads the last one only, ConsisID all five.
+    states: outputs of some blocks of the face encoder, in their order, each [B, P, C], class token first. FantasyID
+    reads only the last one, ConsisID all five.
     vector: [B, Cv], for ConsisID the raw ArcFace vector (512 numbers) and then the CLIP vector (768) of length one;
     None where there is none.
     """

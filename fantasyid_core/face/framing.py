@@ -1,4 +1,4 @@
-"""How much around the face the crop shows, and what that costs: the geometry beside the alignment."""
+"""The framing of the crop: margins around the aligned face, rotation, and the share that lies outside the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How alike two faces are: ArcFace vectors (Deng et al., arXiv 1801.07698) with the user's own model.
+"""Likeness of faces: ArcFace vectors (Deng et al., arXiv 1801.07698) with the user's own model.
 
 The cosine of two vectors is near 0 for different people and 0.3 to 0.9 for one person.
 """

@@ -1,6 +1,6 @@
-"""The face without what surrounds it: BiSeNet (Yu et al. 2018) tells the parts of a face, and some become white.
+"""Face parsing: BiSeNet (Yu et al. 2018) labels the parts of a face, and all but face and hair become white.
 
-ConsisID sees the person so: skin, brows, eyes, glasses, nose, mouth, lips and hair stay; background, ears, neck and
+This is ConsisID's input: skin, brows, eyes, glasses, nose, mouth, lips and hair stay; background, ears, neck and
 clothes are white. facexlib's network with the user's parsing_bisenet.pth; facexlib's own loader is not used, because it
 downloads.
 """

@@ -1,4 +1,4 @@
-"""Photos -> the face that is meant: found, chosen, cut out, and shown."""
+"""Finds, chooses and crops the requested face of one or several photos, and draws the photos with numbered faces."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..options import LARGEST
+from ..options import FORMER_DETECTORS, GREY, LARGEST
 from ..running.progress import counted
 from .align import FaceCrop, Framing, crop_detected, parse_points
+from .border import with_border
 from .choose import choice_notes, choose_face, draw_faces
-from .detectors.detect import DetectedFace, detect_faces
+from .detectors.detect import DetectedFace, detect_faces, replaced_note
 from .picture import picture_from_image
 from .points import check_inside, check_points
 from .references import reference_set
@@ -29,7 +30,7 @@ class FaceRequest:
     detector: one of `options.DETECTORS`. points: five points [5,2] in pixels, for the detector "none" only; it
     takes the centre square without them. how: one of `options.FACE_ORDERS`; number: the place in that order, 0 first.
     references: how many of several photos are kept. size: pixels along the crop's side. folders: ComfyUI's
-    models folders to look for detectors in, besides the usual places.
+    models folders to look for detectors in, besides the usual places. border: one of `options.BORDERS`.
     """
 
     detector: str = "auto"
@@ -40,6 +41,7 @@ class FaceRequest:
     references: int = MAX_REFERENCES
     size: int = 512
     folders: tuple[str | os.PathLike, ...] = ()
+    border: str = GREY
 
     def __post_init__(self):
         if not isinstance(self.references, int) or not 1 <= self.references <= 64:
@@ -66,27 +68,34 @@ def find_face(
     Raises ValueError when no photo has a face that can be cut out; RuntimeError or FileNotFoundError when the
     detector or the ArcFace model that was asked for is missing.
     """
-    request = request or FaceRequest()
+    request, notes = _current(request or FaceRequest())
     if not photos:
         raise ValueError("Expected at least one photo, got none. Connect a picture.")
     target = None if like is None else _embedding_of(like, request)
-    crops, numbers, numbered, notes = [], [], [], []
+    crops, numbers, numbered, left_out = [], [], [], []
     for index, photo in enumerate(counted(photos)):
         try:
             crop, picture = _cut(photo, request, target)
         except ValueError as error:
             if len(photos) == 1:
                 raise
-            notes.append(f"Photo {index + 1} of {len(photos)} was left out. {error}")
+            left_out.append(f"Photo {index + 1} of {len(photos)} was left out. {error}")
             picture = photo
         else:
             crops.append(crop)
             numbers.append(index + 1)
         numbered.append(picture)
     if not crops:
-        raise ValueError(f"None of the {len(photos)} photos shows a face that can be used. {notes[0]}")
+        raise ValueError(f"None of the {len(photos)} photos shows a face that can be used. {left_out[0]}")
     face = reference_set(crops, request.references, _embeddings(crops, request), numbers)
-    return FoundFace(replace(face, notes=(*notes, *face.notes)), numbered)
+    return FoundFace(replace(face, notes=(*notes, *left_out, *face.notes)), numbered)
+
+
+def _current(request: FaceRequest) -> tuple[FaceRequest, list[str]]:
+    """The request without a detector that has gone, and what is to be said of it."""
+    if request.detector not in FORMER_DETECTORS:
+        return request, []
+    return replace(request, detector=FORMER_DETECTORS[request.detector]), [replaced_note(request.detector)]
 
 
 def pictures(image) -> list[np.ndarray]:
@@ -114,7 +123,7 @@ def _cut(photo: np.ndarray, request: FaceRequest, target: np.ndarray | None) -> 
     faces = detect_faces(photo, request.detector, request.points, folders=request.folders)
     likeness = None if target is None else [float(_embed(photo, face, request) @ target) for face in faces]
     chosen = choose_face(faces, request.how, request.number, size, likeness, request.detector)
-    crop = crop_detected(photo, chosen, request.size, request.framing)
+    crop = with_border(crop_detected(photo, chosen, request.size, request.framing), request.border)
     notes = (*crop.notes, *choice_notes(faces, chosen, request.how, size, likeness))
     return replace(crop, notes=notes), draw_faces(photo, faces, chosen)
 

@@ -1,4 +1,4 @@
-"""How a head is turned, told by five points."""
+"""The head pose, estimated from five points."""
 
 from __future__ import annotations
 

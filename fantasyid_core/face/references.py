@@ -1,4 +1,4 @@
-"""Several photos of one person: the most different head poses, without pictures of somebody else.
+"""Chooses reference photos of one person: the most different head poses, without pictures of another person.
 
 The paper keeps the six most different views of a person for training (section 4.1); the same choice serves an
 artist who has several photos.

@@ -1,4 +1,4 @@
-"""What a file is that is no picture, told by its first bytes, and what to do with it."""
+"""Recognises by its first bytes what a file is instead of a picture, and says what to do with it."""
 
 from __future__ import annotations
 

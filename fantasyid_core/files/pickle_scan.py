@@ -1,7 +1,7 @@
-"""How long a pickle is and what it reserves, told without running any of its instructions.
+"""Finds the end of a pickle and the memory that it would reserve, without running any of its instructions.
 
-Python's unpickler believes two numbers before it looks at the rest: the length of a string, and the index of
-a remembered object, for which it makes room at once. Ten bytes can so ask for 30 GB.
+Python's unpickler trusts two numbers before it reads the rest: the length of a string, and the index of a memoised
+object. It reserves memory for both at once, so ten bytes can ask for 30 GB.
 """
 
 from __future__ import annotations

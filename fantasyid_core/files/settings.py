@@ -1,7 +1,7 @@
 """The one reader of settings: YAML, or plain values, into frozen dataclasses whose field names are the keys.
 
-Every value is checked when the dataclass is made, so that a misspelt key costs a second and not a night. Libraries that
-do this (dacite, pydantic) do not know the nearest key, and refuse 1e-4, which YAML reads as a word.
+Every value is checked when the dataclass is made, so that a misspelt key is found before a long training begins.
+Libraries that do this (dacite, pydantic) do not name the nearest key, and refuse 1e-4, which YAML reads as a string.
 """
 
 from __future__ import annotations

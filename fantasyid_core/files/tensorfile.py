@@ -1,4 +1,5 @@
-"""The one writer of .safetensors: tensor after tensor, so that nothing is copied twice and a full disk is an OSError."""
+"""The one writer of .safetensors. It writes tensor by tensor, so that nothing is copied twice and a full disk raises
+OSError."""
 
 from __future__ import annotations
 

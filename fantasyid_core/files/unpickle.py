@@ -1,8 +1,8 @@
-"""Reading foreign pickles (mesh topology, FLAME, landmarks) without giving them the power to run anything.
+"""Reads foreign pickles (mesh topology, FLAME, landmarks) without executing any of their code.
 
-A pickle names the functions and classes it wants called. Here each name must be on an explicit list,
-and the list leads to stand-ins of our own, never to the real constructors: numpy's own `dtype` and
-`ndarray` believe whatever state a pickle hands them, and SciPy would be a dependency for four arrays.
+A pickle names the functions and classes that it wants called. Here each name must be on an explicit list, and the list
+maps names to stand-ins of this project, never to the real constructors: numpy's own `dtype` and `ndarray` trust
+whatever state a pickle gives them, and SciPy would be a dependency for four arrays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writing files so that a failure never costs the user's data; and what not to read."""
+"""Writes files so that a failure never costs the user's data; and recognises tar archives, which are not read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies at a path instead of the model file that should, told by its content without unpickling it."""
+"""Recognises by its content what a file is instead of the expected model file, without unpickling it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapter: everything FantasyID or ConsisID adds to CogVideoX, of any variant, behind one interface.
+"""The adapter: everything that FantasyID or ConsisID adds to CogVideoX, in every variant, behind one interface.
 
 The identity branch (`encoder`, 62 M parameters) is needed once per person, the injection (`layers`,
 21 M per layer) in every step: two modules, so that a host can keep only one of them on the device.

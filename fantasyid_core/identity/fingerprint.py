@@ -1,4 +1,4 @@
-"""Telling adapters apart: identities hold tokens that only the adapter which made them can read."""
+"""Fingerprints of adapters: only the adapter that made an identity's tokens can use them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_CONSISID = (
 
 
 def adapter_fingerprint(adapter: IdentityAdapter) -> str:
-    """Sixteen hex digits that tell adapters apart; the same for one adapter in every precision."""
+    """The adapter's fingerprint: sixteen hex digits, equal for one adapter in every precision."""
     # Signs survive every rounding, even the underflow to zero of 8 bits.
     matrices = (adapter.encoder.telling_matrix, adapter.layers[0].to_kv.weight)
     signs = torch.cat([torch.signbit(matrix.detach().float().flatten()[:4096]).cpu() for matrix in matrices])

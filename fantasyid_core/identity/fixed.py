@@ -1,4 +1,4 @@
-"""A layer with the people fixed, in the cheaper of its forms, and how it is added to the hidden states."""
+"""One injected layer for fixed identity tokens: its cheaper form, and adding its output to the hidden states."""
 
 from __future__ import annotations
 
@@ -51,11 +51,9 @@ def add_people(
 ) -> Tensor:
     """[B, N, D] -> [B, N, D] with what each person adds, in chunks of video tokens when `budget` asks for it.
 
-    onto: what it is added to instead of `hidden`.
-
-    budget: bytes that the activations beside the result may take, at least those of `form.unit` tokens; None: no
-    limit.
-    Chunks give the same as no chunks within the rounding of the matrix products, which is not always to the bit.
+    onto: the hidden states to add to, instead of `hidden`. budget: bytes that the activations beside the result may
+    take, at least those of `form.unit` tokens; None sets no limit. Chunks change the result by no more than the
+    rounding of the matrix products.
     """
     count = hidden.shape[1]
     chunk = count if budget is None else tokens_within(form, budget, hidden)

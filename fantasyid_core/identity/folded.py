@@ -1,13 +1,13 @@
-"""One layer's injection with the identity fixed: nothing that depends on the person alone is computed twice.
+"""One layer's injection with the identity tokens fixed: what depends on the person alone is computed once.
 
     folded  hidden + softmax_heads(normalise(hidden) Wq' + b) Wv'             Wq' [D, H*T], Wv' [H*T, D]
     shared  hidden + (sum over people of softmax(q K) V) Wo,  q = normalise(hidden) Wq + c
 
-Folded, K lies inside the query projection and V inside the output projection, with the norm's affine part and
-the attention's scale; exact, and the release's 115 tokens need 54 % of the layer's weights and 13 % fewer
-multiplications than with K and V kept. Both costs grow with the tokens of all people, those of the shared form
-hardly: from T = D*I / (D*H - I) on (133.6 for the release, I = H*Dh) the shared form is taken, which several
-people, concatenated references and batches of people have in common. `to_kv` stays in neither.
+The folded form multiplies K into the query projection and V into the output projection, together with the norm's
+affine part and the attention's scale. This is exact. For the release's 115 tokens it needs 54 % of the layer's weights
+and 13 % fewer multiplications than the form that keeps K and V. Its costs grow with the tokens of all people; those of
+the shared form hardly grow. Therefore the shared form is taken from T = D*I / (D*H - I) on (133.6 for the release,
+I = H*Dh): for several people, concatenated references and batches of people. Neither form keeps `to_kv`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .steering.token_weights import WeightedTokens
 
 
 class FoldedLayer(nn.Module):
-    """The folded form; people are computed one after the other, each only where its region is."""
+    """The folded form. It computes people one after the other, each one only inside its region."""
 
     unit = CHUNK
 

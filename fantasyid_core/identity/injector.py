@@ -1,8 +1,8 @@
 """One run's injection: the identity tokens of one person, ready for every step and every block.
 
-The identity tokens do not depend on the timestep nor on the half of classifier-free guidance, so K and V of all
-layers are projected once, and for sampling the layers are replaced by what `fixed` makes of them. The release has
-no strength and no weights of layers; at their defaults nothing differs from it.
+The identity tokens depend neither on the timestep nor on the half of classifier-free guidance. Therefore K and V of all
+layers are projected once, and for sampling each layer is replaced by the form that `fixed` chooses. The release has
+neither a strength nor layer weights; with their defaults the result equals the release's.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Injector:
     """All injected layers for one set of identity tokens, ready for the denoising loop.
 
     `injector(layer, hidden)` -> what is added after the block that belongs to `layer`; `injector.add(layer,
-    hidden)` -> the hidden states with it. K and V are computed once; only the cheaper of the forms in `folded` is
-    kept, the layers themselves are not. Where gradients are recorded for tokens or layers, the layers are used as
-    they are. Layers of weight 0 are not prepared.
+    hidden)` -> the hidden states with it. K and V are computed once. Only the cheaper of the forms in `folded` is
+    kept, not the layers themselves. Where gradients are recorded for tokens or layers, the layers themselves are
+    used. Layers of weight 0 are not prepared.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What goes through the one door into an identity branch: checked, and in the type and on the device of its weights."""
+"""The inputs of an identity branch: checked, and moved to the type and the device of its weights."""
 
 from __future__ import annotations
 

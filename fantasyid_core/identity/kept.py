@@ -1,6 +1,6 @@
-"""One layer's injection with K and V of every person kept: for many tokens, and for what cannot be folded.
+"""One layer's injection with K and V of every person kept: for many tokens, and for the paper variant.
 
-The paper variant's F_l is no sum over people, so its K and V cannot be folded into the projections.
+The paper variant's F_l is not a sum over people, so its K and V cannot be folded into the projections.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FILTER = ("filter.conv.weight", "filter.conv.bias", "filter.norm.weight", "filt
 
 
 class SharedLayer(nn.Module):
-    """The form with K and V of every person, and one projection before and after them all."""
+    """The shared form: it keeps K and V of every person, and all people share the query and the output projection."""
 
     unit = CHUNK
 

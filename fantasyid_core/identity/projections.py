@@ -1,4 +1,4 @@
-"""Parts that every form of a fixed layer has in common: its share, its projections, and sums without a copy."""
+"""Parts that all forms of a fixed layer share: a person's weight and region, the projections, and in-place sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK = 256  # chunks are multiples of it: smaller ones are slow
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """How much of what a person adds is added at this moment, and where (None: everywhere)."""
+    """The weight of a person's injection in this step, and its region (None: everywhere)."""
 
     weight: float = 1.0
     region: Region | None = None

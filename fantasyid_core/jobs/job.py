@@ -1,4 +1,4 @@
-"""What one video is made of, and how to tell that a file is the one."""
+"""The inputs of one video, and how to tell whether a file was made from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..options import OFFLOADS
+from ..options import OFFLOADS, ROWS
 from ..pipeline import Inputs, Settings
 from ..videofile import read_comment
 
@@ -70,7 +70,7 @@ class Job:
 def record_for(inputs: Inputs, settings: Settings, options: Mapping[str, Any]) -> str:
     """The metadata of a video: the options, and a fingerprint of what the video is made of."""
     # Where it was computed does not make another video, nor where the files lie.
-    settings = dataclasses.replace(settings, device=None, offload=OFFLOADS[0])
+    settings = dataclasses.replace(settings, device=None, offload=OFFLOADS[0], parallel=ROWS, compile=False)
     made_of = fingerprint([Path(inputs.model).name, settings, fingerprint(inputs.person, contents=True)])
     return json.dumps({_KEY: __version__, "made of": made_of, "options": dict(options)}, sort_keys=True)
 
@@ -82,7 +82,7 @@ def options_of(video: str | os.PathLike) -> dict[str, Any]:
         return dict(record["options"]) if _KEY in record else {}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{video} does not say how it was made: expected a video that `generate` wrote, unchanged. Programs that edit "
+            f"{video} does not say how it was made: expected a video that `generate` wrote. Programs that edit "
             "or send videos drop such notes."
         ) from error
 

@@ -1,7 +1,7 @@
-"""The list of all videos in one file: done, failed (and why), to do. Whole at any moment, and true after a kill.
+"""The list of all videos in one file: done, failed (and why), to do. It is complete and true also after a kill.
 
-What is done is told by the videos themselves: each holds what it was made of. The list is for people, and remembers
-why a row failed.
+The videos themselves tell what is done, because each holds the fingerprint of its inputs. The list is for users, and
+remembers why a row failed.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Manifest:
             return False
         if record_of(target) != self.record(job):
             raise ValueError(
-                f"{target} is there and was made of something else: nothing is overwritten. Give this row another name, "
+                f"{target} is there and was made of something else: nothing is overwritten. Give the row another name, "
                 "or move the video away."
             )
         return True
 
     @contextmanager
     def claim(self, job: Job):
-        """Yields whether the video is this process's to make: no other makes it. A dead process's claim ends with it."""
+        """Yields whether the video is this process's to make, and no other's. A dead process's claim ends with it."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._lock(job.name))

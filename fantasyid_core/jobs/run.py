@@ -1,4 +1,4 @@
-"""Making the videos of many jobs: each once, whole or not at all, whatever happens in between."""
+"""Makes the videos of many jobs: each once, and each complete or not at all, also after a failure or a kill."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .workshop import Workshop
 
 @dataclass(frozen=True)
 class Summary:
-    """How it ended: numbers of videos, and why rows failed. elsewhere: rows that other processes make."""
+    """The result of a run: numbers of videos, and why rows failed. elsewhere: rows that other processes make."""
 
     done: int
     failed: dict[str, str]
@@ -26,7 +26,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run of jobs is: `done` of `total` videos are ready, and `stage` of the video `name` is running."""
+    """The progress of a run: `done` of `total` videos are ready, and `stage` of the video `name` is running."""
 
     done: int
     total: int

@@ -21,8 +21,8 @@ def share_out(jobs: list[Job]) -> list[Job]:
     state = _state()
     if state.num_processes != int(os.environ["WORLD_SIZE"]):
         raise RuntimeError(
-            f"Expected {os.environ['WORLD_SIZE']} processes, as WORLD_SIZE says, got {state.num_processes} that find each "
-            "other. Start with `accelerate launch`, or take WORLD_SIZE out of the environment."
+            f"Expected {os.environ['WORLD_SIZE']} processes, as WORLD_SIZE says, got {state.num_processes} that find "
+            "each other. Start with `accelerate launch`, or take WORLD_SIZE out of the environment."
         )
     names = broadcast_object_list([[job.name for job in jobs]])[0]
     own = {job.name: job for job in jobs}

@@ -93,8 +93,8 @@ class Signature:
             signed.replace(path)
         except c2pa.C2paError as error:
             raise ValueError(
-                f"{self.certificate} cannot sign Content Credentials ({error}). Expected a chain whose first certificate "
-                "belongs to the key and is made for signing documents, e-mail or time stamps."
+                f"{self.certificate} cannot sign Content Credentials ({error}). Expected a chain whose first "
+                "certificate belongs to the key and is made for signing documents, e-mail or time stamps."
             ) from error
         finally:
             signed.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""The networks of one model, loaded once, and what they have encoded: every person and every prompt once.
+"""Loads the networks of one model once, and encodes every person and every prompt once.
 
-Stage by stage, so that a small machine holds one large network at a time: all people, then all prompts, then the
-videos. While one video is sampled, a second thread folds the next person's identity into the layers.
+The work goes stage by stage, so that a small machine holds one large network at a time: all people, then all prompts,
+then the videos. While one video is sampled, a second thread folds the next person's identity into the layers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Progress = Callable[[str, str, int, int], None]
 
 
 class Workshop:
-    """Makes the videos of jobs with one `network_key`; what goes wrong with a person or prompt is told per job."""
+    """Makes the videos of jobs with one `network_key`; an error with a person or prompt concerns only its jobs."""
 
     def __init__(self, jobs: Sequence[Job], progress: Progress):
         self.jobs, self._progress, self._networks = jobs, progress, Networks()
@@ -67,6 +67,7 @@ class Workshop:
         if isinstance(encoded, Exception):
             raise encoded
         run, (_, picture) = self._run(job), encoded
+        run.check_length()
         injector = self._fold(job).result()
         self._folded = {_fold_key(job): self._folded[_fold_key(job)]}
         if following is not None and not isinstance(self._people[following.person_key], Exception):
@@ -98,7 +99,7 @@ def _fold_key(job: Job) -> tuple:
 
 
 def _attempt(work: Callable[[], Any]) -> Any:
-    """What `work` returns, or the error of one row; the machine's own troubles are everybody's and go on."""
+    """What `work` returns, or the error of one row. Errors of the machine, which concern every row, are raised."""
     try:
         return work()
     except ROW_ERRORS as error:

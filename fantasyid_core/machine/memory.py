@@ -1,4 +1,4 @@
-"""How much main memory is free, and how it is given back."""
+"""Measures the free main memory, and returns freed memory to the system."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_memory(what: str, needed: int, advice: str, free: int | None = None) -
 
 
 def return_memory() -> None:
-    """Gives freed memory back to the system: glibc would keep what was freed below its threshold for itself."""
+    """Returns freed memory to the system, because glibc keeps freed blocks below its threshold for the process."""
     if sys.platform.startswith("linux"):
         try:
             ctypes.CDLL("libc.so.6").malloc_trim(0)

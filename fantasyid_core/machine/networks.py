@@ -1,4 +1,4 @@
-"""The networks that are in memory: each loaded when it is first asked for, kept, and let go by name."""
+"""The networks in memory: each is loaded when it is first needed, kept, and released by name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Networks:
         return name in self._kept
 
     def let_go(self, *names: str) -> None:
-        """Forgets networks, and gives their memory back; names that are not loaded cost nothing."""
+        """Releases networks and returns their memory to the system; names that are not loaded are ignored."""
         kept = [name for name in names if self._kept.pop(name, None) is not None]
         if kept:
             gc.collect()

@@ -1,4 +1,4 @@
-"""Where a network is while it works, and what is said when there is no room for it."""
+"""Places a network on the device while it computes, and explains what to do when the memory does not suffice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _, _MODEL, _SEQUENTIAL = OFFLOADS
 
 
 class OutOfMemory(RuntimeError):
-    """The card's memory did not suffice; the text names plans that need less."""
+    """The GPU's memory did not suffice; the text names plans that need less."""
 
 
 ROW_ERRORS = ValueError, OSError, RuntimeError
@@ -23,7 +23,7 @@ ROW_ERRORS = ValueError, OSError, RuntimeError
 
 
 def is_of_the_machine(error: Exception) -> bool:
-    """Whether all videos would fail in this way: the memory or the disk is full."""
+    """Whether an error would stop every video, because the memory or the disk is full."""
     causes = (error, error.__cause__)
     full = any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in causes)
     return full or isinstance(error, (torch.OutOfMemoryError, OutOfMemory))
@@ -47,7 +47,7 @@ def on_device(network, device: torch.device, offload: str, streams: bool = True)
 
 @contextmanager
 def explained(advice: Callable[[], str]) -> Iterator[None]:
-    """Tells what would fit when the card's memory does not suffice in the body."""
+    """Raises `OutOfMemory`, which says what would fit, when the GPU's memory does not suffice in the body."""
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -1,8 +1,8 @@
-"""Plans: which card suffices for which way of keeping the networks, by counting; the fastest that fits is chosen.
+"""Plans: how to place the networks on a GPU of a given memory. The fastest plan that fits is chosen.
 
-    networks in turn    each network visits the card whole, while it works
+    networks in turn    each network is on the GPU as a whole while it computes
     8 bits              the same with the transformer's matrices stored in 8 bits (norms, embeddings, identity stay)
-    blocks in turn      block after block visits the card, the next one while the last one computes
+    blocks in turn      one block after the other is on the GPU; the next one is loaded while one computes
 
 The estimates count weights exactly, and activations by the number of tensors that are alive at once.
 """
@@ -15,7 +15,7 @@ import torch
 
 from ..options import OFFLOADS, STORAGES
 from .memory import check_memory, free_memory
-from .sizes import ModelSizes
+from .sizes import ModelSizes, Network
 
 NONE, MODEL, SEQUENTIAL = OFFLOADS
 SAME, EIGHT_BITS = STORAGES
@@ -39,7 +39,7 @@ class Plan:
     cost: str
 
     def line(self) -> str:
-        """The plan for people."""
+        """The plan as one line of text for the user."""
         words = [f"--offload {self.offload}", f"--storage {self.storage}", "--tiling" if self.tiling else ""]
         return (
             f"{self.name}: about {self.card / 2**30:.1f} GiB of the card, {self.main / 2**30:.1f} GiB of main memory; "
@@ -127,6 +127,22 @@ def cpu_dtype(sizes: ModelSizes) -> torch.dtype:
     return torch.float32 if sizes.transformer.bytes(torch.float32) < _LARGE else torch.bfloat16
 
 
+def stage_bytes(sizes: ModelSizes, dtype: torch.dtype, on_cpu: bool) -> dict[str, int]:
+    """Private main memory of every stage; on a CPU with what the stage works in."""
+
+    def private(network: Network) -> int:
+        return 0 if network.is_mapped(dtype) else network.bytes(dtype)
+
+    held = private(sizes.injection) + private(sizes.identity)
+    work = (lambda count: count) if on_cpu else (lambda count: 0)
+    return {
+        "Encoding the identity": held + 2 * sizes.face_encoder.bytes(torch.float32),
+        "Encoding the prompt": held + private(sizes.text_encoder),
+        "Sampling": private(sizes.transformer) + work(sizes.folded * dtype.itemsize + sizes.sampling_work(dtype)),
+        "Decoding": private(sizes.transformer) + sizes.vae.bytes(dtype) + work(sizes.decoding_work(dtype, True)),
+    }
+
+
 def check_stages(sizes: ModelSizes, dtype: torch.dtype, on_cpu: bool, free: int | None = None) -> None:
     """Compares every stage with the free main memory before any network is loaded.
 
@@ -134,24 +150,12 @@ def check_stages(sizes: ModelSizes, dtype: torch.dtype, on_cpu: bool, free: int 
     system drops and reads them again.
     """
     free = free_memory() if free is None else free
-
-    def private(network, dtype=dtype):
-        return 0 if network.is_mapped(dtype) else network.bytes(dtype)
-
-    held = private(sizes.injection) + private(sizes.identity)
-    work = (lambda count: count) if on_cpu else (lambda count: 0)
-    stages = {
-        "Encoding the identity": held + 2 * sizes.face_encoder.bytes(torch.float32),
-        "Encoding the prompt": held + private(sizes.text_encoder),
-        "Sampling": private(sizes.transformer) + work(sizes.folded * dtype.itemsize + sizes.sampling_work(dtype)),
-        "Decoding": private(sizes.transformer) + sizes.vae.bytes(dtype) + work(sizes.decoding_work(dtype, True)),
-    }
     half = "" if dtype.itemsize <= 2 else "--dtype bf16 needs half of it. "
-    for stage, needed in stages.items():
+    for stage, needed in stage_bytes(sizes, dtype, on_cpu).items():
         check_memory(f"{stage} in {str(dtype).removeprefix('torch.')}", needed, f"{half}Or close other programs.", free)
 
 
 def advice(sizes: ModelSizes, halves: int = 2) -> str:
-    """What to say when a card's memory did not suffice."""
+    """Advice for the user whose GPU has too little memory."""
     lines = "; ".join(plan.line() for plan in plans(sizes, halves)[1:])
     return f"The card has too little memory for this plan. Smaller ones: {lines}. Or let --fit auto choose."

@@ -1,4 +1,4 @@
-"""The model files that the user brings: what each is for, where it comes from, where it belongs, whether it is sound.
+"""The model files that the user brings: what each is for, its source, its folder, and whether it is intact.
 
 `table` holds the facts, `search` finds the files, `check` looks into them. One table drives install.py, the
 commands doctor and download, the loaders' error texts and the README. Only the standard library is used and

@@ -1,4 +1,4 @@
-"""The one way in which files below a folder are listed: every file once, and nothing that cannot be read stops it."""
+"""Lists the files below a folder: every file once. Files and folders that cannot be read are skipped."""
 
 from __future__ import annotations
 

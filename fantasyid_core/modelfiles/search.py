@@ -1,4 +1,4 @@
-"""Where the user's model files are, and the sentences about those that are missing."""
+"""Finds the user's model files, and writes the sentences about missing ones."""
 
 from __future__ import annotations
 

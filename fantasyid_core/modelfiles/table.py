@@ -288,7 +288,8 @@ MODEL_FILES = (
         belongs="fantasyid/deca_model.tar",
         patterns=_in_fantasyid("deca_model.tar"),
         in_release="data/deca_model.tar",
-        without="no 3D face can be made from a photo; one from a file still works",
+        without="3D faces are fitted to landmarks instead, which need no file; DECA adds the heads and expressions that "
+        "the model was trained with",
         required=False,
         official=(DECA,),
         marks=("E_flame",),
@@ -304,7 +305,7 @@ MODEL_FILES = (
             "generic_model.pkl", "flame2023*.pkl", "flame2020*.pkl", "flame2023*.npz", "flame2020*.npz"
         ),
         in_release="data/generic_model.pkl",
-        without="no 3D face can be made from a photo; one from a file still works",
+        without="3D faces are fitted to landmarks instead; the editor has no FLAME components",
         required=False,
         official=(
             FLAME,

@@ -1,10 +1,10 @@
 """Procedural people: heads, faces, motions and their pictures, without any licensed data.
 
-Read in this order: `surface` (the sculpted average head), `mesh` and `regions` (the fixed topology; built once by
-`build_topology`), `shape` and `expression` (how vertices move), `hair` and `wearing` (what surrounds the head),
-`appearance`, `scene` (one person as one mesh), `motion`, `backdrop`, `prompts`, `person` (who there is, by seed),
-`looks` (their looks as numbers, and twins in looks),
-`columns` and the `*_kernels` (the compiled renderer), `render` (pictures and their ground truth), `clips`.
+The sculpted average head and its mesh are in `shape.ownhead`. Read in this order: `surface_regions` (names for parts of
+the mesh), `headshape` and `expression` (how vertices move), `hair` and `wearing` (what surrounds the head),
+`appearance`, `scene` (one person as one mesh), `motion`, `backdrop`, `prompts`, `person` (the person of a seed),
+`looks` (looks as numbers, and twins who differ in looks), `columns` and the `*_kernels` (the compiled renderer),
+`render` (pictures and their ground truth), `clips`, `portrait`. `instruments` measures videos of these people.
 
     clip = make_clip(seed=7)                    # pictures [9,64,64,3], references, prompt, vertices
     clips = make_clips(training_seeds(1000))    # in parallel

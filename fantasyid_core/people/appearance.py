@@ -1,4 +1,4 @@
-"""How a person looks apart from form: colours, hair, brows, eyes, beard, glasses and clothes."""
+"""A person's looks apart from the head's shape: colours, hair, brows, eyes, beard, glasses and clothes."""
 
 from __future__ import annotations
 

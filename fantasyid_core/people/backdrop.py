@@ -1,4 +1,4 @@
-"""What lies behind a person: a named colour, flat or running into another, with soft discs in it."""
+"""The background behind a person: a named colour, flat or with a gradient, with soft discs in it."""
 
 from __future__ import annotations
 
@@ -69,5 +69,5 @@ def sample_backdrop(draw) -> Backdrop:
 
 
 def sample_plain_backdrop(draw) -> Backdrop:
-    """A backdrop that its colour's name tells, as clips have it: a prompt could not ask for discs."""
+    """A backdrop of one named colour, as in clips: prompts have no words for discs."""
     return Backdrop(draw.choice(tuple(BACKGROUNDS)))

@@ -1,6 +1,6 @@
 """Clips of people with references and prompts, rendered in parallel: the data that FantasyID-Tiny learns from.
 
-A clip is determined by the seed of its person and its own number alone, whatever else is rendered beside it.
+A clip depends on the seed of its person and its own number alone, not on the other clips that are rendered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the compiled loops receive as plain arrays: the names of the columns, and their order."""
+"""The plain arrays that the compiled loops receive: the names of their columns, in order."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Expressions of the face: how far points of the head move for an open mouth, a smile and raised brows.
+"""Expressions of the face: displacement fields for an open mouth, a smile and raised brows.
 
-A blink and the gaze are painted, see `paint_kernels`: they move no vertex. Numbers are millimetres, as in `surface`.
+A blink and the gaze move no vertex; `paint_kernels` paints them. Numbers are millimetres, as in `surface`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hair as a shell over the scalp: where it begins and ends, how thick it is, and the styles there are.
+"""Hair as a shell over the scalp: its hairline, length and thickness, and the styles.
 
 The shell is a grid of columns from the crown down; each follows the skull at a distance to the hairline and then, in
 long styles, hangs. Numbers are millimetres and degrees, as in `surface`; degrees turn from the front to the back.

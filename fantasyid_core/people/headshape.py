@@ -1,8 +1,8 @@
-"""What makes one head differ from another in form: 24 linear shape parameters, each from -1 to 1.
+"""The shape of a head: 24 linear shape parameters, each from -1 to 1.
 
-Every parameter has one measured quantity, linear in the vertices as well, and changes no other: the sculpted
-fields are mixed so that the matrix of all measures by all parameters is diagonal. Fields are functions of a place
-on the average head, so that hair, glasses and whatever else a head wears follow its shape.
+Every parameter has one measured quantity, which is also linear in the vertices, and changes no other quantity: the
+sculpted fields are mixed so that the matrix of all measures by all parameters is diagonal. Fields are functions of a
+position on the average head, so that hair, glasses and clothes follow the shape of the head.
 Numbers in this file are millimetres; what the functions take and return is metres.
 """
 

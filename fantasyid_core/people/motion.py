@@ -1,4 +1,4 @@
-"""What happens in a clip: how head, face, camera and light move. Left and right are those of the picture.
+"""The motion in a clip: of head, face, camera and light. Left and right are those of the picture.
 
 Time runs from 0 to 1 over a clip, however many frames it has, so that a prompt means the same in 9 frames and in 49.
 """
@@ -142,7 +142,8 @@ _RESTING = {"zoom": 1.0, "light_power": 1.0, "light_turn": -20.0, "light_rise": 
 
 
 def sample_motion(draw) -> Motion:
-    """A motion of which the prompt says all: what it left open nobody could steer, and a likeness would drown in it.
+    """A random motion that the prompt describes completely, because unexplained motion would hide the identity's
+    effect.
 
     `draw` as in `people`. References vary far more, see `sample_portrait`.
     """

@@ -1,7 +1,8 @@
-"""Painting: the colour of a place on the face, drawn by formula so that features stay crisp at any size.
+"""Paints the face: formulas give the colour of each position, so that features stay sharp at any size.
 
-Places are millimetres on the average head, so paint moves with the vertices. `blur` is the width of an edge, about
-one sample of the picture. Colours are linear RGB. Functions return r, g, b, gloss and layer, or change what they got.
+Positions are millimetres on the average head, so the paint moves with the vertices. `blur` is the width of an edge,
+about one sample of the picture. Colours are linear RGB. Functions return r, g, b, gloss and layer, or change their
+arguments.
 """
 
 from __future__ import annotations

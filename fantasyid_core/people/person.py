@@ -1,4 +1,4 @@
-"""Who there is: a person for every seed, drawn by the seed alone, and a split that no setting can blur."""
+"""A random person for every seed, and a fixed split into people for training and held-out people."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Draw:
 def sample_twin(person: Person, number: int = 0) -> Person:
     """`person` with one shape parameter drawn anew, at least `TWINS_APART` away: the same on every machine.
 
-    The face's outline is drawn most often, what hardly shows from the front least.
+    Parameters of the face's outline are drawn most often, and those that hardly show from the front least often.
     """
     draw = Draw(person.seed, "twin", number)
     name = draw.weighted(_TWINS)

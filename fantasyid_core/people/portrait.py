@@ -1,4 +1,4 @@
-"""A procedural person as the rest of the project takes people: a face crop, and the 3D face."""
+"""A drawn person in the form that the rest of the project takes: a face crop, and the 3D face."""
 
 from __future__ import annotations
 

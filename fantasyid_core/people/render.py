@@ -1,4 +1,4 @@
-"""Pictures of a person, and what is true of every pixel of them.
+"""Renders pictures of a person, and their ground truth for every pixel.
 
 The camera is far away (scaled orthographic). Pixels: x to the right, y down, integers are pixel centres.
 """

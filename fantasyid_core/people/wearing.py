@@ -1,4 +1,4 @@
-"""What a person wears: glasses and a garment, as meshes around the average head. Numbers are millimetres."""
+"""Glasses and garments, as meshes around the average head. Numbers are millimetres."""
 
 from __future__ import annotations
 

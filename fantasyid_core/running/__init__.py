@@ -1,1 +1,1 @@
-"""While something runs: how far it is and whether it goes on (`progress`), and which packages it needs (`packages`)."""
+"""Support for running work: progress and cancelling (`progress`), and the packages that are needed (`packages`)."""

@@ -1,6 +1,6 @@
-"""How far long work is, and whether it shall go on: heard by whoever started it, such as a host with a cancel button.
+"""Progress and cancelling of long work, for a listener such as a host with a progress bar and a cancel button.
 
-What works for longer than a second calls `ask`, or walks over its parts with `counted`. Nobody has to listen.
+Work that takes longer than a second calls `ask`, or iterates over its parts with `counted`. A listener is optional.
 """
 
 from __future__ import annotations

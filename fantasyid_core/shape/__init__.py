@@ -1,8 +1,8 @@
 """The 3D face: files, the mesh topology of the networks, and a head for tests.
 
-From a photo: `camera` (what DECA sees), `deca`, `flame`, `landmarks`, `reconstruct`. Files: `pointcloud`.
-Edited: `controls` (the sliders), `editstate` (their JSON), `edit`, `blend`, and `warp` (the picture follows).
-Everything is imported on first use.
+`faceshape` is the value, `files` reads and writes it, `reconstruct` makes it from a photo with DECA and FLAME, `edit`
+changes it (sliders, blends, and the warped picture), `topology` has the mesh levels of the networks, `draw` makes
+pictures, and `ownhead` and `head` are heads without a licence. Everything is imported on first use.
 """
 
 from importlib import import_module
@@ -23,6 +23,7 @@ _HOMES = {
     "faceshape": ("FaceShape",),
     "files.pointcloud": ("load_shape", "read_shape", "save_shape"),
     "reconstruct.facemodels": ("read_checked_shape",),
+    "reconstruct.landmark_fit": ("fit_face",),
     "reconstruct.reconstruct": ("Reconstruction", "reconstruct_face"),
 }
 

@@ -1,4 +1,4 @@
-"""One person's 3D face, proven once, when it is made: what follows trusts it."""
+"""One person's 3D face. It is checked once, when it is made; later steps trust it."""
 
 from __future__ import annotations
 

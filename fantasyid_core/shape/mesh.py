@@ -1,4 +1,4 @@
-"""What every use of a mesh begins with: its checks, and its normals."""
+"""Checks of a mesh, and its vertex normals."""
 
 from __future__ import annotations
 

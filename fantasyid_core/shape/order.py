@@ -1,8 +1,8 @@
-"""Is it FLAME's order? The network knows a vertex only by its place in the list, and reads absolute depth.
+"""Checks whether vertices are in FLAME's order: the network knows a vertex only by its place in the list.
 
-The list is laid onto FLAME's template, vertex by vertex, with the best similarity (Umeyama 1991), turned or
-mirrored. Faces of other people, expressions and turned necks leave a small misfit; other orders a large one.
-Where the order is right, the mesh's edges also stay about as long as they are. Measured, for the sample heads:
+The vertices are fitted to FLAME's template by the best similarity (Umeyama 1991), with rotation and reflection. Faces
+of other people, expressions and turned necks leave a small misfit; other orders leave a large one. With the right
+order, the edges of the mesh also keep about their lengths. These values were measured on the sample heads:
 
                                                                            misfit         torn edges
     as they are                                                            0.07 to 0.08   0

@@ -1,4 +1,4 @@
-"""The small networks of FantasyID-Tiny, trained from nothing on the drawn people of `people`; `experiments` makes them.
+"""The small networks of FantasyID-Tiny, trained from scratch on the drawn people of `people` (see `experiments`).
 
 Read in this order: `vae` (pictures -> latents and back), `text` and `words` (prompts -> tokens), `face` and `gridface`
 (reference picture -> features, an older and a newer one), `models` (all of them, and the VAE as the trainer's codec),

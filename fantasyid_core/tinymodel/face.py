@@ -1,6 +1,6 @@
-"""The face encoder of FantasyID-Tiny: a picture of the reference -> features, in the place of EVA-CLIP's.
+"""The face encoder of FantasyID-Tiny: a reference picture -> features, instead of EVA-CLIP's.
 
-It begins with what `train_encoders` taught it and goes on learning with the DiT. The interface is
+`train_encoders` pre-trains it, and it is then trained together with the DiT. The interface is
 `face.encoder.FaceEncoder`'s: class token first, then a square grid.
 """
 

@@ -1,7 +1,7 @@
-"""A face encoder of a million parameters that keeps places: convolutions on a grid, then layers that compare tokens.
+"""A face encoder of a million parameters that keeps positions: convolutions on a grid, then self-attention.
 
-Glasses are thin, beards are soft and hair is an outline: what tells them is where something lies. A token stands for
-8 x 8 pixels of the reference, and `experiments.train_face` asks every token for what lies there. The interface is
+Glasses are thin, beards are soft and hair is an outline, so the encoder must keep positions. A token stands for 8 x 8
+pixels of the reference, and `experiments.train_reading` trains every token to tell what lies there. The interface is
 `TinyFaceEncoder`'s: class token first, then the grid row by row.
 """
 

@@ -1,4 +1,4 @@
-"""The three small networks together, and the VAE in the shape that the trainer expects of a codec."""
+"""The three small networks together, and the VAE with the trainer's interface of a codec."""
 
 from __future__ import annotations
 

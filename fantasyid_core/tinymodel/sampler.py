@@ -1,4 +1,4 @@
-"""FantasyID-Tiny in use, without a host: vertices, a reference, a prompt and a seed -> frames.
+"""Samples videos with FantasyID-Tiny without a host: vertices, a reference, a prompt and a seed -> frames.
 
     sample = TinySampler()
     frames = sample(vertices, references, "turns the head to the left, blue background", seed=1)

@@ -1,8 +1,8 @@
 """The text encoder of FantasyID-Tiny: words of a closed vocabulary -> few tokens, by a small transformer.
 
-Learned tokens stand before the words and are all that the DiT gets, so that its every layer is spared the words. It
-begins with what `train_encoders` taught it and goes on learning with the DiT. As in CogVideoX, texts are padded to one
-length, and padding is not masked: the null text is padding alone.
+Learned tokens stand before the words. The DiT gets only these tokens, which keeps its sequence short. `train_encoders`
+pre-trains the encoder, and it is then trained together with the DiT. As in CogVideoX, texts are padded to one length,
+and padding is not masked. The null text consists of padding alone.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class TinyVae(nn.Module):
 
 
 class Encoder(nn.Module):
-    """What the linear map of patches does not say."""
+    """The residual network beside the linear map from patches to latents."""
 
     def __init__(self, config: VaeConfig):
         super().__init__()
@@ -148,7 +148,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What the linear map back to patches does not say."""
+    """The residual network beside the linear map from latents to patches."""
 
     def __init__(self, config: VaeConfig):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Free text in words that FantasyID-Tiny knows: those of `heads.prompts`, and others that mean the same."""
+"""Free text translated into the words that FantasyID-Tiny knows: those of `people.prompts`, and their synonyms."""
 
 from __future__ import annotations
 

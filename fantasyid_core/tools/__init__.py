@@ -1,1 +1,1 @@
-"""What a user runs beside making videos: convert, inspect, diagnose, download, bench, demo, and a random small model."""
+"""Tools beside making videos: convert, inspect, diagnose, download, bench, demo, and a random small model."""

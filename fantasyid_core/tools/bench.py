@@ -2,8 +2,8 @@
 
 The networks have their real sizes and random weights. On the CPU one injected layer is simulated at a time and
 the video has a fifth of its tokens unless `full`; all figures of an injection are linear in layers and tokens,
-which the scaling tables show. Every figure is taken in turn with its rival, so that a change of the machine's
-speed meets both: compare ratios (medians over the pairs), not seconds of different runs.
+which the scaling tables show. Competing methods are timed in turn, so that changes of the machine's speed affect both.
+Compare ratios (medians over the pairs), not seconds of different runs.
 """
 
 from __future__ import annotations

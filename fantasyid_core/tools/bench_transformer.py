@@ -38,7 +38,7 @@ def measure_transformer(
     needed = _transformer_bytes(host, sizes, config, dtype)
     if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < needed:
         return {"skipped": {"reason": f"needs about {needed / 2**30:.0f} GiB free"}}
-    transformer = _random_transformer(host, sizes, device, dtype)
+    transformer = random_transformer(host, sizes, device, dtype)
     layers = [LayerAttention(config).requires_grad_(False).to(device, dtype) for _ in range(config.injected_layers)]
     tokens = torch.randn(1, config.id_tokens, config.id_width, device=device, dtype=dtype)
     inputs = _transformer_inputs(host, sizes, device, dtype)
@@ -47,7 +47,7 @@ def measure_transformer(
 
     def step(name: str, *injectors):
         def call():
-            _reset_peak(device)
+            reset_peak(device)
             with host.attach(transformer, *injectors):
                 transformer(**inputs)
             peaks[name] = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
@@ -77,7 +77,7 @@ class _Recomputing:
         return hidden + release_attention(module, hidden, module.project(self.tokens))
 
 
-def _random_transformer(host, sizes: TransformerConfig, device, dtype):
+def random_transformer(host, sizes: TransformerConfig, device, dtype):
     with torch.device("meta"):
         transformer = host.build_transformer(sizes).to(dtype)
     transformer = transformer.to_empty(device=device).requires_grad_(False).eval()
@@ -107,6 +107,6 @@ def _transformer_inputs(host, sizes: TransformerConfig, device, dtype) -> dict:
     }
 
 
-def _reset_peak(device: torch.device) -> None:
+def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

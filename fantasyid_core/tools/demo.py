@@ -1,7 +1,7 @@
-"""What the demo shows: people that FantasyID-Tiny has never seen, each as they are and with an edited face.
+"""Makes the videos of the demo: people that FantasyID-Tiny has never seen, each unedited and with edited faces.
 
-Every step is the one of the nodes: portrait -> face and 3D face -> edit -> identity -> video. Beside every video stands
-what it should be: the person drawn with the head bent as the sliders bend it.
+The steps are those of the nodes: portrait -> face and 3D face -> edit -> identity -> video. Beside every video is its
+target: a true render of the person with the edited head.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo as a page: all videos side by side, each edit beside what it should be, with a bar for how far it moved."""
+"""The demo as a page: all videos side by side, each edit beside its target, with a bar for the size of its effect."""
 
 from __future__ import annotations
 
@@ -48,6 +48,9 @@ outline of the plain video. Blue: how far the edit has moved the video; red: how
 <table><tr>{titles}</tr>
 {chr(10).join(body)}
 </table>
+<h2>And any photo</h2>
+<p>The points of a real photo, a 3D face fitted to them, and the picture following three edits of it.</p>
+<img src="photo.png" style="width: auto; max-width: 100%" alt="a photo, its points, its 3D face, and three edits">
 <p><small>{html.escape(notice)}</small></p>
 </html>
 """

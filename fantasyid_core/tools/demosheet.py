@@ -1,9 +1,9 @@
-"""The demo's pictures: a sheet that tells at first sight what was edited, and one video with all clips side by side.
+"""The demo's pictures: a sheet that shows what was edited, and one video with all clips side by side.
 
-A row per person: the reference, the plain video, and for every edit the video beside the true render of the edited
-head. On edits lies the outline of the plain one, and below them a bar: how far the edit has moved the video, with a
-mark where it should have moved. Below every row a film strip of the plain video and of each edit.
-"""
+The sheet has a row for each person: the reference, the plain video, and for every edit the video beside the true render
+of the edited head. The outline of the plain video is drawn over the edits. A bar below them shows how far the edit has
+moved the video, and a mark shows how far it should have moved. Below every row is a film strip of the plain video and
+of each edit. """
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def enlarged(picture: np.ndarray, side: int = CELL) -> np.ndarray:
 
 
 def _bar(pen, font, place: tuple[int, int], what: str, moved: float, wanted: float) -> None:
-    """How far it moved, from the left, and a mark where it should have."""
+    """A bar for how far the edit moved the video, and a mark for how far it should have."""
     left, top = place
     length = 2 * CELL + _GAP
     unit = 0.75 * length / max(abs(wanted), 1e-6)

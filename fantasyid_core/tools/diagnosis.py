@@ -1,6 +1,6 @@
-"""What this machine has for FantasyID: model files, optional packages, face detectors, PyTorch, ComfyUI.
+"""Diagnoses this machine for FantasyID: model files, optional packages, face detectors, PyTorch, ComfyUI.
 
-Model files are looked at, not loaded, and nothing is changed; see `modelfiles` for what counts as which file.
+Model files are checked, not loaded, and nothing is changed; `modelfiles` defines how each file is recognised.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ FOUND, MISSING, UNUSABLE = "found", "MISSING", "UNUSABLE"
 
 # Optional packages: module, how pip calls it, what it is for.
 OPTIONAL = (
-    ("skimage", "scikit-image", "face detector cascade, which needs no model file"),
     ("kornia", "kornia", "face detector yunet"),
     ("facexlib", "facexlib", "face detector retinaface"),
     ("insightface", "insightface", "face detector insightface"),
@@ -198,14 +197,13 @@ def _detectors(files: list[FileReport]) -> dict[str, tuple[str, ...]]:
         return {"all": (f"the requirements: install them with pip ({error})",)}
     states = {report.row.key: report.state for report in files}
     lacks = {}
-    for name in (*detect.NETWORKS, "cascade"):
-        network = import_module(detect.NETWORKS[name], detect.__package__) if name in detect.NETWORKS else None
-        packages = networkfile.missing_packages(network.PACKAGES if network else tuple(detect.CASCADE_PACKAGES))
-        needs = [f"pip install {detect.CASCADE_PACKAGES.get(package, package)}" for package in packages]
-        if network and states[network.KEY] != FOUND:
+    for name, module in detect.NETWORKS.items():
+        network = import_module(module, detect.__package__)
+        needs = [f"pip install {package}" for package in networkfile.missing_packages(network.PACKAGES)]
+        if states[network.KEY] != FOUND:
             needs.append(f"{'a usable' if states[network.KEY] == UNUSABLE else 'the'} model file {network.KEY}")
         lacks[name] = tuple(needs)
-    return lacks
+    return lacks | {detect.SHIPPED: ()}
 
 
 def _machine() -> dict[str, str]:

@@ -1,12 +1,11 @@
-"""Brings a model file on request: resumed where it stopped, verified, and never half-written under its name.
+"""Downloads a model file on request: it resumes, verifies, and never leaves a partial file under the final name.
 
-All that the project downloads goes through here. Hugging Face is asked through huggingface_hub, everything else over
-https; what arrives is written beside its place, checked against the size and SHA-256 in the table of model
-files, and then renamed. A file that is there already and not usable is renamed, not deleted.
+All downloads of the project go through this module. huggingface_hub downloads from Hugging Face, and https is used for
+everything else. A download is written beside its final place, checked against the size and SHA-256 in the table of
+model files, and then renamed. An unusable file that is already there is renamed, not deleted.
 
-Pooch, a kept library for such downloads, would lose three things that users of several gigabytes need (version 1.9.0):
-going on where a download stopped, the check of the size before the first byte, and the refusal to be sent on to an
-address without encryption.
+The library Pooch (version 1.9.0) lacks three things that downloads of several gigabytes need: resuming an interrupted
+download, checking the size before the first byte, and refusing redirects to addresses without encryption.
 """
 
 from __future__ import annotations

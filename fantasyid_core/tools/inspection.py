@@ -1,6 +1,6 @@
-"""What a model folder or file holds, what is missing, and how much memory it needs; no weight is read.
+"""Inspects a model folder or file: its parts, what is missing, and the memory it needs. No weight is read.
 
-Everything follows from the headers of the files. Damage is a line of the report, never an exception.
+Everything is read from the headers of the files. Damage is a line of the report, never an exception.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from ..config import CONSISID, AdapterConfig
 from ..face.likeness import other_arcface
 from ..files.checkpoint import Checkpoint, open_checkpoint, read_config
 from ..files.keymaps import is_dead
 from ..identity.network.fit import layers_by_block
+from ..machine.plans import cpu_dtype, plans, stage_bytes
+from ..machine.sizes import model_sizes
 from ..modelfiles import MODEL_FILES, file_problems, find_model_file, model_file
 from ..pipeline import find_face_encoder
 from ..shape.topology.topology import Topology, load_topology
@@ -105,7 +109,7 @@ def _inspect_folder(folder: Path) -> Report:
         _part("face_encoder", lambda: _face_encoder(folder)),
         *([*_further_networks(folder)] if _is_consisid(weights) else [_mesh_part(topology)]),
     ]
-    return Report(str(folder), tuple(parts), tuple(_memory(parts, _disk_use(folder))))
+    return Report(str(folder), tuple(parts), tuple(_memory(folder, _disk_use(folder))))
 
 
 def _inspect_file(path: Path) -> Report:
@@ -139,7 +143,11 @@ def _part(name: str, describe: Callable[[], tuple]) -> Part:
     if not isinstance(found, Part):
         return Part(name, FOUND, *found)
     row = next((row for row in MODEL_FILES if row.name == _ADVICE.get(name)), None)
-    return replace(found, text=f"{found.text} Get it from {row.sources[0]}.") if row else found
+    if row is None:
+        return found
+    # The tokenizer lies beside the text encoder.
+    source = row.sources[0].replace("/text_encoder", f"/{name}")
+    return replace(found, text=f"{found.text} Get it from {source}.")
 
 
 def _weights_parts(weights: Checkpoint | Part, mesh: Topology | None) -> list[Part]:
@@ -197,7 +205,7 @@ def _is_consisid(weights: Checkpoint | Part) -> bool:
 
 
 def _further_networks(folder: Path) -> Iterator[Part]:
-    """What else ConsisID sees a face with, in its own folder."""
+    """The other networks that ConsisID reads a face with, in its own folder."""
     for key in ("bisenet", "arcface"):
         row, path = model_file(key), find_model_file(key, [folder])
         if path is None:
@@ -256,14 +264,30 @@ def _mesh_part(topology: Topology | Part) -> Part:
     return Part("topology", FOUND, f"mesh of {' -> '.join(map(str, topology.vertex_counts))} vertices")
 
 
-def _memory(parts: list[Part], disk: int) -> list[str]:
-    size = {part.name: part.bytes for part in parts}
-    branch = sum(part.encoding_bytes for part in parts)
-    stages = (size["text_encoder"], size["face_encoder"] + branch, size["vae"])
-    sampling = size["transformer"] + size["adapter"] - branch
+def _memory(folder: Path, disk: int) -> list[str]:
+    """Memory of the stages, and the plans for cards; nothing of it without a transformer and an adapter."""
+    try:
+        sizes = model_sizes(folder)
+    except _PROBLEMS:
+        return [f"On disk: {size_text(disk)}"]
+    dtype = torch.bfloat16
+    encoding = max(
+        sizes.text_encoder.bytes(dtype),
+        (sizes.face_encoder.weights + sizes.identity.weights) * 4,
+        sizes.vae.bytes(dtype),
+    )
+    resident = sizes.transformer.bytes(dtype) + sizes.folded * dtype.itemsize
+    cpu = cpu_dtype(sizes)
+    private = max(stage_bytes(sizes, cpu, True).values())
     return [
-        f"Weights on the device while encoding: {size_text(max(stages))} (the largest stage)",
-        f"Weights on the device while sampling: {size_text(sampling)}",
+        f"In bf16, weights on the device while encoding: {size_text(encoding)} (the largest stage)",
+        f"Weights on the device while sampling: {size_text(resident)}, and {size_text(sizes.sampling_work(dtype))} "
+        "of work with guidance",
+        f"Decoding: {size_text(sizes.decoding_work(dtype))} of work, {size_text(sizes.decoding_work(dtype, True))} "
+        "with --tiling (by count)",
+        f"Main memory on a CPU, in {str(cpu).removeprefix('torch.')}: {size_text(private)} beside "
+        "what lies in the files",
+        *(f"Card of {size_text(plan.card)}: {plan.line()}" for plan in plans(sizes)),
         f"On disk: {size_text(disk)}",
     ]
 

@@ -1,7 +1,7 @@
-"""Brings the sample photos, their 3D faces and FLAME's mesh from the official repository, to try out and for tests.
+"""Downloads the sample photos, their 3D faces and FLAME's mesh from the official repository, for trials and tests.
 
-They are not part of this project: the official repository is under Apache-2.0, the mesh is FLAME's. Each file is
-pinned to one commit and checked against its size and SHA-256; one that is whole already is not fetched again.
+They are not part of this project: the official repository is under Apache-2.0, and the mesh is FLAME's. Each file is
+pinned to one commit and checked against its size and SHA-256. A complete file is not downloaded again.
 """
 
 from __future__ import annotations

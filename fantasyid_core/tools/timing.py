@@ -1,4 +1,4 @@
-"""Timing rivals in turn, so that a change of the machine's speed meets them all."""
+"""Times competing calls in turn, so that changes of the machine's speed affect all of them equally."""
 
 from __future__ import annotations
 

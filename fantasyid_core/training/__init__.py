@@ -1,6 +1,7 @@
-"""Training of FantasyID: `config`, `models` and `sources` (what with), `loop` (the run), `state` (what it keeps).
+"""Training of FantasyID: `config`, `models` and `sources` (the inputs), `loop` (the run), `state` (the checkpoints).
 
     python -m fantasyid_core train CONFIG [--resume auto|PATH|none] [key=value ...]
 
-The loss is derived in `objective`; the network that is trained is `denoiser`; `heads` are this project's own people.
+The loss is derived in `objective`, and the network that is trained is `denoiser`. `people_source` gives clips of drawn
+people.
 """

@@ -1,7 +1,7 @@
-"""Clips in batches: what a source of clips gives, in which order, and who gets which.
+"""Batches of clips: the interface of a source of clips, the order of the clips, and the share of each process.
 
-The order is a permutation of all clips per epoch, made of the seed and the epoch alone; a position in it is all that
-a checkpoint has to keep. Each process takes its own share of every micro-batch.
+The order is a permutation of all clips per epoch, which depends on the seed and the epoch alone. Therefore a checkpoint
+only has to keep a position in it. Each process takes its own share of every micro-batch.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _permutation(epoch: int, clips: int, seed: int) -> np.ndarray:
 
 
 def generator(seed: int, purpose: str, *numbers: int) -> np.random.Generator:
-    """Random numbers of their own for every purpose and place, whatever was drawn before."""
+    """A random generator for each purpose and position, independent of what was drawn before."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *numbers, *purpose.encode()])))
 
 

@@ -1,4 +1,4 @@
-"""The networks that a config asks for, with what learns set to learn."""
+"""Builds the networks that a config asks for, and makes the trained parts require gradients."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a training run is told: frozen dataclasses whose field names are the keys of the YAML file.
+"""The settings of a training run: frozen dataclasses whose field names are the keys of the YAML file.
 
-Every value is checked when the config is made, so that a misspelt key costs a second and not a night. `load_config`
-reads the file and the changes of the command line (`optimizer.lr=1e-4`).
+Every value is checked when the config is made, so that a misspelt key is found before the training begins.
+`load_config` reads the file and the changes of the command line (`optimizer.lr=1e-4`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ModelSettings:
     adapter: "new" starts one of `variant` and `sizes` (keys of `AdapterConfig`), "folder" goes on with the folder's.
     trains: "adapter"; "adapter+lora", with LoRA of `lora_rank` on the DiT's attention; "all", the encoders of text
     and face included where they have parameters. sizes of the preset "tiny" go into `preset`; `portraits` is the file
-    of `tinymodel.train_portraits` that a new one begins with; "folder" is, for it, one of `tinymodel.package`.
+    of `experiments.train_portraits` that a new one begins with; "folder" is, for it, one of `experiments.package`.
     """
 
     kind: str = "release"
@@ -98,7 +98,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class IdentitySettings:
-    """Which picture is the reference, and how often what is left out (0..1, each drawn for every clip by itself).
+    """Which picture is the reference, and the ratios 0..1 with which conditions are left out, drawn clip by clip.
 
     reference: "view", a random one of the clip's views; "own frame", a frame of the clip itself (the ablation
     without multi-view). null_text: an empty prompt (paper: 0.1). null_identity: no injection at all, for guidance
@@ -194,7 +194,8 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class ValidationSettings:
-    """Every `every` steps (0: never) videos of `clips` held-out clips, by the averaged weights; cfg 1: no guidance."""
+    """Samples videos of `clips` held-out clips with the averaged weights every `every` steps (0: never); cfg 1: no
+    guidance."""
 
     every: int = 1000
     clips: int = 4
@@ -216,12 +217,13 @@ class ValidationSettings:
 class TrainingConfig:
     """One training run. output: its folder. precision: of the computation; what learns is kept in float32.
 
-    early_share: of the clips, 0..1, that get their timestep from the noisiest tenth instead of from all of them. What a
-    video shows is decided there. Later it can be told from the latents themselves: they are many, and what they say
-    together about a pose outweighs the noise of each.
-    stills: the first so many steps learn from the first latent frame of each clip alone, a third of the work.
-    twin_weight: with `data.twins`, of the error in how a clip and its twin differ, relative to how they do
-    (`training.objective.twin_loss`). Most shapes change so little of a picture that they would be learned last.
+    early_share: share 0..1 of the clips whose timestep is drawn from the noisiest tenth instead of from all timesteps.
+    The content of a video is decided in this tenth. At later timesteps the noisy latents themselves show the content,
+    because together they outweigh the noise of each.
+    stills: number of first steps that learn from the first latent frame of each clip alone, with a third of the work.
+    twin_weight: with `data.twins`, the weight of the error in the difference between a clip and its twin, relative to
+    this difference (`training.objective.twin_loss`). Without it, most shapes would be learned last, because they change
+    so little of a picture.
     """
 
     output: str = "training"

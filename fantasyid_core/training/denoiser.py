@@ -1,7 +1,7 @@
 """The network that is trained: everything between a noisy latent and the predicted v, as one module.
 
-One module, because accelerate wraps one (for several devices, FSDP or DeepSpeed) and only its `forward` may then be
-called: training and validation both do.
+It is one module because accelerate wraps one (for several devices, FSDP or DeepSpeed), and only the `forward` of the
+wrapped module may then be called. Training and validation both call it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..identity.network.fit import check_dit_width, check_grid, layers_by_block
 
 
 class Seen(NamedTuple):
-    """What the denoiser is given; a row for every clip."""
+    """The inputs of the denoiser; one row for every clip."""
 
     noisy: Tensor  # [B,T,C,h,w]
     picture: Tensor  # [B,T,C,h,w]: the condition picture's latent, zeros after the first frame
@@ -33,8 +33,8 @@ class Seen(NamedTuple):
 class Denoiser(nn.Module):
     """Transformer, adapter and the two encoders. Frozen parts stay in evaluation mode.
 
-    Left out face: its features are zeros. Left out vertices: the mean shape of the topology. Left out identity: the
-    clip's rows of the hidden states stay as they are, which is the model without anybody attached.
+    When the face is left out, its features are zeros. When the vertices are left out, they are the mean shape of the
+    topology. When the identity is left out, nothing is added to the clip's rows of the hidden states.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class Denoiser(nn.Module):
         return cosines[:tokens], sines[:tokens]
 
     def _hook_blocks(self) -> None:
-        """Hooks for good, with the injector of the moment; those of `attach` would be gone in the backward pass."""
+        """Adds lasting hooks that use the current injector; the hooks of `attach` would be gone in the backward
+        pass."""
         config, blocks = self.adapter.config, self.transformer.transformer_blocks
         check_dit_width(config.dit_width, self._sizes.width)
         check_grid(config.grid if config.is_paper else None, self._sizes.frame_grid)

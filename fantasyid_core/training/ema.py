@@ -1,4 +1,4 @@
-"""The exponential moving average of what learns; it is what samples and what is published.
+"""The exponential moving average of the trained weights, which is used for sampling and published.
 
 diffusers' EMAModel takes the parameters anew at every call. FSDP 2 (`fully_shard`) shows whole parameters after a
 forward pass, and putting the weights back then fails ("got mixed torch.Tensor and DTensor"). This one holds the shards

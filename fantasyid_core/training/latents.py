@@ -1,4 +1,4 @@
-"""Latents of clips, encoded once and kept on disk: the codec then costs no step anything."""
+"""Latents of clips, encoded once and kept on disk, so that training steps need no codec."""
 
 from __future__ import annotations
 

@@ -262,12 +262,12 @@ class Run:
             check_memory(need, free_memory(self.device), str(self.device))
 
     def make_network(self) -> Denoiser:
-        """What learns, for an experiment to make it of more parts."""
+        """The trained module. Experiments override this method to add parts."""
         models = self.models
         return Denoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
 
     def make_task(self) -> Task:
-        """What it costs, for an experiment to ask for more."""
+        """The loss of a batch. Experiments override this method to add terms."""
         return Task(self.models, self.config, self.device)
 
     def _prepare(self) -> None:

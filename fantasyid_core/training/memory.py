@@ -1,8 +1,8 @@
-"""What a run needs in memory, estimated before anything is loaded.
+"""Estimates the memory that a run needs, before anything is loaded.
 
-Per device: frozen weights in the run's precision; for what learns float32 weights, gradients, two moments of AdamW
-and the average, 4 bytes each. Activations come on top; they depend on the batch, and gradient checkpointing is what
-makes them small.
+Each device holds the frozen weights in the run's precision. For each trained weight it holds the weight in float32, its
+gradient, two moments of AdamW and the average, 4 bytes each. Activations come on top. They depend on the batch, and
+gradient checkpointing keeps them small.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The networks of a run: what the trainer needs of them, and a new adapter that fits."""
+"""The networks of a run: their interface for the trainer, and a new adapter that fits the transformer."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TrainedModels:
 
 
 def new_adapter(settings: ModelSettings, sizes: TransformerConfig, topology: Topology) -> IdentityAdapter:
-    """An untrained adapter that changes nothing: what it adds is multiplied by zeros at first."""
+    """An untrained adapter that changes nothing, because its output projections start at zero."""
     adapter = IdentityAdapter(adapter_sizes(settings, sizes, topology), topology)
     if adapter.config.variant == RELEASE:
         for name, parameter in adapter.named_parameters():

@@ -1,4 +1,4 @@
-"""Muon: momentum whose update of every matrix is made orthogonal, so that all its directions learn at one pace.
+"""Muon: momentum with orthogonalised updates, so that all directions of a matrix learn at the same rate.
 
 After Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024): u = g + b m with m <- b m + g;
 five Newton-Schulz steps X <- a X + (b A + c A A) X, A = X X^T, bring the singular values of u / |u| near 1. A

@@ -1,4 +1,4 @@
-"""What training minimises: the v-prediction of CogVideoX, with the sampler's own noise levels.
+"""The training loss: the v-prediction of CogVideoX, with the sampler's own noise levels.
 
 With a = alpha-bar of a timestep (`sampling.alphas_cumprod`: scaled-linear betas, zero terminal SNR, snr_shift_scale),
 x0 the clean latent and n standard normal noise:
@@ -25,7 +25,7 @@ from .config import ConditionSettings, IdentitySettings
 
 
 class Draws(NamedTuple):
-    """All that is random in one micro-batch, drawn on the CPU so that every device sees the same."""
+    """All random values of one micro-batch, drawn on the CPU so that they are equal on every device."""
 
     times: Tensor  # [B] int64, 0..999
     noise: Tensor  # [B,T,C,h,w]
@@ -89,11 +89,11 @@ TWIN_FLOOR = 0.01
 
 
 def twin_loss(predicted: Tensor, clean: Tensor, alpha: Tensor) -> Tensor:
-    """How wrong the change of the predicted v from each clip to its twin is: [2B,...] -> [2B], in float32 or wider.
+    """Error of the difference of the predicted v between each clip and its twin: [2B,...] -> [2B], in float32 or wider.
 
-    |dv^ - dv|^2 / (|dx0|^2 + TWIN_FLOOR) with means as |.|^2; noise and timestep being equal, dv = -sqrt(1-a) dx0. A
-    model that ignores what differs costs 1 - a, whether it is seen in much of the picture or little; one that
-    follows it by the slope s costs (1-a) (1-s)^2.
+    |dv^ - dv|^2 / (|dx0|^2 + TWIN_FLOOR) with means as |.|^2. Noise and timestep of twins are equal, so
+    dv = -sqrt(1-a) dx0. A model that ignores the difference has the loss 1 - a, however large the changed part of the
+    picture is. A model that follows the difference with the slope s has the loss (1-a) (1-s)^2.
     """
     wide = torch.promote_types(predicted.dtype, torch.float32)
     change, truth = (each.to(wide).unflatten(0, (-1, 2)).diff(dim=1)[:, 0] for each in (predicted, clean))

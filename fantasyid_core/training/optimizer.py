@@ -1,11 +1,10 @@
-"""The optimiser of a run: AdamW for all that learns, or Muon for the matrices of the transformer's blocks as well.
+"""The optimiser of a run: AdamW for all trained weights, or Muon for the matrices of the transformer's blocks.
 
-Muon has a learning rate of its own, and so may all that makes tokens of texts, pictures and vertices; all follow the
-same schedule. Until the transformer begins to listen, the gradients of what makes identity tokens are little more than
-noise, and both optimisers give every gradient nearly the same size: at the others' rate that branch soon forgets who it
-is shown; at a tenth of it it does not.
-Muon needs every matrix whole: weights that are spread over devices (FSDP, DeepSpeed) are AdamW's.
-"""
+Muon has its own learning rate. The encoders of texts, pictures and vertices may have one, too. All rates follow the
+same schedule. As long as the transformer ignores the identity tokens, the gradients of the identity branch are little
+more than noise, and both optimisers normalise the size of updates. With the full rate the branch then loses what it has
+learned about the person; with a tenth of it, it does not. Muon needs whole matrices, so AdamW takes the weights that
+are sharded over devices (FSDP, DeepSpeed). """
 
 from __future__ import annotations
 

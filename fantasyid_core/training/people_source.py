@@ -19,8 +19,8 @@ class PeopleSource:
 
     Clip i shows person i % people; its references show the same person, otherwise unlike the clip. With `data.twins`
     every clip is followed by one that differs in a shape parameter of the person alone (`people.sample_twin`), whose
-    references are the same: whose face it is they tell, which shape it has the vertices alone. Raises RuntimeError
-    without numba, OSError when the cache cannot be written.
+    references are the same. So the references tell the looks, and the vertices alone tell the shape. Raises
+    RuntimeError without numba, OSError when the cache cannot be written.
     """
 
     def __init__(self, data: DataSettings, identity: IdentitySettings, held_out: bool = False):
@@ -74,7 +74,7 @@ class PeopleSource:
         return f"person {seed} clip {number}" + " (twin)" * twin
 
     def _views(self, indices: Sequence[int], rng: np.random.Generator) -> list[float]:
-        """Places in 0..1, one for each clip; those that stand beside each other have one together."""
+        """Positions in 0..1, one for each clip; clips that stand together share one."""
         places = rng.random(len(indices))
         own = {i // self.together: place for i, place in zip(indices, places, strict=True)}
         return [own[i // self.together] for i in indices]

@@ -1,4 +1,4 @@
-"""What portraits taught the networks of a tiny run before it saw a video; `experiments.train_portraits` makes it."""
+"""Loads weights that were trained on portraits before a tiny run; `experiments.train_portraits` makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells: a line of JSON for every event, TensorBoard where it is installed, progress on the terminal."""
+"""The log of a run: a line of JSON for every event, TensorBoard where it is installed, progress on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint holds: everything that a resumed run needs to equal an uninterrupted one.
+"""The content of a checkpoint: everything that a resumed run needs to equal an uninterrupted one.
 
     weights.safetensors     what learns, as it is          average.safetensors   the same, averaged
     optimizer.safetensors   AdamW's moments                state.json            step, config, mesh, settings of AdamW
@@ -161,7 +161,7 @@ def _named(mesh: dict) -> str:
 
 
 def learned_weights(denoiser: nn.Module) -> dict[str, Tensor]:
-    """What learns, whole and on the CPU, by name; on processes other than the main one it may be empty.
+    """The trained weights by name, whole and on the CPU; on processes other than the main one they may be missing.
 
     Where nothing is spread over devices these are the weights themselves, not copies.
     """

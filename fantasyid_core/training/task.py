@@ -1,4 +1,4 @@
-"""The loss of a batch: clips of a source become what the denoiser sees, and its answer is compared with v."""
+"""The loss of a batch: turns clips of a source into inputs of the denoiser, and compares its output with v."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .objective import Draws, add_noise, draw, twin_loss, velocity_loss
 
 
 class Task:
-    """What a batch costs under `config`, on `device`. Its random numbers follow from (seed, micro-batch, process)."""
+    """The loss of a batch under `config`, on `device`. Its random numbers follow from (seed, micro-batch, process)."""
 
     def __init__(self, models: TrainedModels, config: TrainingConfig, device: torch.device):
         self._codec, self._sizes = models.codec.to(device), models.sizes
@@ -48,7 +48,7 @@ class Task:
         return loss + config.twin_weight * told * twin_loss(predicted, clean, alpha)
 
     def sampling_inputs(self, batch: Batch, noisy: Tensor, texts: list[str] | None = None) -> Seen:
-        """What the denoiser sees while sampling: nothing left out, a picture without noise; `times` are zeros."""
+        """The denoiser's inputs for sampling: nothing is left out, and the picture has no noise; `times` are zeros."""
         batch_size = len(batch)
         everything = torch.ones(batch_size, dtype=torch.bool)
         draws = Draws(torch.zeros(batch_size, dtype=torch.long), noisy, torch.zeros(batch_size), *[everything] * 5)

@@ -1,4 +1,4 @@
-"""Videos of held-out clips, sampled as users will: what a loss cannot show."""
+"""Samples videos of held-out clips as users will, because the loss does not show their quality."""
 
 from __future__ import annotations
 

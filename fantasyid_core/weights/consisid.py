@@ -1,8 +1,8 @@
-"""Sizes of a ConsisID adapter: from the shapes of its tensors, which old config.json files contradict.
+"""Sizes of a ConsisID adapter, taken from the shapes of its tensors, which old config.json files contradict.
 
-The config.json files of the model's first days state sizes that the code of those days ignored (2048 channels, 16 heads
-and 32 queries were built in) and no interval, so shapes win; only the head widths and local_face_scale are taken
-from the config.
+The first config.json files of the model state no interval, and sizes that the code of that time ignored (2048 channels,
+16 heads and 32 queries were built in). Therefore the shapes take precedence; only the head widths and local_face_scale
+come from the config.
 """
 
 from __future__ import annotations

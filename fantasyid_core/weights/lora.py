@@ -1,10 +1,10 @@
-"""LoRA files for CogVideoX in the namings that are around, as layers of the ComfyUI host's names.
+"""LoRA files for CogVideoX in their common naming conventions, read as layers with the ComfyUI host's names.
 
-A LoRA adds strength * alpha / rank * up @ down to a weight (Hu et al., arXiv 2106.09685). Read are the names of
+A LoRA adds strength * alpha / rank * up @ down to a weight (Hu et al., arXiv 2106.09685). The reader knows the names of
 diffusers and PEFT (`transformer.transformer_blocks.0.attn1.to_q.lora_A.weight`, `base_model.model...`), of kohya's
 scripts and CogVideoX-Fun (`lora_unet_transformer_blocks_0_attn1_to_q.lora_down.weight`), the older
-`.lora.down.weight`, and the host's own. alpha comes from the file's tensors, else from PEFT's settings beside or
-inside the file; without any the scale is 1, as in diffusers.
+`.lora.down.weight`, and the host's own. alpha comes from the file's tensors, or else from PEFT's settings beside or
+inside the file. Without either, the scale is 1, as in diffusers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Telling video models apart: FantasyID's and ConsisID's are of one shape, and an adapter on the other's is wrong.
+"""Fingerprints of video models, because an adapter works only with the video model that it was trained with.
 
-Signs survive every rounding, even the underflow of eight bits, so a model has one fingerprint in every precision.
-Taken from layers that LoRAs leave alone, and that another training of the same base has changed.
+FantasyID's and ConsisID's video models have equal shapes, so shapes cannot tell them apart. The fingerprint is made of
+the signs of weights: signs survive every rounding, even the underflow of eight bits, so a model has one fingerprint in
+every precision. The weights are of layers that LoRAs leave alone and that another training of the same base changes.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def test_the_identity_networks_in_their_full_size_make_a_video(reference_topolog
     folder = write_random_model(tmp_path / "model", 0, None, sizes, reference_topology)
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 180, 3), np.uint8)).save(photo)
-    samples = Inputs(folder, PersonRequest(photo, golden["vertices"][0]))
+    samples = Inputs(folder, PersonRequest(photo, golden["vertices"][0], FaceRequest("none")))
     frames = generate(samples, settings(steps=1))
     assert frames.shape == (9, 64, 96, 3) and frames.std() > 5
 

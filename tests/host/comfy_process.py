@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRA_NODES = ("nodes_video", "nodes_images", "nodes_preview_any")  # of comfy_extras; loading all of them takes seconds
+# Of comfy_extras; loading all of them takes seconds.
+EXTRA_NODES = ("nodes_video", "nodes_images", "nodes_preview_any", "nodes_image_compare")
 
 
 class NodeError(RuntimeError):

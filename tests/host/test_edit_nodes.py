@@ -42,7 +42,7 @@ def head(execute, small_files, face_files):
 @pytest.fixture
 def face(host, execute, head):
     (photo, _) = host.node_classes["LoadImage"]().load_image("one.jpg")
-    return execute("CropFace", image=photo, detector="cascade", which_face="largest", number=0, padding=0.0).result[0]
+    return execute("CropFace", image=photo, detector="mediapipe", which_face="largest", number=0, padding=0.0).result[0]
 
 
 def temp_file(told: dict) -> bytes:
@@ -237,7 +237,7 @@ def test_the_workflows_make_a_video(host, face_files, small_host_models, name):
     prompt = workflow_prompt(host, name)
     for node in prompt.values():
         if node["class_type"] == "FantasyID_CropFace":
-            node["inputs"]["detector"] = "cascade"
+            node["inputs"]["detector"] = "mediapipe"
         if node["class_type"] == "FantasyID_ShapePreview":
             node["inputs"].update(frames=2, size=64)
     outputs = host.run(prompt)

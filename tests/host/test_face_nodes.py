@@ -15,15 +15,18 @@ from workflow_form import workflow_prompt
 
 from fantasyid_core.shape import load_shape
 
-CROP = {"detector": "cascade", "which_face": "largest", "number": 0, "padding": 0.0}
+CROP = {"detector": "mediapipe", "which_face": "largest", "number": 0, "padding": 0.0}
 RECONSTRUCT = {"deca": "auto", "flame": "auto", "pose": "neutral"}
 
 
-def graph(photo: str, reconstruct=None) -> dict:
+def graph(photo: str, reconstruct=None, crop=None) -> dict:
     """Photo -> CropFace -> ReconstructFace -> SaveShape, in API form."""
     return {
         "photo": {"class_type": "LoadImage", "inputs": {"image": photo}},
-        "crop": {"class_type": "FantasyID_CropFace", "inputs": {"image": ["photo", 0], **CROP}},
+        "crop": {
+            "class_type": "FantasyID_CropFace",
+            "inputs": {"image": ["photo", 0], **CROP, **(crop or {})},
+        },
         "make": {
             "class_type": "FantasyID_ReconstructFace",
             "inputs": {"face": ["crop", 0], **RECONSTRUCT, **(reconstruct or {})},
@@ -72,9 +75,20 @@ def test_the_text_on_the_node_says_what_is_worth_knowing(host, face_files, monke
     said = {}
     monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
     host.run(graph("one.jpg"))
-    assert "points are estimated from the face's box" in said["crop"]
-    assert "5023 vertices" in said["make"] and "cut out again" in said["make"]
+    assert "Head turned by" in said["crop"] and "tilted" in said["crop"]
+    assert "5023 vertices" in said["make"]
     assert "made/head" in said["save"]
+
+
+def test_a_workflow_with_a_detector_that_is_no_more_runs_and_says_so(host, face_files, monkeypatch):
+    from server import PromptServer
+
+    said = {}
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    host.run(graph("one.jpg", crop={"detector": "cascade"}))
+    assert "The detector cascade is no more: mediapipe is used" in said["crop"]
+    with pytest.raises(NodeError, match="Expected a detector out of auto, insightface, .*got 'magic'"):
+        host.run(graph("one.jpg", crop={"detector": "magic"}))
 
 
 def test_several_photos_of_a_person_are_one_identity(host, face_files, small_host_models):
@@ -91,8 +105,8 @@ def test_several_photos_of_a_person_are_one_identity(host, face_files, small_hos
     _, adapter, *_ = execute("LoadModel", model="FantasyID", dtype="fp32")
     (encoder,) = execute("LoadFaceEncoder", encoder="eva.safetensors", dtype="fp32")
     parts = {"adapter": adapter, "encoder": encoder, "shape": shape}
-    (both,) = execute("EncodeIdentity", face=refined, references="concatenate", **parts)
-    (mean,) = execute("EncodeIdentity", face=refined, **parts)
+    both, *_ = execute("EncodeIdentity", face=refined, references="concatenate", **parts)
+    mean, *_ = execute("EncodeIdentity", face=refined, **parts)
     views = replace(refined, others=()), *refined.others
     single = [execute("EncodeIdentity", face=view, **parts)[0].tokens for view in views]
     assert torch.allclose(both.tokens, torch.cat(single, dim=1), atol=1e-6)
@@ -119,7 +133,8 @@ def test_a_missing_file_is_named_before_anything_runs(host, face_files, name, me
     path.rename(path.with_suffix(".away"))
     try:
         with pytest.raises(NodeError, match=message):
-            host.run(graph("one.jpg"))
+            host.run(graph("one.jpg", reconstruct={"method": "deca"}))
+        assert host.run(graph("one.jpg"))["save"]["fantasyid_files"], "auto takes landmarks instead"
     finally:
         path.with_suffix(".away").rename(path)
 
@@ -162,7 +177,7 @@ def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, sma
     both.save(host.input_dir / "face.png")
     prompt["6"]["inputs"]["image"] = "face.png"
     for crop, apply in (("9", "12"), ("21", "25")):
-        prompt[crop]["inputs"]["detector"] = "cascade"
+        prompt[crop]["inputs"]["detector"] = "mediapipe"
         prompt[apply]["inputs"]["feather"] = 8  # the small model's video is 96 pixels wide
     crops = []
     crop_face = host.node_classes["FantasyID_CropFace"]
@@ -182,9 +197,16 @@ def test_the_workflow_for_two_people_makes_a_video_of_both(host, face_files, sma
     assert (host.output_dir / saved["subfolder"] / saved["filename"]).exists()
 
 
-def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, portraits):
+@pytest.mark.parametrize("with_deca", [True, False])
+def test_the_workflow_from_one_photo_makes_a_video(host, face_files, small_host_models, portraits, with_deca):
     prompt = workflow_prompt(host, "one_photo_to_video")
-    prompt["9"]["inputs"]["detector"] = "cascade"
-    outputs = host.run(prompt)
+    path = host.models_dir / "fantasyid" / "deca_model.tar"
+    if not with_deca:
+        path.rename(path.with_suffix(".away"))
+    try:
+        outputs = host.run(prompt)
+    finally:
+        if not with_deca:
+            path.with_suffix(".away").rename(path)
     assert (host.output_dir / outputs["19"]["images"][0]["subfolder"] / outputs["19"]["images"][0]["filename"]).exists()
     assert shown(host, outputs["7"]).shape == (512, 1024, 3)

@@ -204,3 +204,26 @@ def test_decoding_shows_how_far_it_is(host, release):
     host.run(release)
     frames = 3  # latent frames of the small release: one batch of the host's decoder
     assert [data["value"] for event, data in host.events if event == "progress"][-1] == max(frames // 2, 1)
+
+
+# Names
+
+
+def test_a_workflow_from_windows_finds_its_lora(host, pack):
+    """The file is found, and is said to be none."""
+    folder = host.models_dir / "loras" / "style"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "x.safetensors").write_bytes(b"x")
+    prompt = video(1)
+    prompt["l"] = node("FantasyID_LoadLoRA", model=["m", 0], lora="style\\x.safetensors", strength=1.0)
+    prompt["a"]["inputs"]["model"] = ["l", 0]
+    with pytest.raises(NodeError, match="FantasyID_LoadLoRA: .*x.safetensors"):
+        host.run(prompt)
+    (folder / "x.safetensors").unlink()
+
+
+def test_a_name_that_is_too_long_is_refused(host, pack):
+    prompt = {"p": video()["p"]}
+    prompt["f"] = node("FantasyID_SaveShape", shape=["p", 1], filename_prefix="a" * 300, format=".ply")
+    with pytest.raises(NodeError, match="Expected a file name of at most 244 bytes .* got 300"):
+        host.run(prompt)

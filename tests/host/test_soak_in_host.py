@@ -110,8 +110,9 @@ def cancel_at_random(host, demo, decoded, runs: int) -> int:
 
     moments, cancelled = random.Random(0), 0
     expected = decoded(demo)
+    reports = sum(event == "progress" for event, _ in host.events)
     for number in range(runs):
-        left = moments.randrange(1, 160)
+        left = moments.randrange(1, 2 * reports)
 
         def stop(value, total, preview):
             nonlocal left

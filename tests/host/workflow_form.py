@@ -60,6 +60,7 @@ def workflow_prompt(host, name: str) -> dict:
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
     kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
     prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
-    prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
-    prompt["16"]["inputs"]["steps"] = 1
+    if name != "edit_a_photo":  # which has no model
+        prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
+        prompt["16"]["inputs"]["steps"] = 1
     return prompt

@@ -31,11 +31,11 @@ NODES = {
     ),
     "FantasyID_CropFace": (
         ["image", "detector", "which_face", "number", "padding", "hair_margin", "neck_margin", "rotation", "points",
-         "like", "references"],
+         "like", "references", "border"],
         ["FANTASYID_FACE", "IMAGE", "IMAGE"],
     ),
     "FantasyID_ReconstructFace": (
-        ["face", "deca", "flame", "pose", "region", "keep_jaw", "keep_turn"],
+        ["face", "deca", "flame", "pose", "region", "keep_jaw", "keep_turn", "method", "likeness"],
         ["FANTASYID_SHAPE", "FANTASYID_FACE", "IMAGE"],
     ),
     "FantasyID_LoadShape": (["shape"], ["FANTASYID_SHAPE"]),
@@ -133,7 +133,7 @@ def test_every_node_has_a_help_page_that_names_its_settings(schemas):
 
 def test_nodes_import_relatively_and_never_the_hosts_module_named_nodes():
     allowed = {"__future__", "asyncio", "collections", "comfy_api", "dataclasses", "fnmatch", "folder_paths",
-               "functools", "hashlib", "importlib", "io", "os", "pathlib", "sys", "torch", "numpy",
+               "functools", "hashlib", "importlib", "io", "logging", "os", "pathlib", "sys", "torch", "numpy",
                "typing"}  # fmt: skip
     for path in sorted((ROOT / "nodes").glob("*.py")):
         for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

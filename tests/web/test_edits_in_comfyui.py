@@ -35,7 +35,7 @@ window.widgetOf = (type, name) => {
 FOLLOWS = """() => {
   app.graph.clear();
   const photo = add("LoadImage", 20, 60, { image: "face.png" });
-  const crop = add("FantasyID_CropFace", 20, 420, { detector: "cascade" });
+  const crop = add("FantasyID_CropFace", 20, 420, { detector: "mediapipe" });
   const load = add("FantasyID_LoadShape", 320, 60, { shape: "face.ply" });
   const edit = add("FantasyID_EditShape", 380, 180);
   edit.setSize([460, 700]);
@@ -105,7 +105,7 @@ def test_the_picture_that_the_video_starts_from_follows_a_dragged_slider(page, c
     page.wait_for_timeout(700)
     keep_screenshot(page, f"comfyui_follows_{page.renderer}")
     faces = load_topology(portraits("topology.safetensors")).faces.numpy()
-    face = find_face([load_picture(portraits("one.png"))], FaceRequest("cascade")).face
+    face = find_face([load_picture(portraits("one.png"))], FaceRequest("mediapipe")).face
     before = load_shape(portraits("one.ply"))
     expected = warp_face(face, before, edit_shape(before, values), faces).crop
     with Image.open(newest(comfy.base / "output", "warped*.png")) as saved:

@@ -1,1 +1,1 @@
-"""Finding faces: `detect` chooses a detector and asks it; `search` looks at several sizes and tiles for those that need it."""
+"""Face detectors: `detect` chooses one and runs it; `search` runs a network at several sizes of the picture."""

@@ -1,8 +1,8 @@
-"""Where the faces of a picture are: one interface for all detectors.
+"""Finds the faces of a picture: one interface for all detectors.
 
-`insightface`, `yunet` and `retinaface` are networks whose files the user brings; `cascade` needs scikit-image
-only (its data lie inside the package, nothing is downloaded); `none` takes points given by hand, or the centre of
-the picture. `auto` takes the best one whose package and file are there.
+`insightface`, `retinaface` and `yunet` are networks whose files the user brings; `mediapipe` comes with the pack;
+`none` takes points given by hand, or the centre of the picture. `auto` takes the first of these whose package and
+file are there: what the model was trained with comes before what comes along.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...modelfiles import find_model_file, missing_file
-from ...options import DETECTORS
-from ...running.packages import MissingPackage, lacks, pip_command
-from ..align import check_image
+from ...options import DETECTORS, FORMER_DETECTORS
+from ...running.packages import MissingPackage, lacks
+from ..align import check_image, opencv
 from ..picture import check_size
 from ..pose import NOSE_DEPTH, head_pose
-from .detected import DetectedFace, centre_face, face_from_points
+from .detected import DetectedFace, centre_face, clipped, face_from_points
 from .networkfile import missing_packages
 from .search import Raw, search_faces
 
@@ -41,12 +41,12 @@ __all__ = [
 
 NETWORKS = {
     "insightface": ".insightface",
-    "yunet": ".yunet",
     "retinaface": ".retinaface",
+    "yunet": ".yunet",
 }
 """Detector -> module with KEY (of its model file), PACKAGES, SIDES (as in `search_faces`), load(path) -> Raw."""
 
-CASCADE_PACKAGES = {"skimage": "scikit-image"}
+SHIPPED = "mediapipe"
 
 
 def detect_faces(
@@ -64,7 +64,8 @@ def detect_faces(
     picture is searched, instead of the detector's own (1280; retinaface 1024).
 
     Faces are found from 24 pixels on, in larger pictures from 24 pixels * longer side / max_side, up to those
-    that fill the picture. `cascade` sees faces from the front, see `detect_cascade`; its points are approximate.
+    that fill the picture. `mediapipe` sees faces turned by any angle in the picture, at full size, and from the side
+    up to about 60 degrees, see `landmarks.landmarked_faces`.
 
     A detector that is named but cannot be used raises RuntimeError (a package is missing), FileNotFoundError
     (its file is), or ValueError (its file is damaged or another one). `auto` warns of the last and takes the next
@@ -72,6 +73,7 @@ def detect_faces(
     """
     check_image(image)
     check_size(image.shape[1], image.shape[0], "The picture")
+    detector = current_detector(detector)
     _check_choice(detector, points, max_side)
     if detector == "none":
         return [centre_face(image) if points is None else face_from_points(image, points)]
@@ -83,8 +85,23 @@ def detect_faces(
 def available_detectors(folders: Iterable[str | os.PathLike] = ()) -> tuple[str, ...]:
     """The detectors whose packages are installed and whose file is found, the best first; no file is opened."""
     folders = tuple(folders)
-    networks = (name for name in NETWORKS if not _lacks(name) and _file_of(name, folders))
-    return (*networks, *(() if missing_packages(tuple(CASCADE_PACKAGES)) else ("cascade",)))
+    return (*(name for name in NETWORKS if not _lacks(name) and _file_of(name, folders)), SHIPPED)
+
+
+def current_detector(name: str) -> str:
+    """The detector of that name, or with a warning the one that has taken its place."""
+    if name not in FORMER_DETECTORS:
+        return name
+    warnings.warn(replaced_note(name), stacklevel=3)
+    return FORMER_DETECTORS[name]
+
+
+def replaced_note(name: str) -> str:
+    """What is said where a detector of `options.FORMER_DETECTORS` is asked for."""
+    return (
+        f"The detector {name} is no more: {FORMER_DETECTORS[name]} is used, which finds more faces and exact points. "
+        f"Choose {FORMER_DETECTORS[name]} or auto, and this note goes away."
+    )
 
 
 def _check_choice(detector: str, points: ArrayLike | None, max_side: int | None) -> None:
@@ -101,32 +118,44 @@ def _check_choice(detector: str, points: ArrayLike | None, max_side: int | None)
 
 def _best(image: np.ndarray, folders: tuple, max_side: int | None) -> list[DetectedFace]:
     names = available_detectors(folders)
-    for name, *following in (names[nth : nth + 2] for nth in range(len(names))):
+    for name, following in zip(names, names[1:], strict=False):
         try:
             return _named(name, image, folders, max_side)
         except (ValueError, RuntimeError) as error:
-            if not following:
-                raise
             # Without it, whoever put the file there would wonder why faces are missed.
-            warnings.warn(f"{error} Until then the detector {following[0]} is used.", stacklevel=3)
-    raise RuntimeError(
-        f"No face detector can be used here. Run: {pip_command(['scikit-image'])} (the detector cascade needs nothing "
-        "else), or choose the detector none and give the five points."
-    )
+            warnings.warn(f"{error} Until then the detector {following} is used.", stacklevel=3)
+    return _shipped(image, max_side)
 
 
 def _named(name: str, image: np.ndarray, folders: tuple, max_side: int | None) -> list[DetectedFace]:
-    lacking = missing_packages(tuple(CASCADE_PACKAGES)) if name == "cascade" else _lacks(name)
-    if lacking:
+    if name == SHIPPED:
+        return _shipped(image, max_side)
+    if lacking := _lacks(name):
         raise MissingPackage(f"{lacks(f'The detector {name}', lacking)} (or choose another detector).")
-    if name == "cascade":
-        from .cascade_detector import search_cascade
-
-        return search_cascade(image, max_side)
     raw, sides = _network(name, folders)
     if max_side is not None:
         sides = (max_side, *(side for side in sides[1:] if side < max_side))
     return search_faces(image, raw, sides, name)
+
+
+def _shipped(image: np.ndarray, max_side: int | None) -> list[DetectedFace]:
+    from ..landmarks import landmarked_faces
+
+    view, back = _reduced(image, max_side)
+    faces = []
+    for found in landmarked_faces(view):
+        five, box = ((some.reshape(-1, 2) + 0.5) * back - 0.5 for some in (found.five, found.box))
+        faces.append(face_from_points(image, five, clipped(box.ravel(), image), found.score, SHIPPED))
+    return faces
+
+
+def _reduced(image: np.ndarray, max_side: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The picture with at most so many pixels along its longer side, and how much larger it was in x and y."""
+    before = np.array(image.shape[1::-1])
+    if max_side is None or before.max() <= max_side:
+        return image, np.ones(2)
+    after = np.maximum(1, np.round(before * (max_side / before.max()))).astype(int)
+    return opencv().resize(image, after.tolist(), interpolation=opencv().INTER_AREA), before / after
 
 
 def _network(name: str, folders: tuple) -> tuple[Raw, tuple[int, ...]]:

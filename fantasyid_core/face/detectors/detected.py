@@ -1,4 +1,4 @@
-"""A found face: its box, five points and head pose, and what is estimated where they were not seen."""
+"""A detected face: its box, five points and head pose, and estimates of the points where a detector gives none."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 WINDOW_EYES = 0.40
-"""Distance of the eyes as a share of the side of a square face window, and their height in it: both alike, read
-off the cascade's windows on the sample portraits."""
+"""Distance of the eyes as a share of the side of the square around a face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +71,6 @@ def centre_face(image: np.ndarray) -> DetectedFace:
     box = clipped_square(middle - 0.5, side, image)
     points = (TEMPLATE + 0.5) * (side / TEMPLATE_SIZE) - 0.5 + middle - side / 2
     return DetectedFace(box, points.astype(np.float32), 0.0, False, detector="none")
-
-
-def window_points(side: float) -> np.ndarray:
-    """The template's five points [5,2] from the middle of a square face window of `side` pixels."""
-    eyes = TEMPLATE[:2].mean(axis=0)
-    scale = WINDOW_EYES * side / (TEMPLATE[1, 0] - TEMPLATE[0, 0])
-    return (TEMPLATE - eyes) * scale + (0, (WINDOW_EYES - 0.5) * side)
 
 
 def clipped_square(middle: np.ndarray, side: float, image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What all face detectors that are networks share: their packages and their files."""
+"""Shared parts of the face detectors that are networks: checking packages and loading weights."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""A network that sees faces of some sizes becomes a detector of faces of all sizes.
+"""Searches a picture at several sizes, so that a network for some sizes of faces finds faces of all sizes.
 
-The picture is searched at several sizes, the small ones in the middle of a wide border: a face that fills the
-picture is then as a face in a scene, and one that its edge cuts is seen whole enough. What is found is mapped
-back, the same face found twice is merged, and points that cannot be a face's are replaced.
-"""
+The smallest size of the picture gets a wide border. A face that fills the picture then looks like a face in a scene,
+and a face that the edge cuts gets some surroundings. Detections are mapped back to the picture, detections of the same
+face are merged, and implausible points are replaced. """
 
 from __future__ import annotations
 

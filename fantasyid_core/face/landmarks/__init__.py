@@ -1,8 +1,8 @@
 """Faces and their 478 points, with MediaPipe's networks and nothing to download.
 
-Read `points` (which lies where), the networks `short_range`, `full_range` and `mesh` with `layers` and
-`attention`, `weights` and `convert` (where they come from); then what is done with them: `views` and `squares`
-(what they are shown), `boxes` (what they answer), `search`, `confirm` and `faces`.
+Read in this order: `points` (the meaning of each point), the networks `short_range`, `full_range` and `mesh` with
+`layers` and `attention`, `weights` and `convert` (their weights); then `views` and `squares` (the networks' inputs),
+`boxes` (their outputs), `search`, `confirm` and `faces`.
 """
 
 from importlib import import_module

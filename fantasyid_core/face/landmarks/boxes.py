@@ -1,4 +1,4 @@
-"""What a detector's answer means: boxes and six points in pixels, and one for each face."""
+"""Decodes a detector's output into boxes and six points in pixels, and merges them into one box for each face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a face is one: both detectors look at it again, set upright by the mesh and at the size they see best.
+"""Confirms candidates: both detectors run again on the face, turned upright by the mesh and at their best size.
 
 The mesh's own presence score tells a missed crop from a face, but is above 0.9 for one in ten textures. Measured
 on photos of all turns and sizes, faces get a score of at least 0.80 from the full and 0.94 from the short range

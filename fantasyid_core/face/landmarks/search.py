@@ -1,4 +1,4 @@
-"""Where faces may be: both detectors, over the whole picture, at several sizes and turns, the cheap looks first.
+"""Finds candidates: both detectors search the whole picture at several sizes and turns, the cheap searches first.
 
 The networks are convolutional, so one look at a scaled picture stands for all its overlapping tiles. Measured on
 photos, the full range sees faces of 8 to 130 pixels of what it is shown, turned by up to 60 degrees with scores

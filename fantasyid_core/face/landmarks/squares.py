@@ -1,4 +1,4 @@
-"""Turned squares around faces: what the mesh is shown, and the way back from its points to the picture.
+"""Turned squares around faces: the mesh's input, and the way back from its points to the picture.
 
 The rules are MediaPipe's: a square 1.5 times as large as the longer side of a box, turned by the line between the
 eyes; read at single places, without smoothing, even where the picture is larger than what is cut out of it.

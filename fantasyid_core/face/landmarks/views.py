@@ -1,4 +1,4 @@
-"""The picture as a detector is shown it: scaled, set in a black frame, turned by quarters, and the way back."""
+"""A detector's input: the picture scaled, set in a black frame and turned by quarters, and the way back."""
 
 from __future__ import annotations
 

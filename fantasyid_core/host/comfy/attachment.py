@@ -1,9 +1,9 @@
 """Attaching identities to the host's MODEL without touching the model it has loaded.
 
-Wrappers on a clone: one around each sampling run, which folds the identities into the injection layers when it
-starts and lets them go when it ends, however it ends; one around each call of the model, which hooks the injected
-blocks for that call, one hook per block for all identities; and, with identity guidance, one around the batch of
-predictions.
+A clone of the MODEL gets up to three wrappers. The first one is around each sampling run: it folds the identities into
+the injection layers when the run starts, and frees them when the run ends, also after an error. The second one is
+around each call of the model: it hooks the injected blocks for that call, with one hook per block for all identities.
+The third one, for identity guidance, is around the batch of predictions.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def describe_cost(patched) -> str:
 
 
 class IdentityInjection:
-    """The wrappers of all identities attached to a model; what a run needs lies with the run's ModelPatcher."""
+    """The wrappers of all identities attached to a model. The state of a run is kept with the run's ModelPatcher."""
 
     def __init__(self, entries: tuple[Entry, ...], sizes: TransformerConfig):
         self.entries = entries
@@ -182,7 +182,8 @@ class IdentityInjection:
         return {block: _hook(each, plain) for block, each in parts.items()}
 
     def _layers(self, patcher, shown) -> list[RunLayers]:
-        """The folded layers of the run; folded here when the run has not foreseen one of the identities `shown`."""
+        """The folded layers of the run; folds them here when one of the identities `shown` was not folded at its
+        start."""
         if patcher is None:
             raise RuntimeError("A model with an identity runs in the host's samplers only, which prepare it.")
         held = {index for layers in layers_of(patcher) for people in layers.people.values() for index in people}
@@ -212,7 +213,7 @@ _Part = tuple[torch.nn.Module, list[Share | None], list[Share | None], "int | No
 
 
 def _hook(parts: list[_Part], plain: list[bool] | None) -> Callable:
-    """Adds to a block's hidden states what the people show there; `plain`: parts of the batch without some of them."""
+    """Adds the people's injections to a block's hidden states; `plain`: parts of the batch without some people."""
 
     def add_identities(_module, _inputs, output):
         hidden, text = output  # [B, N, D], [B, text, D]

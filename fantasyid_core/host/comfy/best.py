@@ -1,4 +1,4 @@
-"""The best of several seeds: each is sampled part of the way and looked at, only the promising ones to the end."""
+"""The best of several seeds: each is sampled for a part of the steps and scored; only the best are finished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEEDS = 2**64
 
 
 class Candidate(NamedTuple):
-    """One seed: the score of its preview, and of its finished video if it was one of the promising."""
+    """One seed: the score of its preview, and of its video if it was finished."""
 
     seed: int
     preview: VideoScore | None
@@ -63,11 +63,11 @@ def best_video(
     weights: tuple[float, float] = (1.0, 0.25),
     **settings,
 ) -> BestVideo:
-    """The most like and most lively video of several seeds.
+    """The video of several seeds with the best score of likeness and motion.
 
-    preview: part of the steps, 0..1, after which a seed is judged by the clean video that the model expects by
-    then; the `keep` best are sampled from their beginning to the end, so n seeds cost n * preview + keep runs and
-    as many decodes. 0, or as many seeds as are kept: all are finished. weights: of likeness and motion, see
+    preview: part of the steps, 0..1, after which a seed is scored by the model's prediction of the clean video. The
+    `keep` best are then sampled from their beginning to the end. So n seeds cost n * preview + keep sampling runs and n
+    + keep decodes. With 0, or with no more seeds than are kept, all are finished. weights: of likeness and motion, see
     `combined_score`. settings: steps, cfg, solver of `sample_latent`.
 
     The same seed gives the same video as `sample_latent` alone. Raises ValueError for no seeds, equal ones, other

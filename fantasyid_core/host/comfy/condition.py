@@ -1,4 +1,4 @@
-"""What the model is told beside the prompt: the face as the first picture, and the size of the video."""
+"""The conditions beside the prompt: the face as the first frame, and the size of the video."""
 
 from __future__ import annotations
 

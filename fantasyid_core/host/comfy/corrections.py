@@ -1,8 +1,8 @@
 """What the host's CogVideoX lacks for 1.0 checkpoints, and the one size that such a checkpoint has.
 
-Rotary positions are off when a learned position table exists, their grid is scaled by 1.875, and the
-table's text rows are not added. Models of `load_model` are built corrected; models of the host's own
-loader are corrected by patches on a clone.
+The host switches rotary positions off when a learned position table exists, scales their grid by 1.875, and does not
+add the table's text rows. `load_model` builds corrected models; models of the host's own loader are corrected by
+patches on a clone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The effect meter under the host's memory management: what each slider does to the identity, measured once."""
+"""The effect meter under the host's memory management: measures once how much each slider changes the identity."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The person is encoded once, under the host's memory management.
+"""Encodes a person once, under the host's memory management.
 
-Networks that are used outside sampling are held by ModelPatchers too, so that the host decides what stays on the
-device. The identity branch runs in float32 whatever its weights are kept in.
+ModelPatchers also hold the networks that are used outside sampling, so that the host decides what stays on the device.
+The identity branch computes in float32, whatever the dtype of its weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One attached identity: whose, how strongly, when and where; checked when it is attached."""
+"""One attached identity with its settings: how strongly, when and where it shows. Checked when it is attached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identity guidance: how far the video is pushed towards the person, apart from the prompt.
+"""Identity guidance: pushes the video towards the person, independently of the prompt's guidance.
 
     D = D_uncond + cfg (D_cond - D_uncond) + (g - 1) (D_cond - D_without)
 

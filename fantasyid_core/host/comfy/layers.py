@@ -1,9 +1,9 @@
 """The adapter's parts under the host's memory management.
 
-Encoding: the identity branch as a ModelPatcher. Sampling: the injection layers folded with the attached
-identities, made when a run starts, layer by layer on the device, kept in the host's offload memory, loaded,
-offloaded and cloned per device by the host as an additional model of that run, and let go at its end. The
-unfolded layers are read where the adapter lies and are never loaded as a whole.
+For encoding, the identity branch is a ModelPatcher. For sampling, the injection layers are folded with the attached
+identities. This happens when a run starts, layer by layer on the device; the folded layers are kept in the host's
+offload memory. The host loads, offloads and clones them per device as an additional model of that run, and frees them
+at its end. The unfolded layers are read from where the adapter lies and are never loaded as a whole.
 """
 
 from __future__ import annotations

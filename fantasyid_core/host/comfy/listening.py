@@ -10,7 +10,8 @@ from ...running.progress import heard
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """While it lasts, long work moves the bar of the node that runs, and ends when the user cancels the run."""
+    """A context in which long work moves the progress bar of the running node, and ends when the user cancels the
+    run."""
     import comfy.model_management
     import comfy.utils
 

@@ -18,7 +18,7 @@ _MODEL = "diffusion_model."
 
 @dataclass(frozen=True)
 class LoraReport:
-    """What became of a LoRA.
+    """Which weights a LoRA changed, and which of its names were not used.
 
     applied: the host's names of the changed weights, such as blocks.0.q. unused: names in the file that this
     model has no use for, such as a text encoder's. ranks: the ranks that occur. scales: alpha / rank, likewise.

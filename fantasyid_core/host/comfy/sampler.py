@@ -77,7 +77,7 @@ def _sigmas(model, plan: list[Step]) -> Tensor:
 
 
 def is_exact(sampler) -> bool:
-    """Whether it is the official sampler of `sample`, and none of the host's."""
+    """Whether `sampler` is the official sampler of `sample`, not one of the host's."""
     return getattr(sampler, "is_exact", False)
 
 

@@ -1,8 +1,8 @@
 """FantasyID-Tiny as the host's own types: MODEL, CLIP and VAE that stock nodes take, beside adapter and face encoder.
 
-The host finds out by their sizes what files hold, and knows the 5B model's VAE and T5 only; so its classes are made
-here around the project's small networks. All of them are in float32, a few megabytes each.
-"""
+The host recognises networks by the sizes in their files, and among CogVideoX's it knows only the 5B model's VAE and T5.
+Therefore its classes are made here around the project's small networks. All of them are in float32, a few megabytes
+each. """
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BYTES_PER_VALUE = 600  # of working memory per pixel of a video, with much to s
 
 
 class HostedTiny(NamedTuple):
-    """What Load Model gives out of the small model."""
+    """The outputs of Load Model for the small model."""
 
     model: object
     adapter: IdentityAdapter
@@ -40,7 +40,7 @@ class HostedTiny(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TinyHostedEncoder:
-    """The small face encoder in the place of `run.HostedFaceEncoder`."""
+    """The small face encoder in the place of `encode.HostedFaceEncoder`."""
 
     patcher: object
 
@@ -76,7 +76,8 @@ def _hosted(networks: TinyModels, model) -> tuple[object, object, TinyHostedEnco
 
 
 def not_in_release() -> tuple:
-    """What stands for clip, vae and encoder where a release was loaded: the host stops at whoever uses them."""
+    """Placeholders for clip, vae and encoder when a release was loaded: the host stops the run at a node that uses
+    them."""
     from comfy_execution.graph_utils import ExecutionBlocker
 
     return tuple(
@@ -110,7 +111,7 @@ def is_tiny_text(clip) -> bool:
 
 
 class _Words:
-    """The tokenizer: the text itself, for the encoder reads words."""
+    """The tokenizer. It passes the text on, because the encoder reads words."""
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **_) -> dict:
         return {TOKENS: text}
@@ -120,7 +121,7 @@ class _Words:
 
 
 class _PromptModel(nn.Module):
-    """What the host asks of a text encoder."""
+    """The interface that the host expects of a text encoder."""
 
     def __init__(self, encoder: nn.Module):
         super().__init__()

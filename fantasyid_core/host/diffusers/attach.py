@@ -31,8 +31,8 @@ class Attachment:
 def attach(transformer, *injectors: Injector, inside: bool = False) -> Attachment:
     """Adds one or several identities after the injected blocks of `transformer`.
 
-    inside: what a block computes holds the identity, so that mechanisms around blocks (caches) see it; take those off
-    before the identity.
+    inside: adds the identity inside each block's `forward`, so that mechanisms around blocks (caches) see it. Remove
+    such mechanisms before the identity.
 
     Injectors given together read the same hidden states, so their order does not matter. Gradients reach the
     adapters of injectors that were made with gradients on; with the transformer's gradient checkpointing, which

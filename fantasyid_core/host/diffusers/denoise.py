@@ -10,7 +10,7 @@ from torch import Tensor
 from ...sampling import Step
 from .mechanisms import Clock
 from .model import rotary_table, transformer_sizes
-from .parallel import Layout, both_halves
+from .parallel import ALONE, Layout, both_halves
 
 
 def make_denoiser(
@@ -20,7 +20,7 @@ def make_denoiser(
     cfg: float,
     dtype: torch.dtype,
     clock: Clock | None = None,
-    layout: Layout = Layout(),
+    layout: Layout = ALONE,
 ) -> Callable[[Tensor, Step], Tensor]:
     """denoise(x [1, T, 16, h, w], step) -> D, the guided prediction of the clean latent, in float32.
 

@@ -1,10 +1,10 @@
-"""diffusers' ways to be faster or smaller, around the transformer while it samples; each leaves it as it was.
+"""diffusers' mechanisms that make sampling faster or smaller. Each one leaves the transformer as it was.
 
     with stored_in_8_bits(transformer, dtype), attach(transformer, injector, inside=True), cached(transformer, cache):
         ... with timestep(transformer, step): transformer(...)
 
-The identity must be attached `inside`: a cache that leaves blocks out stores what a block returns, and the identity is
-part of that. What diffusers does not take away again (its 8-bit storage, empty registries) is taken away here.
+The identity must be attached `inside`: a cache that skips blocks stores what a block returns, and the identity is part
+of that. This module also removes what diffusers leaves behind (its 8-bit storage, empty registries).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STAYS_WHOLE = "patch_embed", "time_embedding", "proj_out", "norm_out"
 
 @dataclass(frozen=True)
 class Cache:
-    """What a step takes over from earlier ones.
+    """What a step reuses from earlier steps.
 
     mechanism: one of `options.CACHES` by name. threshold: of "first-block" and "mag": how much the first block's
     output (the model's residual) may differ, as a share; larger is faster. every: of "faster", "pyramid" and
@@ -88,7 +88,7 @@ def _config_class(mechanism: str):
 
 
 class Clock:
-    """The timestep that is computed, for mechanisms that ask for it."""
+    """The current timestep, for mechanisms that ask for it."""
 
     def __init__(self):
         self.timestep = 999
@@ -138,7 +138,7 @@ def _config(cache: Cache, steps: int, clock: Clock):
 
 @contextmanager
 def calibrated(transformer, steps: int) -> Iterator[list[float]]:
-    """Yields a list that holds, afterwards, the ratios of the exact video that the body samples: for the cache "mag"."""
+    """Yields a list; afterwards it holds the ratios of the exact video that the body samples, for the cache "mag"."""
     from diffusers.hooks import HookRegistry
     from diffusers.hooks.mag_cache import MagCacheState
 
@@ -161,7 +161,8 @@ def calibrated(transformer, steps: int) -> Iterator[list[float]]:
 def stored_in_8_bits(transformer, dtype: torch.dtype) -> Iterator[None]:
     """The transformer's matrices as float8_e4m3fn, widened to `dtype` while they compute; norms and embeddings stay.
 
-    Afterwards the weights are the very tensors of before: they are kept, which costs nothing where they lie in a file.
+    Afterwards the weights are the same tensors as before. They are kept meanwhile, which costs no memory where they are
+    mapped from a file.
     """
     from diffusers.hooks import apply_layerwise_casting
 

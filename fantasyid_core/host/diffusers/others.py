@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -82,6 +83,14 @@ def prompt_ids(tokenizer, texts: list[str], length: int) -> Tensor:
                 stacklevel=2,
             )
     return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+
+
+def stretch(crop: np.ndarray, width: int, height: int) -> Tensor:
+    """np.uint8 [S,S,3] -> pixels [1,3,height,width] in -1..1: PIL's Lanczos, the sides scaled apart (official)."""
+    from PIL import Image
+
+    resized = Image.fromarray(crop).resize((width, height), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255 * 2 - 1
 
 
 def load_schedule(folder: Path) -> Tensor:

@@ -1,10 +1,11 @@
 """One video on several devices, a process for each: the halves of guidance, the sequence of video tokens, or both.
 
     guidance    the first half of the processes computes the negative prompt, the other half the positive one
-    sequence    each process has a part of the video tokens; for attention they exchange tokens against heads
-                (Ulysses, arXiv 2309.14509), so that each has all tokens of some heads. The text is everywhere.
+    sequence    each process has a part of the video tokens. For attention the processes exchange tokens for heads
+                (Ulysses, arXiv 2309.14509), so that each has all tokens of some heads. All have the text tokens.
 
-The identity is added token by token and splits with the tokens. All processes take the same steps on the same latents.
+The identity is added token by token, so it is split with the tokens. All processes take the same steps on the same
+latents.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...options import GUIDANCE, PARALLELS, SEQUENCE
+from ...options import GUIDANCE, PARALLELS, ROWS, SEQUENCE
+from .model import transformer_sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,9 @@ class Layout:
     sequence: dist.ProcessGroup | None = None
     half: int | None = None
     opposite: dist.ProcessGroup | None = None
+
+
+ALONE = Layout()
 
 
 def make_layout(ways: str, heads: int, tokens: int, guided: bool, world: int | None = None) -> Layout:
@@ -56,6 +61,23 @@ def make_layout(ways: str, heads: int, tokens: int, guided: bool, world: int | N
             f"{', '.join(fitting)}."
         )
     return _groups(world, parts, by_guidance)
+
+
+@contextmanager
+def split_for(ways: str, transformer, halves: int) -> Iterator[Layout]:
+    """`transformer` split among all processes of torch.distributed in this way while the body runs; yields the layout.
+
+    Raises as `make_layout`, and ValueError when there is only one process.
+    """
+    if ways == ROWS:
+        yield ALONE
+        return
+    if not dist.is_available() or not dist.is_initialized():
+        raise ValueError(f"--parallel {ways} needs several processes: accelerate launch -m fantasyid_core generate ...")
+    sizes = transformer_sizes(transformer)
+    layout = make_layout(ways, sizes.num_attention_heads, sizes.video_tokens, halves == 2)
+    with split_sequence(transformer, layout.sequence):
+        yield layout
 
 
 def _groups(world: int, parts: int, by_guidance: bool) -> Layout:

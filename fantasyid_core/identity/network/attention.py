@@ -15,7 +15,8 @@ from ...config import AdapterConfig
 
 
 class LayerAttention(nn.Module):
-    """Cross-attention of one injected layer: video tokens ask, identity tokens answer."""
+    """Cross-attention of one injected layer: queries from the video tokens, keys and values from the identity
+    tokens."""
 
     def __init__(self, config: AdapterConfig, operations=nn):
         super().__init__()

@@ -6,8 +6,8 @@
     latents[:32] -> projection -> identity tokens [32]
 
 The network of ConsisID-preview (arXiv 2411.17440), called Local Facial Extractor there. Choices of the release that
-the weights depend on: keys and values come from context and latents side by side, and the identity tokens among the
-latents are updated although only the 32 queries leave.
+the weights depend on: keys and values come from the concatenated context and latents, and the five identity tokens
+among the latents are updated, too, although only the 32 queries are returned.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LocalFacialExtractor(nn.Module):
 
 
 class ExtractorLayer(nn.Module):
-    """Latents look at context and at each other, then a feed-forward network; both are added."""
+    """Latents attend to the context and to each other; a feed-forward network follows. Both are residual."""
 
     def __init__(self, config: AdapterConfig, operations=nn):
         super().__init__()
@@ -72,7 +72,7 @@ class ExtractorLayer(nn.Module):
 
 
 class ExtractorAttention(nn.Module):
-    """Queries from the latents; keys and values from context and latents side by side."""
+    """Attention with queries from the latents, and keys and values from the concatenated context and latents."""
 
     def __init__(self, config: AdapterConfig, operations=nn):
         super().__init__()

@@ -1,8 +1,8 @@
-"""Vertex encoder: 5023 FLAME vertices and the face tokens -> one descriptor per vertex.
+"""Vertex encoder of the *release*: 5023 FLAME vertices and the face tokens -> one descriptor per vertex.
 
-As the *release* computes it, which is less than the paper describes (section 3.2): the vertices are
-pooled to the coarsest mesh level and only their depth z is read, as a sine code added to learned
-queries. x and y have no effect at all; the paper's own encoder is in `spiral_vertices`.
+It computes less than the paper describes (section 3.2). The vertices are pooled to the coarsest mesh level, and only
+their depth z is read, as a sine code that is added to learned queries. x and y have no effect at all. The encoder that
+the paper describes is in `spiral_vertices`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     hidden <- hidden + F_l(Attention_layer(LN(id_tokens), LN(hidden))) W_out
 
-F_l is a depthwise 3x3 convolution over each latent frame's grid of video tokens, added to what goes in, and a
-layer norm over the channels. W_out starts at zero, so an untrained adapter changes nothing, to the bit.
+F_l is a residual depthwise 3x3 convolution over each latent frame's grid of video tokens, followed by a layer norm over
+the channels. W_out starts at zero, so an untrained adapter leaves the hidden states unchanged, bit for bit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fusion transformer: vertex tokens and face tokens look at each other (paper section 3.2, L = 6)."""
+"""Fusion transformer: vertex tokens and face tokens attend to each other (paper section 3.2, L = 6)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     vertices  -> SpiralEncoder: SpiralNet++ and depth code -> X_V [314] ─┐
     vit_feats -> FaceAbstractor -> MLP ---------------------> X_I [36]  ─┴-> fusion of 6 layers -> ResConv1D -> [350]
 
-Unlike in the release, the fusion's face tokens go on, and the result is as wide as the transformer. X_I and X_V
-are taken away for the ablations of the paper's Table 3 by `use_face` and `use_vertices`.
+Unlike the release, this network passes the fusion's face tokens on, and its output is as wide as the transformer.
+`use_face` and `use_vertices` leave out X_I and X_V for the ablations of the paper's Table 3.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class PaperEncoder(nn.Module):
 
 
 def keep_variance(module: nn.Module) -> None:
-    """Weights with which outputs vary as much as inputs, and biases of zero.
+    """Initialises linear weights so that outputs have the variance of their inputs, and biases with zero.
 
-    PyTorch's own values have a standard deviation of 1 / sqrt(3 n) for n inputs: every linear layer shrinks what
-    differs between people to 58 %, and its bias adds what is alike, until the video model learns not to listen.
+    PyTorch's default has a standard deviation of 1 / sqrt(3 n) for n inputs. With it, every linear layer shrinks the
+    differences between people to 58 %, and its bias adds what is equal for all, until the video model ignores them.
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)) and layer.weight is not None:

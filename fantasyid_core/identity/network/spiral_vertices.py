@@ -1,10 +1,10 @@
 """Vertex encoder of the paper variant (paper section 3.2): x, y, z of all vertices -> one token per coarse vertex.
 
 SpiralNet++ (Gong et al. 2019, arXiv 1911.05856): spiral convolution, ELU, pooling to the next coarser mesh, for
-every level; then a linear layer to the width of the fusion. Added to it is E_dep, the sine code of the depth of
-the coarse vertices, and, as in the release, a learned table with one row per coarse vertex: coordinates that are
-standardised per vertex no longer say which vertex they belong to. It begins as a code of where on the head that is, for
-without it the two sides of a face that gets wider cancel in what attention averages.
+every level; then a linear layer to the width of the fusion. Two codes are added: E_dep, the sine code of the depth of
+the coarse vertices, and, as in the release, a learned table with one row per coarse vertex. The table is needed because
+coordinates that are standardised per vertex no longer say which vertex they belong to. It is initialised with a code of
+the vertex's position on the head: without it, the two sides of a widened face cancel in the attention's average.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ _SMALLEST_COMPONENT = 1e-3  # of the largest; less is the rounding of float32
 
 
 class Standardisation(nn.Module):
-    """Vertices -> how far each lies from its mean, in its own standard deviations; [B, V, 3] -> [B, V, 3].
+    """Standardises each vertex by its own mean and standard deviation; [B, V, 3] -> [B, V, 3].
 
-    With `components` the nearest shape that people's principal components reach stands for each: an edited mesh may
-    be bent as nobody is, and an encoder answers little to what it never saw. Not of the paper.
+    With `components`, each shape is first projected onto the principal components of people's shapes: an edited mesh
+    may be deformed as no person is, and an encoder responds little to shapes unlike its training data. This is not part
+    of the paper.
 
     Means and deviations are buffers, relative to the template and to a unit of the head's size, so that they stay
-    exact enough in half precision. Until `fit` they are the template's and one unit, and every shape stands for itself.
+    exact enough in half precision. Before `fit`, the means are the template, the deviations are one unit, and no shape
+    is projected.
     """
 
     offset: Tensor
@@ -124,8 +126,8 @@ class SpiralEncoder(nn.Module):
     def depth(self, vertices: Tensor) -> Tensor:
         """Depth of the coarse vertices [B, V', 1], from 0 at the back of the template to 1 at its front.
 
-        Orthographic, as DECA's camera. The release's own scale (half a turn per metre) would tell nose and ears
-        apart by a twentieth of a turn only.
+        Depth is orthographic, as in DECA's camera. With the release's own scale (half a turn per metre), nose and ears
+        would differ by only a twentieth of a turn.
         """
         far, near = self.topology.template[:, 2].aminmax()
         return (self._coarse(vertices)[:, :, 2:] - far.to(vertices)) / (near - far).to(vertices)
@@ -138,7 +140,7 @@ class SpiralEncoder(nn.Module):
 
 
 def place_code(places: Tensor, width: int) -> Tensor:
-    """Sines and cosines of where points lie on a head: [N, 3] -> [N, width], equal at equal places.
+    """Sine and cosine code of the positions of points on a head: [N, 3] -> [N, width], equal for equal positions.
 
     Phases turn by half a radian to four per standard deviation; channels beyond a multiple of six are zero.
     """
@@ -150,9 +152,10 @@ def place_code(places: Tensor, width: int) -> Tensor:
 
 
 def kept_vertices(down: Transform) -> Tensor | None:  # -> int64 [V']
-    """The fine vertices that a pooling only picks, as on FLAME's mesh and on ours; None where it mixes some.
+    """Indices of the fine vertices that a pooling keeps, as on FLAME's mesh and on ours; None where it averages
+    vertices.
 
-    What the convolution would say of the others is not needed.
+    The convolution need not be computed for the others.
     """
     neighbours, weights = down.padded
     return neighbours[:, 0] if neighbours.shape[1] == 1 and bool((weights == 1).all()) else None

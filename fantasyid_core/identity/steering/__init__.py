@@ -1,1 +1,1 @@
-"""What an artist sets: when a person acts, in which layers, where in the picture, and which tokens count how much."""
+"""What an artist sets: when a person acts, in which layers, where in the picture, and how much each token counts."""

@@ -13,12 +13,12 @@ from ...options import AVERAGE, CONCATENATE, JOINS
 def combine_tokens(tokens: Sequence[Tensor], how: str = AVERAGE) -> Tensor:
     """Joins K sets of identity tokens [B, Nid, Cid], one per picture, in one of `options.JOINS`.
 
-    "average": the mean over the pictures, [B, Nid, Cid], summed in float32 at least. What the pictures share
-    stays, what differs (light, expression) is smoothed; as costly as one picture.
+    "average": the mean over the pictures, [B, Nid, Cid], summed in float32 at least. Common features stay, and
+    differences (light, expression) are averaged out. It costs as much as one picture.
     "concatenate": one set after the other, [B, K*Nid, Cid]. Every video token then attends to all pictures at
-    once and, by the softmax, takes most from those that suit it, such as the view with its own head pose; K
-    times the keys and values. The weights of all pictures sum to one, so that one picture given K times gives
-    what it gives alone, and the strength does not grow with K.
+    once, and the softmax favours those that suit it, such as the view with the same head pose. It takes K times the
+    keys and values. The attention weights over all pictures sum to one, so that one picture given K times has the same
+    effect as given once, and the strength does not grow with K.
 
     The result has the type and device of the first. Raises ValueError for no tokens, other shapes, and another way.
     """

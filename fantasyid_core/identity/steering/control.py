@@ -79,7 +79,7 @@ class Control:
 
     @property
     def guidance(self) -> float:
-        """How far the video is pushed towards the person, apart from the prompt; 1 is not at all."""
+        """The scale of identity guidance, which pushes the video towards the person; 1 is off."""
         return 1.0 if self.identity_guidance is None else float(self.identity_guidance)
 
     @property
@@ -99,7 +99,7 @@ class Control:
         return np.concatenate([draw_curve(self.layer_weights(count)), draw_schedule(over_steps)], axis=1)
 
     def notes(self) -> tuple[str, ...]:
-        """What these settings cost, and whether they leave nothing of the person, in sentences."""
+        """Sentences about the cost of these settings, and a warning when they leave nothing of the person."""
         notes = []
         if self.mask is not None and not (self.mask > 0).any():
             notes.append(

@@ -18,8 +18,8 @@ _ROUNDING = 1e-6  # weights up to this are zero
 class Region:
     """The weight of each video token for one person.
 
-    weights: [1, N, 1] in 0..1. rows: the tokens [n] whose weight is not zero when they are few enough to be worth
-    picking out, else None; row_weights: [1, n, 1], theirs.
+    weights: [1, N, 1] in 0..1. rows: indices [n] of the tokens whose weight is not zero, when they are few enough that
+    computing only these saves time; else None. row_weights: the weights [1, n, 1] of these tokens.
     """
 
     weights: Tensor

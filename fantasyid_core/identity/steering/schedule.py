@@ -1,8 +1,8 @@
 """A weight over the sampling as a readable string: `0:0, 0.2:1, 0.8:1, 1:0`.
 
-Each entry is a part of the sampling (0 is the first step, 1 the last, `20%` is 0.2) and the weight there;
-between the points the weight is a straight line, before the first and after the last one it stays.
-Two entries at one place make a jump. Names: see `SCHEDULE_PRESETS`.
+Each entry is a part of the sampling (0 is the first step, 1 the last, `20%` is 0.2) and the weight there. Between the
+points the weight is interpolated linearly; before the first point and after the last one it is constant. Two entries at
+one place make a jump. `SCHEDULE_PRESETS` lists the names.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ Schedule = Callable[[float], float] | Sequence[tuple[float, float]]
 class Timing:
     """The weight over the sampling, as a function of its progress (0 is the first step, 1 the end).
 
-    start, end: the part in which the person acts. fade_in, fade_out: how wide the straight ramps from and to zero
-    are, inside that part; where they overlap the smaller weight counts. schedule: points (progress, weight) with
-    straight lines between, or a function of the progress; it multiplies. Raises ValueError for values outside
-    0..1, an end before the start, and schedules that are none.
+    start, end: the part in which the person acts. fade_in, fade_out: widths of the linear ramps from and to zero inside
+    that part; where they overlap, the smaller weight counts. schedule: points (progress, weight) that are interpolated
+    linearly, or a function of the progress; the weight is multiplied by it. Raises ValueError for values outside
+    0..1, an end before the start, and invalid schedules.
     """
 
     start: float = 0.0

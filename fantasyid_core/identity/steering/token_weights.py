@@ -1,4 +1,4 @@
-"""Which identity tokens count how much: those of the face beside those of the 3D shape."""
+"""Weights of the identity tokens: those of the face beside those of the 3D shape."""
 
 from __future__ import annotations
 

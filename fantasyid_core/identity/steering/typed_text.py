@@ -1,4 +1,4 @@
-"""Reading short strings that people type, with mistakes pointed at by a caret."""
+"""A reader of short strings that users type. Its errors point at the mistake with a caret."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Instruments that measure videos of the project's own people (`people`), made by any sampler.
 
-Read in this order: `probe` (what is read from a picture; trained by `train_probe`, `readable` tells how well),
-`subjects` (held-out people, the true renderer and the codec as samplers), `silhouette` (widths without a network),
-`comparing`, `control` (do the vertices steer, and only they), `paper_measures`, `likeness` (right person, right
-motion), `details` (glasses, beards, sharpness, sliders: what is seen at first sight), `report`.
+Read in this order: `probe` (a network that reads a picture), `readability` (how well it reads), `subjects` (held-out
+people, and the true renderer and the codec as samplers), `silhouette` (widths without a network), `comparing`
+(correlations and slopes), `vertex_control` (whether the vertices, and only they, steer the face), `paper_measures`,
+`resemblance` (whether person and motion are right), `details` (glasses, beards, sharpness, sliders).
+`experiments.train_probe` trains the probe, and `experiments.report` compares samplers.
 
     people = held_out_people(50)
     true = TrueRenderer(people)

@@ -1,12 +1,12 @@
-"""What a viewer sees at first sight: glasses, beards, sharpness, hair, and what a slider of the editor does.
+"""Measures of what a viewer sees first: glasses, beards, sharpness, hair, and the effect of the editor's sliders.
 
-Everything is measured by pictures alone, against renders of what is true; no network reads them. A part of the looks is
-worn by the share to which the clip lies between the render without it and the render with it:
+All measures compare pictures with true renders; no network reads them. Glasses and beards are measured by the position
+of the clip between the render without them and the render with them:
 
     share = <clip - without, with - without> / |with - without|^2
 
-so 1 is right for those who wear it and 0 for the others; what lies on everybody as a hint has the same share on both.
-"""
+1 is right for people who wear them, and 0 for the others. A trace that all people have gives both groups the same
+share. """
 
 from __future__ import annotations
 

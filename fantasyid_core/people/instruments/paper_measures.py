@@ -1,6 +1,7 @@
-"""The paper's four measures (section 4.2) on the project's own people, for whom ArcFace and Inception know nothing.
+"""The paper's four measures (section 4.2) on drawn people, for whom ArcFace and Inception were not trained.
 
-The probe's vectors stand for ArcFace's in RS and IFS and for Inception's features in FID; FM is the paper's.
+RS and IFS use the probe's vectors instead of ArcFace's, and FID uses them instead of Inception's features. FM is as in
+the paper.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The probe: a small network that reads from one picture of the project's own people what is true of it.
+"""The probe: a small network that predicts the true parameters of a drawn person from one picture.
 
-It reads all shape parameters, the pose, the opening of the mouth and four colours, and gives a vector that is alike for
-pictures of one person. Trained by `train_probe` on true renders of training people only; what it cannot read from true
-renders of held-out people (`readable`) proves nothing about pictures that a model made.
-"""
+It predicts all shape parameters, the pose, the opening of the mouth and four colours, and gives a vector that is
+similar for pictures of one person. `experiments.train_probe` trains it on true renders of training people only. What it
+cannot read from true renders of held-out people (`readability`) proves nothing about pictures that a model made. """
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the probe can read from true renders of held-out people; everything else proves nothing."""
+"""Measures what the probe can read from true renders of held-out people; its other readings prove nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Readability(NamedTuple):
 
     @property
     def good(self) -> tuple[str, ...]:
-        """What may support a claim."""
+        """The names of the readings that are reliable enough to support a claim."""
         return tuple(name for name in NAMES if self.clips[name] >= READABLE)
 
     def describe(self) -> str:

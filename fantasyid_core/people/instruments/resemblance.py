@@ -1,4 +1,4 @@
-"""Is it the right person, doing what the prompt says? Clips of held-out people against the true ones.
+"""Measures whether clips of held-out people show the right person and the motion of the prompt.
 
 The reference shows the person in another pose, expression, light and place than the clip. Frame difference is not
 among the measures of motion: it looks right while the motion is wrong.

@@ -1,8 +1,8 @@
-"""The outline of a head without any network: how far it reaches in front of a plain background, where the chin ends.
+"""Measures the outline of a head in front of a plain background without any network: its widths, and the chin.
 
-For frames that look at the camera (`Subject.plain_prompt`), a cross-check of what the probe reads. The background's
-colour is read off the two edges of every row, so that a model that misses its tone is measured as well.
-"""
+This is a cross-check of the probe's readings, for frames that look at the camera (`Subject.plain_prompt`). The
+background's colour is taken from the two edges of every row, so that a model that misses this colour is measured as
+well. """
 
 from __future__ import annotations
 

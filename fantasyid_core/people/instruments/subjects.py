@@ -1,8 +1,8 @@
-"""Who is asked for what: held-out people with references and prompts, and samplers whose answers are known.
+"""Test cases: held-out people with references and prompts, and two samplers whose results are known.
 
-A sampler is any callable `sample(vertices [V,3], references [R,S,S,3] uint8, prompt, seed) -> frames uint8 [T,S,S,3]`;
-one with a method `many(requests)` is asked for several clips at once. `TrueRenderer` answers with the truth, so that
-every instrument can be tried on it, and `through_codec` with what the codec makes of an answer.
+A sampler is any callable `sample(vertices [V,3], references [R,S,S,3] uint8, prompt, seed) -> frames uint8 [T,S,S,3]`.
+If it has a method `many(requests)`, this makes several clips at once. `TrueRenderer` returns the true render, so that
+every instrument can be tested on it, and `through_codec` returns the codec's reconstruction of a sampler's frames.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class TrueRenderer:
 
 
 def through_codec(sample: Sampler, codec) -> Sampler:
-    """What `codec` (`pipeline.VideoCodec`: pixels in -1..1) keeps of the answers of `sample`."""
+    """What `codec` (`training.models.VideoCodec`: pixels in -1..1) keeps of the answers of `sample`."""
     import torch
 
     from ...files.pixels import to_video

@@ -1,9 +1,9 @@
-"""Do the vertices steer the face, and only they? Sliders against what is measured in the frames.
+"""Measures whether the vertices, and only they, steer the face: sliders against measures in the frames.
 
-Every person's parameter goes through `values`, all else staying as it is; frames look at the camera. The noise is the
-same for all values of one person. Correlations are within persons (`comparing.WithinPerson`): over different people the
-other parameters would limit them even on true renders. Slopes are compared with the true renders', which show what the
-probe can read.
+One parameter of every person takes all `values`, and everything else stays as it is; the frames look at the camera. The
+noise is the same for all values of one person. Correlations are within persons (`comparing.WithinPerson`), because over
+different people the other parameters would limit them even on true renders. Slopes are compared with those of the true
+renders, which show what the probe can read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of heads for people: a head in studio light, a head laid over its photo, the 68 landmarks."""
+"""Pictures of heads for users: a head in studio light, a head drawn over its photo, the 68 landmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A 3D face for people: pictures of it, and sentences about it."""
+"""Presents a 3D face to users: pictures of it, and sentences about it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A z-buffer in NumPy: which triangle of a mesh is seen in each pixel of a picture, and where in it.
+"""A z-buffer in NumPy: the visible triangle of a mesh in each pixel of a picture, and the position in it.
 
-Scan conversion by rows: every edge crosses every row in one place, computed from the edge alone, so that
-two triangles that share an edge agree on it to the last bit. Neither gaps nor pixels covered twice.
+Triangles are scan-converted row by row. The place where an edge crosses a row is computed from the edge alone, so that
+two triangles that share an edge agree on it to the last bit. So no pixel is left out, and none is covered twice.
 """
 
 from __future__ import annotations

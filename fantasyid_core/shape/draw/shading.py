@@ -1,4 +1,4 @@
-"""Studio light on clay: a soft key light from above on the left, a fill, a rim, and shade in the hollows.
+"""Shades a head like clay in studio light: a soft key light from above on the left, a fill, a rim, and dark hollows.
 
 Pictures are linear light, float32, until `to_srgb`.
 """

@@ -1,4 +1,4 @@
-"""Several people's heads mixed into one, and a head driven away from the average."""
+"""Blends several people's heads into one, and exaggerates a head away from the average."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Linear controls of a face: named displacement fields, made for each head from its geometry.
 
-Raw fields (`fields`) are mixed, on each face anew, so that a control changes its own measured quantity by a stated
-amount and that of no other control: wider nostrils leave the mouth as wide as it was. Eyeballs move as balls with
-their lids, ears as a whole with the side of the head. Displacements are whole micrometres, so that what is packed
-for the browser (`controlpack`) is exactly what Python adds.
+For each face, raw fields (`fields`) are mixed so that a control changes its own measured quantity by a stated amount,
+and the quantity of no other control: wider nostrils leave the mouth as wide as it was. Eyeballs move rigidly with their
+lids, and ears move as a whole with the side of the head. Displacements are whole micrometres, so that the browser
+(`controlpack`) adds exactly the numbers that Python adds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The controls of the face editor: their names, groups, ranges, and what each is measured by.
+"""The controls of the face editor: their names, groups, ranges, and the measure of each.
 
 A measure is a sum of coordinates of places (`places`), in millimetres on an upright head of mean size. Of a paired
 place x is the distance of both sides, y and z are their mean.

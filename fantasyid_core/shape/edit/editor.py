@@ -1,4 +1,4 @@
-"""A run of the face editor: the edited face, what the browser then shows, and what it shows before the first run."""
+"""A run of the face editor: the edited face, the heads for the browser, and the template head before the first run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How much a control really changes: the identity tokens, by the 3D face alone and by the picture that follows it.
+"""Measures how much a control changes the identity tokens, through the 3D face alone and through the warped picture.
 
-The released weights read the depth of a coarse mesh only, so there many controls do nothing through the 3D face, and
-an artist should see that before wondering.
+The released weights read only the depth of a coarse mesh, so many controls have no effect through the 3D face. The
+editor shows this to the artist.
 """
 
 from __future__ import annotations

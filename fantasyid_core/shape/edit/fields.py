@@ -1,4 +1,4 @@
-"""How a face moves for each control, sculpted in face coordinates (see `regions`): raw fields, not yet to measure.
+"""The raw displacement field of each control in face coordinates (see `places`); `controls` mixes and scales them.
 
 A field is a function of (a, y, z), where a is the distance from the middle of the face, and gives a movement
 outwards, up and ahead; so it is the same on both sides. All numbers are millimetres on a head of mean size.

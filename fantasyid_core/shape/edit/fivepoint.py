@@ -1,4 +1,4 @@
-"""Where a head lies in a crop: DECA's camera where there is a reconstruction, else one fitted to the five points."""
+"""Places a head in a crop: with DECA's camera where there is a reconstruction, else with one fitted to five points."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Placement:
 def placement_of(vertices: ArrayLike, seen: np.ndarray, matrix: np.ndarray) -> Placement:  # [V,3], [V,3], [2,3]
     """Where DECA's camera puts a head, which may be as photographed or have a neutral face.
 
-    seen: where it lies in its photo (see `pointcloud.FaceShape`). matrix: from the photo's pixels to the crop's.
+    seen: where it lies in its photo (see `FaceShape`). matrix: from the photo's pixels to the crop's.
     Raises ValueError for another number of vertices.
     """
     vertices = checked_vertices(vertices)

@@ -1,4 +1,4 @@
-"""Where the anatomical places of a face are: which vertex on each mesh that the editor knows, and where on a mean head.
+"""The anatomical places of a face: the vertex of each place on every known mesh, and its position on a mean head.
 
 Left and right are the left and right of the picture, seen from the front: left is negative x. Face coordinates are
 millimetres on a head of mean size: x to the right, y up, z to the viewer, the origin midway between the middles of

@@ -1,7 +1,7 @@
 """The editor and the shape space of the user's FLAME model: its components as controls, and plausible edits.
 
-The components are those of heads that look ahead, with the jaw closed; for a posed head they are turned with it as a
-whole, so at an open jaw they are approximate.
+The components describe heads that look ahead with the jaw closed. For a posed head they are turned rigidly with the
+head, so with an open jaw they are approximate.
 """
 
 from __future__ import annotations

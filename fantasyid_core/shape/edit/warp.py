@@ -1,8 +1,8 @@
-"""The picture follows the edited 3D face: every pixel of the crop is fetched from where its bit of skin was before.
+"""Warps the picture as the 3D face was edited: every pixel of the crop is sampled where its point of skin was before.
 
-The released weights hardly look at the 3D face (they read its depth only), so the picture has to change with it.
-The mesh's movement is drawn with a z-buffer, so that the far side of a head does not pull at the near one; hair and
-background follow smoothly, less and less towards the crop's border, which stays where it is.
+The released weights read only the depth of the 3D face, so the picture has to change with it. The mesh's movement is
+drawn with a z-buffer, so that hidden vertices do not move visible skin. Hair and background follow smoothly, less and
+less towards the crop's border, which stays where it is.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def warp_face(
 ) -> FaceCrop:
     """The face's crop changed as the 3D face was: `before` is what it looked like, `after` what it should.
 
-    Both in metres, in one pose. seen: where the head lies in the face's photo (see
-    `pointcloud.FaceShape`): DECA's camera; without it, or when it is not where the face is, a camera is fitted to the
-    face's five points. The crop is resampled once (bicubic, averaged where it
-    shrinks); without a movement the face is returned as it is, bit for bit. The result's points move along, its
-    picture and its parsed crop are None, because they still show the face before.
+    Both are in metres and in one pose. seen: the place of the head in the face's photo by DECA's camera (see
+    `FaceShape`). Without it, or when it is not where the face is, a camera is fitted to the face's five points.
+    The crop is resampled once (bicubic, averaged where it shrinks). Without a movement the face is returned as it is,
+    bit for bit. The points of the result move along. Its picture and its parsed crop are None, because those still
+    show the face before the edit.
 
     Raises ValueError for shapes of different meshes, and what `rasterise` and the placements raise; RuntimeError
     without OpenCV.
@@ -82,6 +82,7 @@ def warp_face(
     return replace(
         face,
         crop=resampled(face.crop, field),
+        opening=None if face.opening is None else resampled(face.opening, field),
         points=_moved_points(face, five_places(after) - five_places(before), placed),
         picture=None,
         parsed=None,

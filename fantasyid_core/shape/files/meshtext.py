@@ -1,4 +1,4 @@
-"""What the text formats of 3D files have in common: their encoding, the ends of their lines, and numbers."""
+"""Shared parts of the text formats of 3D files: encoding, line ends, and numbers."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Builds `topology.npz`, the fixed topology of all heads; needs SciPy. Run only to replace it:
+"""Builds `topology.npz`, the fixed topology of all drawn heads; needs SciPy. Run it only to replace this file:
 
     python -m fantasyid_core.shape.ownhead.build_topology
 
-Weights that were trained on one topology do not fit another, so the result lies in the repository and not
-this program's run decides what everyone uses. Vertices push each other apart, on the surface, until every
-edge has the length wanted there; then they are joined to a Delaunay triangulation. Only one half is built,
-the other is its mirror image; vertices on the middle line and on the outlines of lips and eyes are set first.
-Numbers are millimetres, as in `surface`.
+Weights that were trained on one topology do not fit another, so the result is kept in the repository. Vertices repel
+each other on the surface until every edge has the length wanted there; a Delaunay triangulation then joins them. Only
+one half is built, and the other is its mirror image. Vertices on the middle line and on the outlines of lips and eyes
+are placed first. Numbers are millimetres, as in `surface`.
 """
 
 from __future__ import annotations

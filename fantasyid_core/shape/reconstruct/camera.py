@@ -1,4 +1,4 @@
-"""What DECA sees of a picture, and where in the picture its camera puts the head.
+"""DECA's input square from a picture, and the projection of the head back into the picture.
 
 All places are pixels with whole numbers at the pixels' centres. DECA was trained on squares cut out like this,
 with landmarks of the pixels p given to it as p / 224 * 2 - 1; hence the formulas below.

@@ -1,4 +1,4 @@
-"""A face crop made anew by better points, framed like the one before."""
+"""Crops a face again by better points, with the same framing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from ...face.align import FaceCrop, align_face, crop_detected
+from ...face.border import with_border
 from ...face.detectors.detect import face_from_points
 from ...face.framing import RANGES, Framing
+from ...options import EXTENDED, GREY
 
 OUTDATED = "five points are estimated"  # in the note of a crop whose points are approximate
 DIGITS = 9  # of a framing, so that rounding does not make an official crop another one
@@ -23,6 +25,7 @@ def recut(face: FaceCrop, points: np.ndarray, note: str) -> FaceCrop:  # [5,2] p
     try:
         found = face_from_points(face.picture, points)
         made = crop_detected(face.picture, found, len(face.crop), framing_of(face))
+        made = with_border(made, GREY if face.opening is None else EXTENDED)
     except ValueError:  # points that are not a face's or lie outside: the crop that there is beats none
         return face
     kept = (known for known in face.notes if OUTDATED not in known and known not in made.notes)

@@ -1,4 +1,4 @@
-"""Triangles and mean head of a mesh that is known by its number of vertices, for shapes that are points only."""
+"""Triangles and mean head for shapes without faces; the number of vertices identifies the mesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The topology of any triangle mesh: what `transform.pkl` is for FLAME's.
+"""Builds the topology of any triangle mesh, as `transform.pkl` holds it for FLAME's mesh.
 
 Each level has a quarter of the vertices of the one before, chosen by `simplify`. Down picks those; up puts every
 vertex of the finer mesh onto the nearest point of the coarser one's surface. The spirals are wound as FLAME's are.

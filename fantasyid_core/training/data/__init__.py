@@ -1,4 +1,4 @@
-"""Videos of faces become clips for training: `python -m fantasyid_core prepare VIDEOS OUT`.
+"""Cuts videos of faces into clips for training: `python -m fantasyid_core prepare VIDEOS OUT`.
 
 Read in this order: `settings`, `finding` (which videos), `tools` (detector and further networks), `reading` (frames
 at the model's rate), `cuts` (scenes), `tracking` (one face through a clip), `filters` (what is good enough), `views`

@@ -1,4 +1,4 @@
-"""What is said about the videos: a file beside each, or one table for the folder."""
+"""Captions of the videos, from a file beside each video or from one table for the folder."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _add_table(path: Path, videos: list[Video], texts: dict[str, str], problems:
 
 
 def _names_of(videos: list[Video]) -> dict[str, list[Video]]:
-    """All that a table may call a video; the whole path goes before what only ends it."""
+    """All names by which a table may call a video; the whole path takes precedence over shorter names."""
     known: dict[str, list[Video]] = {}
     for video in videos:
         for name in {video.path.name, video.path.stem}:

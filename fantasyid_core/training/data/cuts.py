@@ -1,4 +1,4 @@
-"""Where a scene ends: colours and their places change at once, and by far more than in the frames before."""
+"""Detects scene cuts: the colours and their places change at once, and far more than in the frames before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sharp, bright, large and lively the face of a clip is, and whether that is enough."""
+"""Measures sharpness, brightness, size and motion of a clip's face, and checks them against the settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def measure(frames: Sequence[Frame], track: Track, settings: PrepareSettings) ->
 def find_fault(
     frames: Sequence[Frame], measures: dict[str, float], settings: PrepareSettings, tools: Tools
 ) -> Fault | None:
-    """The first thing that is wrong with a whole clip, or None."""
+    """The first requirement that a whole clip misses, or None."""
     checks = (
         ("small face", "face", settings.min_face, None, "pixels"),
         ("blurred", "sharpness", settings.min_sharpness, None, "of sharpness"),

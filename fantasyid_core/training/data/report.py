@@ -1,4 +1,4 @@
-"""What became of the videos: report.json and report.md."""
+"""The report on what was made of each video: report.json and report.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of clips."""
+"""The settings of the data preparation: how clips are cut, and what they must fulfil."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-from ...options import AUTO, NAMED_DETECTORS
+from ...options import AUTO, FORMER_DETECTORS, NAMED_DETECTORS
 
 VERSION = 1  # of what is made of a video; states of another one are made again
 OF_THE_RUN = ("workers", "shard", "strict", "captions", "sheet_clips")
@@ -20,9 +20,9 @@ class PrepareSettings:
 
     frames, fps, height, width: of a clip; the model's. Videos are cut to this shape around the face, and scaled down
     to it, never up. max_side: pixels along the longer side at which videos are read.
-    detector: one of `options.DETECTORS`, not none. models: folders like ComfyUI's models. every: each how many
-    frames faces are looked for; between, they are interpolated. detect_side: pixels along the longer side at which
-    they are looked for. confidence: least score of the face, None for the detector's own (`tools.CONFIDENCE`).
+    detector: one of `options.DETECTORS` or `FORMER_DETECTORS`, not none. models: folders like ComfyUI's models. every:
+    each how many frames faces are looked for; between, they are interpolated. detect_side: pixels along the longer side
+    at which they are looked for. confidence: least score of the face, None for the detector's own (`tools.CONFIDENCE`).
     rival: share of the main face's area from which another face counts as a second person.
     min_face: pixels along the shorter side of the face's box. min_sharpness: variance of the Laplacian of the face at
     128 x 128 pixels. min_light, max_light: mean grey of the face, 0..255 (wide, so that no skin
@@ -33,7 +33,7 @@ class PrepareSettings:
     views: how many most different head poses are kept. view_from: "clip", or "video" for the same person's clips of
     the video (needs ArcFace). crop: pixels along the side of a view.
     vertices: of the adapter's mesh. shape: "auto" takes a 3D face beside the video, else DECA and FLAME when they are
-    found; "sidecar" only the first; "none" neither. deca, flame: their files.
+    found, else a fit to landmarks; "sidecar" only the first; "none" neither. deca, flame: their files.
     workers: processes. shard: clips in a file of the index. strict: captions that do not match are an error. captions:
     file for the whole folder, else captions.csv or captions.jsonl in it. sheet_clips: pictures in contact sheets.
 
@@ -115,7 +115,7 @@ _RANGES = {
     "sheet_clips": (0, 100_000),
 }
 _CHOICES = {
-    "detector": (AUTO, *NAMED_DETECTORS),
+    "detector": (AUTO, *NAMED_DETECTORS, *FORMER_DETECTORS),
     "text": ("auto", "easyocr", "opencv", "none"),
     "view_from": ("clip", "video"),
     "shape": ("auto", "sidecar", "none"),

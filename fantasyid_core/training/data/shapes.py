@@ -1,4 +1,4 @@
-"""The 3D face of a clip's person: the user's own file, else DECA and FLAME, else none."""
+"""The 3D face of a clip's person: the user's own file, else DECA and FLAME, else a fit to landmarks, else none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_sidecar(video: Video, settings: PrepareSettings) -> tuple[np.ndarray | 
 
 
 def make_shape(face: FaceCrop, tools: Tools) -> tuple[np.ndarray | None, str]:
-    """The vertices of a face by DECA and FLAME, and why there are none ("" also when neither is there)."""
+    """The vertices of a face by DECA or landmarks, and why there are none ("" also when neither is asked for)."""
     if tools.reconstruct is None:
         return None, ""
     vertices, reason = tools.reconstruct(face)

@@ -1,4 +1,4 @@
-"""What is known of a finished video, in one file that is written last: without it, nothing of the video counts."""
+"""The state of a finished video, in one file that is written last: without it, the video's other files do not count."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_state(folder: Path, video: Video, fingerprint: str) -> dict | None:
 
 
 def write_state(folder: Path, video: Video, fingerprint: str, result: dict) -> dict:
-    """Puts down what was made of a video; returns it as `read_state` will. Raises OSError when it cannot be written."""
+    """Writes the state of a video and returns it as `read_state` does. Raises OSError when it cannot be written."""
     below = folder / CLIPS / video.name
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(below.rglob("*"))}
     about = {"fingerprint": fingerprint, "stamp": video.stamp, "video": video.relative, "files": files}

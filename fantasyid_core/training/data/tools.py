@@ -1,22 +1,21 @@
-"""The networks that look at frames: found once, with names by which a run can be told from another."""
+"""The networks that analyse frames. They are found once, and their names identify the run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...face.align import FaceCrop
-from ...face.detectors.detect import DetectedFace, available_detectors, detect_faces
+from ...face.detectors.detect import DetectedFace, available_detectors, current_detector, detect_faces
 from ...face.likeness import Likeness, has_likeness, load_likeness
-from ...running.packages import pip_command
 from .settings import PrepareSettings
 from .text import TextReader, load_text_reader
 
-CONFIDENCE = {"cascade": 0.5}
-"""Least score by detector. The cascade's is no probability but votes / (votes + 150): 0.5 are the 150 votes that 219 of
-221 faces had (`face.detect_cascade`), and fewer than what it takes for a face are no find at all."""
+CONFIDENCE = {"mediapipe": 0.7}
+"""Least score by detector. That of mediapipe is a mean of what its networks say of a face: of frontal faces more than
+0.85, of dim and turned ones from 0.7 on; below 0.6 nothing is found at all (`landmarks.faces.CONFIRMED`)."""
 PAPER_CONFIDENCE = 0.9  # of detectors whose scores are probabilities
 
 
@@ -50,7 +49,7 @@ def load_tools(settings: PrepareSettings) -> Tools:
     find(np.full((64, 64, 3), 128, np.uint8))
     text, text_note = load_text_reader(settings.text, settings.text_model)
     likeness = _likeness(settings)
-    reconstruct, shape_note = _reconstruction(settings)
+    reconstruct, shape_method, shape_note = _reconstruction(settings)
     confidence = settings.confidence
     return Tools(
         find,
@@ -62,7 +61,7 @@ def load_tools(settings: PrepareSettings) -> Tools:
             "detector": detector,
             "text": text.name if text else "none",
             "likeness": "arcface" if likeness else "none",
-            "shape": "deca" if reconstruct else "none",
+            "shape": shape_method,
         },
         tuple(note for note in (text_note, shape_note) if note),
     )
@@ -70,14 +69,8 @@ def load_tools(settings: PrepareSettings) -> Tools:
 
 def _detector(settings: PrepareSettings) -> str:
     if settings.detector != "auto":
-        return settings.detector
-    names = available_detectors(settings.models)
-    if not names:
-        raise RuntimeError(
-            f"No face detector can be used here. Run: {pip_command(['scikit-image'])} (the detector cascade needs nothing "
-            "else), or give the folder with another one's model file."
-        )
-    return names[0]
+        return current_detector(settings.detector)
+    return available_detectors(settings.models)[0]
 
 
 def _likeness(settings: PrepareSettings) -> Likeness | None:
@@ -88,22 +81,30 @@ def _likeness(settings: PrepareSettings) -> Likeness | None:
 
 def _reconstruction(settings: PrepareSettings):
     if settings.shape != "auto":
-        return None, ""
+        return None, "none", ""
+    from ...modelfiles import missing_file
+    from ...shape.faceshape import VERTEX_COUNT
     from ...shape.reconstruct.facemodels import load_face_models
+    from ...shape.reconstruct.landmark_fit import own_head
+    from ...shape.reconstruct.methods import DECA, ReconstructionRequest, find_mesh, make_shape
+    from ...shape.reconstruct.reconstruct import FAILED
 
-    try:
-        models = load_face_models(settings.deca, settings.flame, folders=settings.models)
-    except FileNotFoundError as error:
-        if settings.deca or settings.flame:
-            raise
-        return None, f"Videos without a 3D face beside them get none: {error}"
+    request = ReconstructionRequest(deca=settings.deca, flame=settings.flame, folders=settings.models)
+    if settings.deca or settings.flame:
+        request = replace(request, method=DECA)
+    mesh, method = None, request.chosen()
+    if method == DECA:
+        load_face_models(settings.deca, settings.flame, folders=settings.models)
+    else:
+        mesh = find_mesh(settings.models) if settings.vertices == VERTEX_COUNT else own_head()
+        if mesh is None or len(mesh.template) != settings.vertices:
+            return None, "none", f"Videos without a 3D face beside them get none: {missing_file('topology')}"
 
     def reconstruct(face: FaceCrop) -> tuple[np.ndarray | None, str]:
-        from ...shape.reconstruct.reconstruct import FAILED, reconstruct_face
+        try:
+            result = make_shape(face, request, mesh)
+        except ValueError as error:  # no face seen in the crop
+            return None, str(error)
+        return (None, FAILED) if FAILED in result.notes else (result.shape.vertices.numpy(), "")
 
-        result = reconstruct_face(face, *models)
-        if FAILED in result.notes:
-            return None, FAILED
-        return result.shape.vertices.numpy(), ""
-
-    return reconstruct, ""
+    return reconstruct, method, ""

@@ -1,4 +1,4 @@
-"""One face through the frames of a clip: found in some, in between interpolated."""
+"""Tracks one face through the frames of a clip: it is detected in some frames and interpolated between them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ class Tracker:
         return main
 
     def _fill_jumps(self, frames: Sequence[Frame], found: dict[int, DetectedFace]) -> Fault | None:
-        """Looks into all frames between finds that lie or look apart; a fault when neighbours still do."""
+        """Searches all frames between two detections that differ in place or looks; a fault when neighbours still
+        differ."""
         places = sorted(found)
         for early, late in zip(places, places[1:], strict=False):
             if self._apart(frames, found, early, late, STEADY, COLOURS_STEADY):

@@ -1,4 +1,4 @@
-"""One video: read, cut into scenes and clips, judged, and the good clips written."""
+"""Prepares one video: reads it, cuts it into scenes and clips, checks the clips, and writes the good ones."""
 
 from __future__ import annotations
 

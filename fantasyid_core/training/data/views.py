@@ -1,4 +1,4 @@
-"""The multi-view set: the most different views of the face, and pictures of somebody else told apart."""
+"""Chooses the multi-view set: the most different views of the face, without pictures of another person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a video's picture that a clip shows: of the model's shape, around the face."""
+"""The window of a video's picture that a clip shows: it has the model's aspect ratio and lies around the face."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_convert(source, tmp_path, capsys):
         ({"strength": "nan"}, "strength must be a finite number"),
         ({"cfg": "inf"}, "Guidance must be a finite number"),
         ({"steps": "0"}, "1 to 1000 sampling steps"),
-        ({"detector": "cascade"}, "no face found"),
+        ({"detector": "mediapipe"}, "no face found"),
         ({"padding": "9"}, "padding"),
         ({"points": "1,2 3,4"}, "Expected 5 points"),
         ({"points": "50,60 90,60 70,90 55,120 85,1200"}, "Point 5 of 5"),

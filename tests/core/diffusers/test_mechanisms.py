@@ -1,4 +1,4 @@
-"""The identity under every mechanism of diffusers, alone and in pairs: near the exact video, and gone without a trace."""
+"""The identity under every mechanism of diffusers, alone and in pairs: near the exact video, and without a trace."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def state_of(transformer) -> tuple:
     for name, value in transformer.state_dict().items():
         digest.update(f"{name} {value.dtype}".encode() + value.contiguous().numpy().tobytes())
     traces = [
-        (len(part._forward_hooks), len(part._forward_pre_hooks), "forward" in vars(part), hasattr(part, "_diffusers_hook"),
+        (len(part._forward_hooks), len(part._forward_pre_hooks), "forward" in vars(part),
+         hasattr(part, "_diffusers_hook"),
          part._compiled_call_impl is None)
         for part in transformer.modules()
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from small import inputs_of, make_adapter, make_transformer_state
 from fantasyid_core.config import TransformerConfig
 from fantasyid_core.host.diffusers import attach, load_transformer
 from fantasyid_core.host.diffusers.denoise import make_denoiser
-from fantasyid_core.host.diffusers.parallel import Layout, make_layout, split_sequence
+from fantasyid_core.host.diffusers.parallel import ALONE, make_layout, split_sequence
 from fantasyid_core.sampling import make_steps, sample
 
 # 3 heads for three processes, 6 for two; 5 text tokens and 72 or 54 video tokens: the text divides by none of them.
@@ -31,7 +31,7 @@ def networks(heads):
         return transformer, adapter.injector(adapter.encode(*inputs_of(adapter)))
 
 
-def video(transformer, injector, layout=Layout()):
+def video(transformer, injector, layout=ALONE):
     sizes = SIZES[transformer.config.num_attention_heads]
     channels, frames, height, width = sizes.latent_shape
     draw = torch.Generator().manual_seed(0)

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from fantasyid_core.experiments import clip_pairs, train_reading
 from fantasyid_core.experiments.clip_pairs import LOOKS, SHAPE, SLIDER, ClipPairs, Growth, sample_pair
 from fantasyid_core.experiments.package import LARGEST
+from fantasyid_core.experiments.readout import GATES
 from fantasyid_core.experiments.sharper_loss import SharperLoss, more_where_twins_differ
+from fantasyid_core.experiments.snapshot import grade_run, snapshot
 from fantasyid_core.experiments.snapshot import main as snapshot_main
-from fantasyid_core.experiments.snapshot import snapshot
 from fantasyid_core.experiments.teaching import PlainAttention, Teaching, TeachingSettings
 from fantasyid_core.experiments.train_reading import (
     READOUT_FILE,
@@ -200,6 +201,8 @@ def test_a_run_that_was_stopped_equals_one_that_was_not(start, cache, tmp_path, 
     shown, average = load_networks(tmp_path / "shown"), tmp_path / "b" / "checkpoints" / "step-00000003"
     expected = load_file(average / "average.safetensors")["face_encoder.layers.0.to_qkv.weight"].bfloat16().float()
     assert torch.equal(shown.small.face_encoder.layers[0].to_qkv.weight, expected)
+    marks = grade_run(tmp_path / "b", cache, people=30)
+    assert GATES.keys() <= marks.keys() and 0 <= marks["glasses"] <= 1
     assert snapshot_main([str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 2
 
 

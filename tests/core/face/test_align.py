@@ -346,7 +346,7 @@ def test_the_detector_none_without_points_gives_the_centre_square(framing):
 @pytest.mark.parametrize(
     "face, message",
     [
-        (found(TEMPLATE / 2 + 20, exact=False, detector="cascade"), "the detector cascade gives no points"),
+        (found(TEMPLATE / 2 + 20, exact=False, detector="yunet"), "the detector yunet gives no points"),
         (found(TEMPLATE / 2 + 20, yaw=-63.0), "The head is turned by about 63 degrees"),
         (found(TEMPLATE / 2 - (110, 0)), r"^4\d% of the crop lies outside the picture and is filled with grey"),
         (found(TEMPLATE / 12 + 90), r"The face is small: it is enlarged 12.0 times"),

@@ -169,7 +169,7 @@ def test_any_points_and_framing_of_a_good_picture(image, points, framing):
 
 
 @searched
-@given(some.one_of(GOOD_IMAGE, ANY_IMAGE), ANY_POINTS, GOOD_FRAMING, some.sampled_from(["yunet", "cascade", "none"]))
+@given(some.one_of(GOOD_IMAGE, ANY_IMAGE), ANY_POINTS, GOOD_FRAMING, some.sampled_from(["yunet", "mediapipe", "none"]))
 def test_crop_detected_of_any_array_and_points(image, points, framing, detector):
     face = DetectedFace(np.array([1.0, 1, 9, 9]), points, 0.5, detector == "yunet", detector=detector)
     crop_or_error(crop_detected, image, face, framing=framing)
@@ -200,7 +200,7 @@ def test_points_are_five_finite_ones_or_refused(points):
 
 
 @searched
-@given(some.one_of(some.text(), some.text("0123456789.,;e-+[]{}\" xyN\n"), some.sampled_from(["[" * 10**4, "[1e999]"])))
+@given(some.one_of(some.text(), some.text('0123456789.,;e-+[]{}" xyN\n'), some.sampled_from(["[" * 10**4, "[1e999]"])))
 def test_any_text_is_five_points_or_refused(text):
     try:
         assert parse_points(text).shape == (5, 2)

@@ -95,9 +95,7 @@ def test_the_file_of_another_network_is_refused(name, other, files, tmp_path):
     os.link(files(other) / model_file(KEYS[other]).belongs, place_for(tmp_path, KEYS[name]))
     for package in PACKAGES[name]:
         pytest.importorskip(package)
-    with pytest.raises(
-        ValueError, match=r"file of another network: \d+ tensors are missing: "
-    ):
+    with pytest.raises(ValueError, match=r"file of another network: \d+ tensors are missing: "):
         detect_faces(dotted((99, 99)), name, folders=[tmp_path])
 
 
@@ -156,24 +154,23 @@ def test_a_file_is_loaded_once_and_again_when_it_was_replaced(files, monkeypatch
 
 
 def test_auto_takes_the_best_whose_package_and_file_are_there(tmp_path, monkeypatch):
-    pytest.importorskip("skimage")
     monkeypatch.setattr(networkfile, "find_spec", lambda name: object())
-    assert available_detectors([tmp_path]) == ("cascade",)
+    assert available_detectors([tmp_path]) == ("mediapipe",)
     for name in ("retinaface", "yunet", "insightface"):
         place_for(tmp_path, KEYS[name]).write_bytes(b"not looked at")
-    assert available_detectors([tmp_path]) == ("insightface", "yunet", "retinaface", "cascade")
+    assert available_detectors([tmp_path]) == ("insightface", "retinaface", "yunet", "mediapipe")
     without(monkeypatch, "kornia")
-    assert available_detectors([tmp_path]) == ("insightface", "retinaface", "cascade")
+    assert available_detectors([tmp_path]) == ("insightface", "retinaface", "mediapipe")
     asked = []
     monkeypatch.setattr(detect, "_named", lambda name, *some: asked.append(name) or [])
     detect_faces(dotted((99, 99)), folders=[tmp_path])
     assert asked == ["insightface"]
 
 
-def test_auto_without_any_file_takes_the_cascade(tmp_path):
+def test_auto_without_any_file_takes_mediapipe(tmp_path):
     data = pytest.importorskip("skimage.data")
     (face,) = detect_faces(data.astronaut(), folders=[tmp_path])
-    assert face.detector == "cascade"
+    assert face.detector == "mediapipe"
 
 
 def test_auto_warns_of_a_damaged_file_and_takes_the_next(files, tmp_path):
@@ -181,16 +178,6 @@ def test_auto_warns_of_a_damaged_file_and_takes_the_next(files, tmp_path):
     files("yunet")
     path = place_for(tmp_path, "yunet")
     path.write_bytes(b"damaged")
-    with pytest.warns(UserWarning, match=f"{path}.* Until then the detector cascade is used"):
+    with pytest.warns(UserWarning, match=f"{path}.* Until then the detector mediapipe is used"):
         (face,) = detect_faces(data.astronaut(), folders=[tmp_path])
-    assert face.detector == "cascade"
-
-
-def test_auto_with_nothing_to_fall_back_on_says_so(files, tmp_path, monkeypatch):
-    files("yunet")
-    without(monkeypatch, "skimage")
-    with pytest.raises(RuntimeError, match="No face detector can be used here.*pip install scikit-image.*none"):
-        detect_faces(dotted((99, 99)), folders=[tmp_path])
-    place_for(tmp_path, "yunet").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="yunet_final.pth"):
-        detect_faces(dotted((99, 99)), folders=[tmp_path])
+    assert face.detector == "mediapipe"

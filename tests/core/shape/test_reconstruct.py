@@ -60,7 +60,7 @@ class Scene:
         middle = self.points.mean(axis=0)
         eyes = np.linalg.norm(self.points[1] - self.points[0])
         points = (self.points - middle) * grow + middle + eyes * shift
-        face = DetectedFace(np.array([0, 0, 9, 9], np.float32), points, 0.5, False, detector="cascade", **named)
+        face = DetectedFace(np.array([0, 0, 9, 9], np.float32), points, 0.5, False, detector="mediapipe", **named)
         return crop_detected(self.picture, face, 256, framing or Framing())
 
 

@@ -1,6 +1,6 @@
 """What the weights that come along promise: shapes, looks and motion of people whom they have never seen.
 
-A tenth of what `tinymodel.score` asks, against looser bounds; the model card has the whole.
+A tenth of what `experiments.score_model` asks, against looser bounds; the model card has the whole.
 """
 
 from __future__ import annotations

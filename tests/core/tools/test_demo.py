@@ -32,7 +32,9 @@ def made(tmp_path_factory):
 
 
 def test_it_writes_a_page_a_video_a_sheet_and_every_score(made):
-    assert {path.name for path in made.iterdir()} == {"demo.html", "videos", "demo.mp4", "sheet.png", "report.json"}
+    assert {path.name for path in made.iterdir()} == {
+        "demo.html", "videos", "demo.mp4", "sheet.png", "photo.png", "report.json"
+    }  # fmt: skip
     video = read_video(made / "demo.mp4")
     with Image.open(made / "sheet.png") as sheet:
         assert sheet.width == video.shape[2] and sheet.height > video.shape[1]

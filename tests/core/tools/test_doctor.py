@@ -154,8 +154,8 @@ def test_detectors_that_do_not_work_say_what_they_need(doctor, models, monkeypat
     lines = {
         line.split()[1]: " ".join(line.split()) for line in text.splitlines() if line[:7] in ("  works", "  needs")
     }
-    assert list(lines) == ["insightface", "yunet", "retinaface", "cascade"], "best first"
-    assert lines["cascade"] == "works cascade"
+    assert list(lines) == ["insightface", "retinaface", "yunet", "mediapipe"], "best first"
+    assert lines["mediapipe"] == "works mediapipe"
     assert lines["yunet"] == "needs yunet a usable model file yunet", f"it has not the {row.official[0].size} bytes"
     assert lines["retinaface"] == "needs retinaface pip install facexlib, the model file retinaface"
     assert lines["insightface"] == "needs insightface pip install onnx, the model file insightface_detector"
@@ -169,7 +169,7 @@ def torch_file(*names: str) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("absent", [(), ("kornia",), ("skimage", "onnx")])
+@pytest.mark.parametrize("absent", [(), ("kornia",), ("onnx",)])
 def test_the_detectors_that_work_are_those_that_detection_takes(doctor, models, monkeypatch, absent):
     monkeypatch.setattr(diagnosis, "file_problems", lambda row, path: [])
     for module in (networkfile, detect):
@@ -177,7 +177,7 @@ def test_the_detectors_that_work_are_those_that_detection_takes(doctor, models, 
     put(models, {"facedetection/yunet_final.pth": b"", "insightface/models/buffalo_l/det_10g.onnx": b""})
     works = [line.split()[1] for line in doctor(models)[1].splitlines() if line.startswith("  works")]
     assert works == list(detect.available_detectors([models]))
-    assert set(works) < {"insightface", "yunet", "cascade"} if absent else len(works) == 3
+    assert set(works) < {"insightface", "yunet", "mediapipe"} if absent else len(works) == 3
 
 
 def test_the_report_for_programs_says_the_same(doctor, models):

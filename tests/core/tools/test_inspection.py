@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fantasyid_core
+from fantasyid_core.machine.sizes import model_sizes
 from fantasyid_core.tools.convert import convert
 from fantasyid_core.tools.inspection import FOUND, MISSING, UNUSABLE, inspect_model, size_text
 from fantasyid_core.tools.random_model import write_random_model
@@ -51,9 +52,14 @@ def test_memory_is_counted_from_the_shapes(source):
     assert found["transformer"].bytes + found["adapter"].bytes == sum(value.nbytes for value in state.values())
     layers = sum(value.nbytes for key, value in state.items() if key.startswith("layer_attention."))
     assert found["adapter"].bytes - found["adapter"].encoding_bytes == layers
-    sampling = found["transformer"].bytes + layers
-    assert f"while sampling: {size_text(sampling)}" in " ".join(report.notes)
-    assert f"while encoding: {size_text(found['vae'].bytes)}" in " ".join(report.notes)
+    sizes, notes = model_sizes(source), " ".join(report.notes)
+    # In bfloat16, and of the layers what one person's folding leaves.
+    sampling = found["transformer"].bytes // 2 + 2 * sizes.folded
+    assert 2 * sizes.folded < layers // 2 and f"while sampling: {size_text(sampling)}" in notes
+    assert f"while encoding: {size_text(found['vae'].bytes // 2)}" in notes
+    for text in ("Decoding: ", "with --tiling", "Main memory on a CPU, in float32: ", "--offload sequential"):
+        assert text in notes
+    assert notes.count("Card of ") == 5
     assert size_text(3 * 2**30) == "3.00 GiB" and size_text(2**19) == "0.5 MiB"
 
 
@@ -62,6 +68,12 @@ def test_dead_and_live_parameters(model):
     state["face_abstractor.mapping_0.0.weight"] = torch.zeros(500, 500)
     save_file(state, model / WEIGHTS)
     assert "84028 parameters in float32 live, 0.2 M dead" in parts(inspect_model(model))["adapter"].text
+
+
+def test_a_missing_tokenizer_is_looked_for_in_its_own_folder(model):
+    shutil.rmtree(model / "tokenizer")
+    text = parts(inspect_model(model))["tokenizer"].text
+    assert "/tree/main/tokenizer." in text and "text_encoder" not in text
 
 
 @pytest.mark.parametrize("part", ["vae", "text_encoder", "tokenizer", "face_encoder", "topology"])

@@ -306,9 +306,6 @@ def test_settings_out_of_range_are_refused(change, message):
 
 
 def test_tools_say_what_is_missing(monkeypatch, tmp_path):
-    monkeypatch.setattr("fantasyid_core.training.data.tools.available_detectors", lambda folders: ())
-    with pytest.raises(RuntimeError, match="No face detector.*pip install scikit-image"):
-        load_tools(replace(SETTINGS, models=(str(tmp_path),)))
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises((FileNotFoundError, RuntimeError), match="(?i)arcface|glintr100|insightface"):
-        load_tools(replace(SETTINGS, detector="cascade", view_from="video", models=(str(tmp_path),)))
+        load_tools(replace(SETTINGS, detector="mediapipe", view_from="video", models=(str(tmp_path),)))

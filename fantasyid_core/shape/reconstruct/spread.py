@@ -1,0 +1,39 @@
+"""What is known at points of a head, carried smoothly to all of its vertices.
+
+A Gaussian process (kriging; Matern kernel of smoothness 3/2) along each axis: near the points a vertex follows them,
+far from all of them it stays. Eyeballs follow their lids as balls.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..edit.faceframe import FaceFrame
+from ..edit.fields import ramp
+
+REACH = 22.0  # millimetres: length of the kernel
+NOISE = 0.15  # of a point, as a share of the variance of what is carried
+NEAR, FAR = 35.0, 60.0  # millimetres from the nearest point, between which vertices stop following
+LID = 16.0  # millimetres from an eyeball's middle: the points that its ball follows
+
+
+def spreading(frame: FaceFrame, vertices: np.ndarray, places: np.ndarray) -> np.ndarray:  # [V,3], [P,3] -> [V,P]
+    """Weights that carry values at places of a head to its vertices, all in millimetres."""
+    apart = _distances(vertices, places)
+    gain = np.linalg.solve(_kernel(_distances(places, places)) + NOISE * np.eye(len(places)), _kernel(apart).T).T
+    gain *= ramp(apart.min(axis=1), FAR, NEAR)[:, None]
+    for start, stop in frame.mesh.eyeballs.values():
+        middle = vertices[start:stop].mean(axis=0)
+        lids = _distances(middle[None], places)[0] < LID
+        gain[start:stop] = lids / max(lids.sum(), 1)
+    return gain
+
+
+def _kernel(apart: np.ndarray) -> np.ndarray:
+    scaled = np.sqrt(3) * apart / REACH
+    return (1 + scaled) * np.exp(-scaled)
+
+
+def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:  # [P,3], [N,3] -> [P,N]
+    squared = (points**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * points @ others.T
+    return np.sqrt(squared.clip(0))
