@@ -133,7 +133,7 @@ def test_every_node_has_a_help_page_that_names_its_settings(schemas):
 
 def test_nodes_import_relatively_and_never_the_hosts_module_named_nodes():
     allowed = {"__future__", "asyncio", "collections", "comfy_api", "dataclasses", "fnmatch", "folder_paths",
-               "functools", "hashlib", "importlib", "io", "logging", "os", "pathlib", "sys", "torch", "numpy",
+               "functools", "hashlib", "importlib", "io", "logging", "os", "pathlib", "shutil", "sys", "torch", "numpy",
                "typing"}  # fmt: skip
     for path in sorted((ROOT / "nodes").glob("*.py")):
         for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
