@@ -111,7 +111,9 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
 
 
 @contextmanager
-def _h264(path: Path, size: tuple[int, int], fps: float, crf: int, comment: str) -> Iterator[Callable[[np.ndarray], None]]:
+def _h264(
+    path: Path, size: tuple[int, int], fps: float, crf: int, comment: str
+) -> Iterator[Callable[[np.ndarray], None]]:
     """Yields encode(frame), frame np.uint8 [H,W,3] of `size` (H, W); the file is finished on leaving."""
     import av
 
@@ -131,9 +133,7 @@ def _h264(path: Path, size: tuple[int, int], fps: float, crf: int, comment: str)
             def encode(frame: np.ndarray) -> None:
                 frame = np.pad(frame, ((0, height - size[0]), (0, width - size[1]), (0, 0)), mode="edge")
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                picture = picture.reformat(
-                    format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
-                )
+                picture = picture.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE)
                 container.mux(stream.encode(picture))
 
             yield encode
@@ -166,9 +166,7 @@ def _encoder() -> str:
 
 def _check_video(frames, path: str | os.PathLike, fps: float, crf: int) -> None:
     if Path(path).suffix.lower() != ".mp4":
-        raise ValueError(
-            f"Expected the name of an .mp4 file, got {Path(path).name!r}. Change its ending to .mp4."
-        )
+        raise ValueError(f"Expected the name of an .mp4 file, got {Path(path).name!r}. Change its ending to .mp4.")
     shape = list(getattr(frames, "shape", ()))
     if len(shape) != 4 or shape[-1] != 3 or 0 in shape or max(shape[1:3]) > MAX_SIDE:
         raise ValueError(
@@ -178,6 +176,4 @@ def _check_video(frames, path: str | os.PathLike, fps: float, crf: int) -> None:
     if not (math.isfinite(fps) and 0.1 <= fps <= 1000):
         raise ValueError(f"Expected a frame rate of 0.1 to 1000, got {fps}. CogVideoX was trained at {FPS}.")
     if not 0 <= crf <= 51:
-        raise ValueError(
-            f"Expected a crf of 0 (best) to 51 (worst), got {crf}. {CRF} shows no loss to the eye."
-        )
+        raise ValueError(f"Expected a crf of 0 (best) to 51 (worst), got {crf}. {CRF} shows no loss to the eye.")

@@ -140,9 +140,7 @@ class CropFace(io.ComfyNode):
         framing = Framing(padding, hair_margin, neck_margin, rotation)
         points = points_or_none(points)
         places = folders.models_dirs()
-        request = FaceRequest(
-            detector, points, which_face, number, framing, references, folders=places, border=border
-        )
+        request = FaceRequest(detector, points, which_face, number, framing, references, folders=places, border=border)
         found = find_face(pictures(image), request, like if like is None else pictures(like)[0])
         say(cls, describe_face(found.face))
         numbered = as_image(found.numbered)

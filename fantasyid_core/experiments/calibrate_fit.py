@@ -48,9 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", type=int, default=700)
     parser.add_argument("--test", type=int, default=60)
-    parser.add_argument(
-        "--places", metavar="FILE", type=Path, help="other `corners` and `weights` to begin from"
-    )
+    parser.add_argument("--places", metavar="FILE", type=Path, help="other `corners` and `weights` to begin from")
     parser.add_argument("--out", metavar="FILE", type=Path, help="default: where the pack reads it")
     given = parser.parse_args(arguments)
     drawer = OwnHeads()

@@ -2,7 +2,7 @@
 
 Glasses make up 1.5 % of the error of a clip and are learned last. Therefore the error has a larger weight where twins
 in looks differ. A jaw makes up as little, so the error of the difference of twins counts relative to its size. A
-readout of the identity tokens keeps information in them that the video loss does not need yet. """
+readout of the identity tokens keeps information in them that the video loss does not need yet."""
 
 from __future__ import annotations
 

@@ -104,4 +104,3 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
     for part in pattern.split("/"):
         found = [entry for parent in found for entry in entries(parent) if fnmatchcase(entry.name.lower(), part)]
     return [path for path in found if os.path.isfile(path)]
-

@@ -1,7 +1,7 @@
 """Samples videos with FantasyID-Tiny without a host: vertices, a reference, a prompt and a seed -> frames.
 
-    sample = TinySampler()
-    frames = sample(vertices, references, "turns the head to the left, blue background", seed=1)
+sample = TinySampler()
+frames = sample(vertices, references, "turns the head to the left, blue background", seed=1)
 """
 
 from __future__ import annotations

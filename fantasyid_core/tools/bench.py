@@ -164,7 +164,10 @@ class Bench:
     def by_tokens(self) -> list[Report]:
         """Folded against K and V kept, for fewer and more video tokens."""
         person, rows = self.make_person(), []
-        form, kv = load_fixed(self.layer, [WeightedTokens(person)], self.dtype), self.layer.project(person.to(self.dtype))
+        form, kv = (
+            load_fixed(self.layer, [WeightedTokens(person)], self.dtype),
+            self.layer.project(person.to(self.dtype)),
+        )
         for tokens in sorted({max(1, self.tokens // 4), max(1, self.tokens // 2), self.tokens}):
             hidden = self.make_hidden(tokens)
             times = self.time(

@@ -3,7 +3,7 @@
 The sheet has a row for each person: the reference, the plain video, and for every edit the video beside the true render
 of the edited head. The outline of the plain video is drawn over the edits. A bar below them shows how far the edit has
 moved the video, and a mark shows how far it should have moved. Below every row is a film strip of the plain video and
-of each edit. """
+of each edit."""
 
 from __future__ import annotations
 

@@ -53,8 +53,9 @@ class ModelSettings:
         at_least("model.lora_rank", self.lora_rank, 1)
         above("model.lora_alpha", self.lora_alpha, 0)
         if self.adapter == "folder" and self.kind == "tiny" and not self.folder:
-            raise ValueError("model.folder is missing: expected a packaged folder, such as "
-                "fantasyid_core/tinymodel/weights.")
+            raise ValueError(
+                "model.folder is missing: expected a packaged folder, such as fantasyid_core/tinymodel/weights."
+            )
         if self.kind == "release" and not self.folder:
             raise ValueError("model.folder is missing: expected the release folder (transformer/, vae/, ... inside).")
 

@@ -1,6 +1,6 @@
 """Training from a config to a finished run. Nothing here knows how many processes there are; accelerate does.
 
-    config -> memory check -> models -> clips -> (resume) -> steps -> checkpoints, videos, log -> adapter file
+config -> memory check -> models -> clips -> (resume) -> steps -> checkpoints, videos, log -> adapter file
 """
 
 from __future__ import annotations

@@ -88,9 +88,7 @@ def write_state(
     accelerator.wait_for_everyone()
 
 
-def read_state(
-    folder: Path, accelerator: Accelerator, denoiser: nn.Module, optimizer, average: Average
-) -> Progress:
+def read_state(folder: Path, accelerator: Accelerator, denoiser: nn.Module, optimizer, average: Average) -> Progress:
     """Brings everything back as `write_state` found it; `check_resumable` comes first."""
     content = json.loads((folder / STATE).read_text(encoding="utf-8"))
     if average.decay:

@@ -54,9 +54,7 @@ def _with_text_rows(executor, *args, **kwargs):
 def check_family(diffusion_model) -> None:
     """Raises ValueError unless this is CogVideoX of the 1.0 image-to-video kind."""
     embed = getattr(diffusion_model, "patch_embed", None)
-    if not hasattr(diffusion_model, "use_rotary_positional_embeddings") or not hasattr(
-        embed, "pos_embedding"
-    ):
+    if not hasattr(diffusion_model, "use_rotary_positional_embeddings") or not hasattr(embed, "pos_embedding"):
         raise ValueError(
             f"Expected a CogVideoX-5B-I2V 1.0 model with its learned position table, got "
             f"{type(diffusion_model).__name__}. Load the model with FantasyID Load Model, or the file that "

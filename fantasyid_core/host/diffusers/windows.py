@@ -3,7 +3,7 @@
 The learned table of positions has one length (13 latent frames for the release), so each window is a whole video for
 the model: it has the identity, and the first picture at its first frame. The model was not trained for this. A window's
 predictions for its first and last frames have the smallest weight, because a window's beginning is pulled towards the
-first picture. """
+first picture."""
 
 from __future__ import annotations
 

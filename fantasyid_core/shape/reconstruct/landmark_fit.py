@@ -3,7 +3,7 @@
 Each point has a habit: a constant offset from its place on the mesh to where the network sees it. After subtracting it,
 a ridge regression predicts the values of the project's sliders from the points; it shrinks what the points do not show.
 A share of the residual is interpolated over the skin. The points' depth is used for the head pose alone, because it
-does not differ from person to person. See `calibration` and `experiments.calibrate_fit`. """
+does not differ from person to person. See `calibration` and `experiments.calibrate_fit`."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ SIDE_VIEW = (
     "The head is turned by about {yaw:.0f} degrees: half of its points are guesses, so the 3D face is the average one "
     "in this turn. A photo taken more from the front shows the person; the method template needs five points only."
 )
-TURNED = (
-    "The head is turned by about {yaw:.0f} degrees, so the sliders were set to {share:.0%} of what the points say."
-)
+TURNED = "The head is turned by about {yaw:.0f} degrees, so the sliders were set to {share:.0%} of what the points say."
 COVERED = (
     "The face seems to be covered, painted or no person's (the points are {rms:.1f} mm from what faces look like, "
     "surely seen to {presence:.0%}), so the 3D face may not resemble the person. Look at the overlay, or choose the "
