@@ -1,1 +1,1 @@
-"""Mesh levels that networks pool over: `topology` (files, matrices), `spiral`, `simplify`, `meshtopology` (new ones)."""
+"""Mesh levels that networks pool over: `topology` (files, matrices), `spiral`, `simplify`, `meshtopology` (new)."""
