@@ -1,4 +1,4 @@
-"""Pictures of drawn people for the host's input folder: no workflow opens red for want of one."""
+"""Copies pictures of drawn people to the host's input folder, so that the example workflows find their pictures."""
 
 from __future__ import annotations
 
