@@ -334,8 +334,7 @@ def prepare_optional(recipe: str, step: list[str]) -> None:
 def recipe_hash(steps: list[list[str]]) -> str:
     """Changes with Python, the pins, the packages, and the text of the requirement files."""
     texts = [
-        [Path(word).read_text(encoding="utf-8") if os.path.isabs(word) else word for word in step]
-        for step in steps
+        [Path(word).read_text(encoding="utf-8") if os.path.isabs(word) else word for word in step] for step in steps
     ]
     return hashlib.sha256(repr((sys.version_info[:2], sys.platform, TORCH_PINS, texts)).encode()).hexdigest()
 

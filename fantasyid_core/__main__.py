@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    # What this project says to its users; the libraries' notices to programmers would bury it.
+    # Only this project's messages are shown; the libraries' notices to programmers would hide them.
     if category is UserWarning:
         print(f"note: {message}", file=sys.stderr)
 

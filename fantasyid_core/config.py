@@ -154,7 +154,7 @@ class AdapterConfig:
             self._check_consisid()
 
     def _check_consisid(self) -> None:
-        # So that all counts are those of what there is: no mesh is read.
+        # ConsisID reads no mesh, so it has no vertex counts.
         object.__setattr__(self, "vertex_counts", ())
         if self.identity_states < 1 or self.extractor_depth % self.identity_states:
             raise ValueError(

@@ -286,7 +286,7 @@ def _encode_identity(
     weights = run.inputs.face_encoder or find_face_encoder(run.folder)
     if adapter.config.is_consisid:
         return _encode_for_consisid(run, adapter, face, weights)
-    # In float32 whatever the dtype: it runs once, and half precision costs likeness.
+    # In float32, whatever the dtype: it runs only once, and half precision costs likeness.
     encoder = run.networks.get(FACE_ENCODER, lambda: load_face_encoder(weights, torch.float32)).to(run.device)
     adapter.encoder.to(run.device, torch.float32)
     views = [adapter.encode(encoder.encode(view.pixels()), shape) for view in (face, *face.others)]
@@ -346,7 +346,7 @@ def encode_picture(run: Run, face: FaceCrop) -> Picture:
 def _first_frame(
     run: Run, sizes: TransformerConfig, picture: Picture, draws: torch.Generator
 ) -> Tensor:  # -> [1, T, 16, h, w]
-    # Drawn in float32 whatever the dtype, so that a seed means the same noise everywhere.
+    # Drawn in float32, whatever the dtype, so that a seed gives the same noise everywhere.
     noise = torch.randn(picture.mean.shape, generator=draws).to(run.device)
     latent = (picture.mean.to(run.device) + picture.spread.to(run.device) * noise) * run.vae.config.scaling_factor
     if latent.shape[1:] != (sizes.out_channels, 1, sizes.sample_height, sizes.sample_width):

@@ -90,7 +90,8 @@ def load_saved(person: PersonRequest, adapter: IdentityAdapter) -> tuple[Tensor,
 
     if person.edit or person.shape is not None:
         raise ValueError(
-            f"{person.saved} is a person with the 3D face in it: expected no shape and no edit beside it. Leave them out, "
+            f"{person.saved} is a person with the 3D face in it: expected no shape and no edit beside it. Leave them "
+            "out, "
             "or give the photo instead of the saved person."
         )
     found = load_identity(person.saved, adapter_fingerprint(adapter))

@@ -74,9 +74,7 @@ def make_steps(count: int, alphas: Tensor | None = None) -> list[Step]:
     latent's); here each step ends where the next one begins.
     """
     if not 1 <= count <= TRAIN_STEPS:
-        raise ValueError(
-            f"Expected 1 to {TRAIN_STEPS} sampling steps, got {count}. The official number is 50."
-        )
+        raise ValueError(f"Expected 1 to {TRAIN_STEPS} sampling steps, got {count}. The official number is 50.")
     alphas = alphas_cumprod() if alphas is None else alphas
     times = [round(TRAIN_STEPS - i * TRAIN_STEPS / count) - 1 for i in range(count)]
     levels = [float(alphas[t]) for t in times] + [1.0]
@@ -159,9 +157,7 @@ class OfficialNoise:
     which the second is used; drawing alike makes equal seeds give equal videos.
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype = torch.float32
-    ):
+    def __init__(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype = torch.float32):
         self.shape, self.generator, self.dtype = shape, generator, dtype
 
     def initial(self) -> Tensor:
@@ -172,6 +168,4 @@ class OfficialNoise:
         return first if index == 0 else self._draw()
 
     def _draw(self) -> Tensor:
-        return torch.randn(
-            self.shape, generator=self.generator, device=self.generator.device, dtype=self.dtype
-        )
+        return torch.randn(self.shape, generator=self.generator, device=self.generator.device, dtype=self.dtype)

@@ -25,7 +25,7 @@ CRF = 17  # indistinguishable from the frames for the eye
 MAX_SIDE = 16384  # of H.264
 BT709 = 1  # the number of this colour standard in H.264 and in FFmpeg
 LIMITED_RANGE, FULL_RANGE = 1, 2
-# Equal frames give equal files: x264's macroblock tree reads memory that nobody has set (seen in one of 100 files).
+# Without x264's macroblock tree, equal frames give equal files; with it, one of 100 files differed.
 _REPEATABLE = {"x264-params": "mbtree=0"}
 
 
@@ -111,7 +111,9 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
 
 
 @contextmanager
-def _h264(path: Path, size: tuple[int, int], fps: float, crf: int, comment: str) -> Iterator[Callable[[np.ndarray], None]]:
+def _h264(
+    path: Path, size: tuple[int, int], fps: float, crf: int, comment: str
+) -> Iterator[Callable[[np.ndarray], None]]:
     """Yields encode(frame), frame np.uint8 [H,W,3] of `size` (H, W); the file is finished on leaving."""
     import av
 
@@ -131,9 +133,7 @@ def _h264(path: Path, size: tuple[int, int], fps: float, crf: int, comment: str)
             def encode(frame: np.ndarray) -> None:
                 frame = np.pad(frame, ((0, height - size[0]), (0, width - size[1]), (0, 0)), mode="edge")
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                picture = picture.reformat(
-                    format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
-                )
+                picture = picture.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE)
                 container.mux(stream.encode(picture))
 
             yield encode
@@ -148,7 +148,7 @@ def _h264(path: Path, size: tuple[int, int], fps: float, crf: int, comment: str)
 
 
 def _ffmpeg_name(path: Path) -> str:
-    # FFmpeg takes what stands before a colon in a relative name for a protocol.
+    # FFmpeg reads the part before a colon in a relative name as a protocol.
     return str(path.absolute())
 
 
@@ -166,9 +166,7 @@ def _encoder() -> str:
 
 def _check_video(frames, path: str | os.PathLike, fps: float, crf: int) -> None:
     if Path(path).suffix.lower() != ".mp4":
-        raise ValueError(
-            f"Expected the name of an .mp4 file, got {Path(path).name!r}. Change its ending to .mp4."
-        )
+        raise ValueError(f"Expected the name of an .mp4 file, got {Path(path).name!r}. Change its ending to .mp4.")
     shape = list(getattr(frames, "shape", ()))
     if len(shape) != 4 or shape[-1] != 3 or 0 in shape or max(shape[1:3]) > MAX_SIDE:
         raise ValueError(
@@ -178,6 +176,4 @@ def _check_video(frames, path: str | os.PathLike, fps: float, crf: int) -> None:
     if not (math.isfinite(fps) and 0.1 <= fps <= 1000):
         raise ValueError(f"Expected a frame rate of 0.1 to 1000, got {fps}. CogVideoX was trained at {FPS}.")
     if not 0 <= crf <= 51:
-        raise ValueError(
-            f"Expected a crf of 0 (best) to 51 (worst), got {crf}. {CRF} shows no loss to the eye."
-        )
+        raise ValueError(f"Expected a crf of 0 (best) to 51 (worst), got {crf}. {CRF} shows no loss to the eye.")

@@ -175,8 +175,8 @@ class WarpFace(io.ComfyNode):
 
         warped = warp_to(face, before, after, folders.topology_folders())
         say(cls, [note for note in warped.notes if note not in face.notes])
-        side_by_side = as_image([face.first_picture, warped.first_picture])
-        return io.NodeOutput(warped, warped.first_image(), ui=preview(cls, side_by_side))
+        before_and_after = preview(cls, as_image([face.first_picture, warped.first_picture])).as_dict()["images"]
+        return io.NodeOutput(warped, warped.first_image(), ui={"fantasyid_wipe": before_and_after})
 
 
 class ShapePreview(io.ComfyNode):

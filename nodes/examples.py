@@ -1,9 +1,8 @@
-"""Pictures of drawn people for the host's input folder: no workflow opens red for want of one."""
+"""Copies pictures of drawn people to the host's input folder, so that the example workflows find their pictures."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
 import folder_paths
@@ -15,9 +14,20 @@ PREFIX = "fantasyid_"  # of their names, so that they collide with no picture of
 def offer_people() -> None:
     """Copies each picture that is not there yet into the input folder. What cannot be written is left out."""
     for picture in sorted(PEOPLE.glob(f"{PREFIX}*.jpg")):
-        target = Path(folder_paths.get_input_directory()) / picture.name
         try:
-            if not target.exists():
-                shutil.copyfile(picture, target)
+            _copy(picture, Path(folder_paths.get_input_directory()) / picture.name)
+        except FileExistsError:
+            continue
         except OSError as error:
             logging.info("FantasyID: the example picture %s was not copied: %s", picture.name, error)
+
+
+def _copy(picture: Path, target: Path) -> None:
+    """FileExistsError where something lies already, which stays as it is."""
+    with target.open("xb") as stream:
+        try:
+            stream.write(picture.read_bytes())
+        except OSError:  # a full disk, for example: no half picture stays
+            stream.close()
+            target.unlink(missing_ok=True)
+            raise

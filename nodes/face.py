@@ -34,8 +34,8 @@ class CropFace(io.ComfyNode):
                 io.Combo.Input(
                     "detector",
                     options=list(DETECTORS),
-                    tooltip="What looks for faces. auto: the best one whose files are there; mediapipe needs none. "
-                    "none: the five points below, or without them the largest square in the middle.",
+                    tooltip="The face detector. auto takes the first one whose files are there; mediapipe needs no "
+                    "file. none takes the five points below, or without them the largest square in the middle.",
                 ),
                 io.Combo.Input(
                     "which_face",
@@ -99,8 +99,8 @@ class CropFace(io.ComfyNode):
                     "border",
                     options=list(BORDERS),
                     optional=True,
-                    tooltip="Where the crop reaches beyond the photo: grey, as the model was trained, or extended: the "
-                    "photo's edge carried on in the video's first picture. The identity is read with grey either way.",
+                    tooltip="What the crop shows beyond the photo: grey, as in training, or extended, which continues "
+                    "the photo's edge in the video's first frame. The identity is encoded with grey in both cases.",
                 ),
             ],
             outputs=[
@@ -140,9 +140,7 @@ class CropFace(io.ComfyNode):
         framing = Framing(padding, hair_margin, neck_margin, rotation)
         points = points_or_none(points)
         places = folders.models_dirs()
-        request = FaceRequest(
-            detector, points, which_face, number, framing, references, folders=places, border=border
-        )
+        request = FaceRequest(detector, points, which_face, number, framing, references, folders=places, border=border)
         found = find_face(pictures(image), request, like if like is None else pictures(like)[0])
         say(cls, describe_face(found.face))
         numbered = as_image(found.numbered)

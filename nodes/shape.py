@@ -18,9 +18,9 @@ class ReconstructFace(io.ComfyNode):
             node_id="FantasyID_ReconstructFace",
             display_name="FantasyID Reconstruct Face",
             category=CATEGORY,
-            description="Makes the 3D face of the person in the photo: from landmarks, with nothing but this pack, or "
-            "with DECA and FLAME from your own files. What the video model of the released weights reads of it is the "
-            "head's turn; an edit reaches the video through the picture, by Warp Face.",
+            description="Reconstructs the 3D face of the person in the photo: from landmarks, which needs no file, or "
+            "with DECA and FLAME from your own files. The released weights read hardly more of it than the head pose; "
+            "an edit reaches the video through the picture, with Warp Face.",
             inputs=[
                 FaceType.Input("face", tooltip="From Crop Face."),
                 io.Combo.Input(
@@ -33,8 +33,7 @@ class ReconstructFace(io.ComfyNode):
                     "flame",
                     options=folders.list_face_models("flame"),
                     tooltip="Only for the method deca: FLAME 2020's generic_model.pkl, or FLAME 2023, in "
-                    "models/fantasyid. "
-                    "auto takes the one that is found.",
+                    "models/fantasyid. auto takes the one that is found.",
                 ),
                 io.Combo.Input(
                     "pose",
@@ -68,8 +67,8 @@ class ReconstructFace(io.ComfyNode):
                     "method",
                     options=list(RECONSTRUCTIONS),
                     optional=True,
-                    tooltip="auto: deca when its files are there, else landmarks, which need none. template: the "
-                    "average head, turned as the five points say, for side views and covered faces.",
+                    tooltip="auto takes deca when its files are there, otherwise landmarks, which needs none. template "
+                    "takes the average head in the pose of the five points, for profiles and covered faces.",
                 ),
                 io.Float.Input(
                     "likeness",
@@ -79,8 +78,8 @@ class ReconstructFace(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     display_mode=io.NumberDisplay.slider,
-                    tooltip="Only for landmarks: how closely the photo is met beyond what the sliders can say. 0 is "
-                    "smooth, 1 keeps expression and all.",
+                    tooltip="Only for landmarks: how much of the remaining difference to the photo's landmarks is "
+                    "kept. 0 gives a smooth face; 1 keeps all of it, expression included.",
                 ),
             ],
             outputs=[

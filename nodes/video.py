@@ -51,8 +51,11 @@ class VideoConditioning(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What the video shows, from Encode Prompt."),
                 io.Conditioning.Input("negative", tooltip="What the video does not show; usually an empty prompt."),
                 io.Vae.Input("vae", tooltip="The CogVideoX VAE, from Load VAE."),
-                FaceType.Input("face", tooltip="The face, from Crop Face, or for ConsisID from Encode Identity. Its picture "
-                "is stretched to the video's size, as in training."),
+                FaceType.Input(
+                    "face",
+                    tooltip="The face, from Crop Face, or for ConsisID from Encode Identity. Its picture "
+                    "is stretched to the video's size, as in training.",
+                ),
                 io.Model.Input(
                     "model",
                     optional=True,

@@ -1,4 +1,4 @@
-"""Words chosen in lists that have changed: old workflows keep working."""
+"""Accepts words of lists that have changed, so that old workflows keep working."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def detector_problem(detector: str | None, known: Iterable[str]) -> bool | str:
 
 
 def detector_notes(detector: str) -> list[str]:
-    """What to say of a detector that used to be in the list."""
+    """Notes for the user about a detector that used to be in the list."""
     from ..fantasyid_core.face.detectors.detect import replaced_note
 
     return [replaced_note(detector)] if detector in FORMER_DETECTORS else []

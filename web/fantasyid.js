@@ -123,12 +123,11 @@ class CircleWidget {
   }
 }
 
-/** Before and after on one node Warp Face, in place of the host's two pictures. */
+/** Before and after on one node Warp Face. Undo needs its element to stay in the page: see `remount`. */
 class WipeWidget {
   constructor(node) {
     this.node = node;
     this.wipe = new Wipe();
-    node.hideOutputImages = true;
     this.widget = node.addDOMWidget("wipe", "FANTASYID_WIPE", this.wipe.el, {
       getMinHeight: () => WIPE_HEIGHT,
       hideOnZoom: false,
@@ -138,21 +137,16 @@ class WipeWidget {
     this.widget.serialize = false;
     chain(node, "onExecuted", (output) => this.take(output));
     chain(node, "onAdded", () => remount(node, this.wipe.el, () => !widgets.has(this)));
-    chain(node, "onRemoved", () => this.destroy());
+    chain(node, "onRemoved", () => widgets.delete(this));
     widgets.add(this);
   }
 
   /** Shows what a run of the node sent. @param {object} [output] */
   take(output) {
-    if (output?.images?.length !== 2) return;
+    if (output?.fantasyid_wipe?.length !== 2) return;
     const address = ({ filename, subfolder = "", type = "temp" }) =>
       api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
-    this.wipe.show(...output.images.map(address));
-  }
-
-  destroy() {
-    widgets.delete(this);
-    this.wipe.destroy();
+    this.wipe.show(...output.fantasyid_wipe.map(address));
   }
 }
 

@@ -20,7 +20,16 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "train": (*_NETWORKS, *_DIFFUSERS, "yaml"),
     "evaluate": ("torch", "numpy", "av", *_PHOTOS),
     "compare": (
-        *_NETWORKS, *_PHOTOS, *_DIFFUSERS, *_SHAPES, "open_clip", "timm", "av", "tqdm", "accelerate", "scipy",
+        *_NETWORKS,
+        *_PHOTOS,
+        *_DIFFUSERS,
+        *_SHAPES,
+        "open_clip",
+        "timm",
+        "av",
+        "tqdm",
+        "accelerate",
+        "scipy",
     ),  # fmt: skip
 }
 """Command -> modules; what only some of its options need is asked for where they are."""

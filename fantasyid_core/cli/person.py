@@ -22,7 +22,7 @@ from ..options import (
     RECONSTRUCTIONS,
 )
 
-# On a command line words are without blanks.
+# On a command line a word with blanks needs quotes, so these words have none.
 ORDERS = {"largest": LARGEST, "central": MOST_CENTRAL, "left-to-right": LEFT_TO_RIGHT, "alike": MOST_ALIKE}
 POSES = {"neutral": NEUTRAL, "photographed": PHOTOGRAPHED}
 

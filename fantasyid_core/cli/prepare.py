@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for title, options in GROUPS.items():
         group = parser.add_argument_group(title)
         for name, about in options.items():
-            # Defaults and types stand in PrepareSettings, whose import would slow down every command.
+            # Defaults and types are in PrepareSettings; importing it here would slow down every command.
             kind = {"action": "store_true", "default": None} if name == "strict" else {"metavar": "X"}
             kind |= {"choices": CHOICES[name], "metavar": None} if name in CHOICES else {}
             kind |= {"action": "append"} if name == "models" else {}

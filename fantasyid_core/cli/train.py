@@ -1,4 +1,4 @@
-"""Trains an adapter, or a whole small model, as a config file says. A run that was interrupted goes on where it was.
+"""Trains an adapter, or a whole small model, as a config file says. An interrupted run continues where it stopped.
 
 On several devices: accelerate launch -m fantasyid_core train CONFIG (FSDP and DeepSpeed: accelerate config).
 """

@@ -55,7 +55,7 @@ class Take(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared. sampling: the settings of every video but prompt and seed, as `pipeline.Settings` has them."""
+    """A comparison's inputs. sampling: the settings of every video but prompt and seed, as in `pipeline.Settings`."""
 
     models: tuple[Path, Path]
     people: tuple[Member, ...]
@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the models are called: their folders, with numbers when these are called alike."""
+        """The names of the models: their folders' names, with numbers when these are equal."""
         names = [path.resolve().name for path in self.models]
         alike = len(set(names)) < len(names)
         return tuple(f"{name} {number}" if alike else name for number, name in enumerate(names, 1))

@@ -138,7 +138,7 @@ def _row(plan: Plan, take: Take, evaluated) -> dict:
 
 
 def _interleaved(plan: Plan, evaluated) -> list[Measured]:
-    """What was measured, the videos that belong together one after the other, with the model's name."""
+    """The measures with the model's name; videos that belong together follow each other."""
     by_name = [{_stem(each): each for each in measured} for _, measured in evaluated]
     rows = []
     for take in plan.takes():

@@ -51,7 +51,7 @@ def evaluate(
     from accelerate.utils import gather_object, parse_flag_from_env
 
     pairs = find_pairs(videos, references)
-    # Without this, several processes on a machine without a GPU would not know of each other.
+    # Without `cpu`, processes on a machine without a GPU would not find each other.
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available())
     instruments = load_instruments(detector, arcface, inception, folders, state.device, crops)
     meter, measured = Meter(instruments), []
@@ -67,7 +67,7 @@ def evaluate(
 
 
 def make_report(pairs: Pairs, measured: list[Measured], instruments: Instruments) -> dict:
-    """What report.json holds; the same whatever the number of processes."""
+    """The content of report.json; it does not depend on the number of processes."""
     kept = [each for each in measured if each.skipped is None]
     skipped = [each._asdict() for each in pairs.skipped]
     skipped += [{"name": each.name, "reason": each.skipped} for each in measured if each.skipped is not None]

@@ -86,7 +86,8 @@ def _torchvision(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]
     wanted = {
         key: tuple(value.shape)
         for key, value in network.state_dict().items()
-        if not key.startswith("AuxLogits.") and not key.endswith(".num_batches_tracked")  # older files lack the counters
+        if not key.startswith("AuxLogits.")
+        and not key.endswith(".num_batches_tracked")  # older files lack the counters
     }
     found = {key: checkpoint.read(key, torch.float32) for key in checkpoint if key in wanted}
     wrong = mismatch(found, wanted)

@@ -85,7 +85,7 @@ def load_instruments(
 
     network = load(("FID",), lambda: load_inception(inception, device))
     known = load(("RS", "IFS"), lambda: load_likeness(arcface, folders))
-    # A detector whose file is damaged only tells when it is used.
+    # A damaged file of a detector is noticed only when the detector runs.
     find = lambda picture: detect_faces(picture, detector, folders=folders)  # noqa: E731
     usable = load(("RS", "IFS", "FM", "FID"), lambda: find(np.zeros((64, 64, 3), np.uint8)))
     return Instruments(None if usable is None else find, known, network, reasons, crops)

@@ -1,4 +1,4 @@
-"""How much a face moves: FM of the paper's section 4.2, the mean optical flow in the face.
+"""The motion of a face: FM of the paper's section 4.2, the mean optical flow in the face.
 
 The flow is Farneback's ("Two-Frame Motion Estimation Based on Polynomial Expansion", 2003) as in OpenCV, on
 whole grey pictures. Its length is in pixels of the given frames per frame, so only videos of one size and

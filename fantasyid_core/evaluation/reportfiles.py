@@ -97,7 +97,7 @@ def _save_plot(each: Measured, path: Path) -> None:
 
 
 def _overview(report: dict, path: Path) -> bool:
-    """How the measures are spread over the videos; False without matplotlib."""
+    """Draws the distribution of the measures over the videos; False without matplotlib."""
     try:
         matplotlib = import_module("matplotlib")
         matplotlib.use("Agg")
@@ -133,7 +133,7 @@ def _number(value: float | None) -> str:
 
 
 def _drawable(text: str) -> str:
-    """What the built-in font can draw."""
+    """The text, with replacements for characters that the built-in font cannot draw."""
     return text.replace("–", "-").encode("latin-1", "replace").decode("latin-1")
 
 

@@ -4,7 +4,7 @@
 
 Each model first learns portraits with its own parts alone. An interrupted run continues with the same command. FOLDER
 gets a folder for each model, scores.json, .md and .png, and table3.md with the paper's measures and the orderings of
-its Table 3 that hold. """
+its Table 3 that hold."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Learns what MediaPipe's points tell of the project's own head: `python -m fantasyid_core.experiments.calibrate_fit`.
+"""Calibrates the landmark fit for the project's own head: `python -m fantasyid_core.experiments.calibrate_fit`.
 
-Heads of `people`, in their many looks, bent by random sliders and turned by up to 28 degrees, are drawn and shown to
-the shipped networks. The strength of the ridge is chosen by five-fold cross-validation among them; what is printed at
-the end is measured on people who took no part. About a minute for 700 heads on a quiet core; needs numba.
+Heads of `people` with random looks are deformed by random sliders, turned by up to 28 degrees and drawn. The shipped
+networks find their points. Five-fold cross-validation on these heads chooses the strength of the ridge regression; the
+errors that are printed at the end are measured on other people. 700 heads take about a minute on one idle core. The
+command needs numba.
 
 `landmarks_flame.npz` is not made here: it was measured in the same way on FLAME's mean head with random sliders, drawn
 as clay and with the skin of photos in the public domain, by the same networks in MediaPipe's own runtime.
@@ -47,9 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", type=int, default=700)
     parser.add_argument("--test", type=int, default=60)
-    parser.add_argument(
-        "--places", metavar="FILE", type=Path, help="other `corners` and `weights` to begin from"
-    )
+    parser.add_argument("--places", metavar="FILE", type=Path, help="other `corners` and `weights` to begin from")
     parser.add_argument("--out", metavar="FILE", type=Path, help="default: where the pack reads it")
     given = parser.parse_args(arguments)
     drawer = OwnHeads()

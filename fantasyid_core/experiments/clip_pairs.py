@@ -5,7 +5,7 @@ references in the same poses, because the picture tells the looks. Sliders defor
 deformed, so that the model also learns the editor's changes.
 
 The number of pairs grows: a training begins with few pairs and gets new ones while it runs, so that it need not wait
-for hours of drawing and does not memorise its clips. The pairs of a batch follow from the batch's number alone. """
+for hours of drawing and does not memorise its clips. The pairs of a batch follow from the batch's number alone."""
 
 from __future__ import annotations
 

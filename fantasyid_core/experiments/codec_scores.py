@@ -102,7 +102,7 @@ def psnr(ours: Tensor, truth: Tensor) -> Tensor:  # [N,...] in 0..1 -> [N] dB
 
 
 def differences(pixels: Tensor) -> Tensor:  # [N,3,T,H,W] -> [N,3*(T-1)*H*W]
-    """What changes from frame to frame."""
+    """The differences of consecutive frames."""
     return (pixels[:, :, 1:] - pixels[:, :, :-1]).flatten(1)
 
 

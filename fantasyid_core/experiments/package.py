@@ -66,7 +66,7 @@ def copy_transformer(source: Path, target: Path, dtype: torch.dtype) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0: written; 1: larger than what may come along; 2: an error that is explained."""
+    """Exit code 0: written; 1: larger than the project may ship; 2: an error that is explained."""
     parser = argparse.ArgumentParser(prog="python -m fantasyid_core.experiments.package")
     parser.add_argument("run", type=Path, help="output folder of a finished training run")
     parser.add_argument("folder", type=Path, help="where the networks are written to")

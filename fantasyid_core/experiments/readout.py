@@ -22,10 +22,10 @@ REST = 32  # side of the portrait at rest, in pixels
 _REST_GRID = 8  # and of the grid of places that paint it
 _OWN = 8  # pixels along the side of what a face token stands for
 _COLOURS = 3
-# What is thin counts more: frames of glasses are one pixel in two hundred.
+# Thin parts have a larger weight: frames of glasses are one pixel in two hundred.
 _LAYER_WEIGHTS = {"hair": 1.5, "brows": 3.0, "eyes": 3.0, "lips": 3.0, "mouth": 3.0, "glasses": 8.0}
 _NUMBER_WEIGHTS = {"hair_volume": 24.0, "hair_length": 24.0, "hair_colour": 2.0, "iris": 6.0}
-_HIDDEN = 0.3  # how much a number counts that cannot be seen: enough to be guessed at its mean
+_HIDDEN = 0.3  # weight of a number that cannot be seen, so that its prediction goes to the mean
 _DIFFERS = 3.0  # more for pixels in which twins differ
 SHARES = {
     "own layers": 0.5, "own colours": 2.0, "hair_style": 0.6, "beard": 1.0, "glasses": 1.0, "numbers": 0.5,

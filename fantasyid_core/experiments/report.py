@@ -92,7 +92,7 @@ def markdown(report: dict) -> str:
 def _control_rows(control: dict) -> list[dict]:
     rows = []
     for name in control[TRUE]:
-        # Not the mean of each person's: that is high for any trace of a reading, for the truth has no noise.
+        # Not the mean over people: it is high for any trace of the effect, because the true values have no noise.
         readable = np.mean(control[TRUE][name]["pooled"]) >= READABLE
         coarse, fine = (name.removesuffix(" outline") in names for names in (COARSE, FINE))
         wanted = (_AT_LEAST, 0.97) if coarse else (_AT_LEAST, 0.6) if fine else None

@@ -2,7 +2,7 @@
 
 Glasses make up 1.5 % of the error of a clip and are learned last. Therefore the error has a larger weight where twins
 in looks differ. A jaw makes up as little, so the error of the difference of twins counts relative to its size. A
-readout of the identity tokens keeps information in them that the video loss does not need yet. """
+readout of the identity tokens keeps information in them that the video loss does not need yet."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class SharperTask(Task):
         return reading_loss(reading_losses(some, truth, readout))
 
     def _pixels(self, predicted: Tensor, noisy: Tensor, alpha: Tensor, batch: Batch) -> Tensor:
-        """What the decoded prediction of the first clips lacks: mean distances of pixels and of neighbours' steps."""
+        """The pixel loss of the first clips: mean errors of the decoded prediction's pixels and of their gradients."""
         count, loss = self._loss.decoded, self._loss
         a = alpha[:count].to(noisy).view(-1, 1, 1, 1, 1)
         clean = a.sqrt() * noisy[:count] - (1 - a).sqrt() * predicted[:count]

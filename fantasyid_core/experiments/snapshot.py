@@ -73,7 +73,7 @@ def _as_it_is(run: Path) -> tuple[int, TrainedModels, SharperDenoiser]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0: written; 1: larger than what may come along; 2: an error that is explained."""
+    """Exit code 0: written; 1: larger than the project may ship; 2: an error that is explained."""
     parser = argparse.ArgumentParser(prog="python -m fantasyid_core.experiments.snapshot")
     parser.add_argument("run", type=Path, help="output folder of the run")
     parser.add_argument("folder", type=Path, help="where the networks are written to")

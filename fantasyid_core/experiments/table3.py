@@ -1,6 +1,6 @@
 """The paper's Table 3 beside ours. People and networks differ, so only orderings can be compared, not numbers.
 
-    write_table3(report, folder)     # of `score` with a model of every name in PAPER
+write_table3(report, folder)     # of `score` with a model of every name in PAPER
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trains a network with a readout; the training can be stopped at any moment.
 
 The state is one file: weights, their average, the optimiser's moments and the step. The batch of a step follows from
-the seed and the step alone, so a resumed training equals an uninterrupted one. """
+the seed and the step alone, so a resumed training equals an uninterrupted one."""
 
 from __future__ import annotations
 

@@ -47,8 +47,7 @@ _HELD_OUT = 256
 
 @dataclass(frozen=True)
 class EncoderTraining:
-    """prompts, people: how many to learn from, three portraits of each person. Raises ValueError for numbers below 1.
-    """
+    """prompts, people: how many to learn from, three portraits of each. Raises ValueError for numbers below 1."""
 
     seed: int = 0
     prompts: int = 20000

@@ -7,7 +7,7 @@ The first command trains `tinymodel.gridface`. The second one trains an adapter 
 has places; its other weights begin with those of the packaged adapter. Both are evaluated on held-out people against
 `readout.GATES`, because no later training can show what is not in the tokens. OUT gets the state of the training and,
 in the end, the network; with `tokens` it gets a packaged folder, from which the training on clips continues. An
-interrupted run continues with the same command. """
+interrupted run continues with the same command."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _FITTED = 1200  # heads whose principal components the adapter sees; half of the
 
 
 class Crowd(NamedTuple):
-    """Who is drawn into the folder `cache`: so many people to learn from, and so many to be graded on."""
+    """The people that are drawn into the folder `cache`: numbers of those to train on and to evaluate on."""
 
     cache: Path
     people: int = PEOPLE

@@ -6,7 +6,7 @@ START is the folder of `train_reading tokens`. This is the trainer of `training.
 and more terms in the loss (`sharper_loss`), in bfloat16 on one core. It can be stopped and resumed in the same way:
 every state in OUT/checkpoints is complete, and the newest undamaged one is taken. The learning rate falls along one
 cosine to zero over `steps`, so the length of a run has to be set before it begins. `key=value` changes
-configs/tiny_sharper.yaml. """
+configs/tiny_sharper.yaml."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class VaeTraining:
 
 
 def load_settings(source: str | Path | Mapping) -> VaeTraining:
-    """From a YAML file, the name of a config that comes along ("tiny_vae"), or a mapping; errors as `read_settings`."""
+    """From a YAML file, the name of a shipped config ("tiny_vae"), or a mapping; errors as `read_settings`."""
     if isinstance(source, Mapping):
         return settings_from(VaeTraining, source)
     return read_settings(VaeTraining, source, CONFIGS)

@@ -188,9 +188,7 @@ def crop_face(image: np.ndarray, points: ArrayLike | None = None, size: int = 51
     return FaceCrop(_warp_smoothly(image, matrix, size), matrix, points, image)
 
 
-def crop_detected(
-    image: np.ndarray, face: DetectedFace, size: int = 512, framing: Framing = OFFICIAL
-) -> FaceCrop:
+def crop_detected(image: np.ndarray, face: DetectedFace, size: int = 512, framing: Framing = OFFICIAL) -> FaceCrop:
     """A detected face, cut out as `crop_face` does, with what is worth knowing about it as notes.
 
     image: the picture np.uint8 [H,W,3] RGB in which the face was found. The face of the detector none without
@@ -292,9 +290,7 @@ def _scale(matrix: np.ndarray) -> float:
 
 def check_image(image: np.ndarray) -> None:
     """Raises ValueError unless `image` is a picture np.uint8 [H,W,3]."""
-    if not (
-        isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
-    ):
+    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
         named = hasattr(image, "shape") and hasattr(image, "dtype")
         found = f"{image.dtype} {list(image.shape)}" if named else type(image).__name__
         raise ValueError(

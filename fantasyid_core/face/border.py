@@ -1,4 +1,4 @@
-"""What a crop shows outside its photo: grey, as the model was trained, or the photo's edge carried on."""
+"""The border of a crop outside its photo: grey, as in training, or a blurred continuation of the photo's edge."""
 
 from __future__ import annotations
 

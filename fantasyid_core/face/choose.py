@@ -152,9 +152,7 @@ def _nothing_found(detector: str | None) -> str:
     )
 
 
-def draw_faces(
-    image: np.ndarray, faces: Sequence[DetectedFace], chosen: DetectedFace | None = None
-) -> np.ndarray:
+def draw_faces(image: np.ndarray, faces: Sequence[DetectedFace], chosen: DetectedFace | None = None) -> np.ndarray:
     """A copy of a picture (np.uint8 [H,W,3] RGB) with every face boxed and numbered from left to right.
 
     The numbers are those of `choose_face(faces, "left to right", number)`. `chosen` has a thicker box of

@@ -76,7 +76,7 @@ class Readers:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is approximate, in sentences."""
+        """Sentences about what is approximate."""
         return (*([] if self.parser else [WITHOUT_PARTS]), *([] if self.likeness else [WITHOUT_ARCFACE]))
 
 

@@ -95,7 +95,7 @@ class EvaConfig:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What tells towers apart, whatever is read of them."""
+        """The sizes of the tower itself, without the selection of features that are read."""
         return {key: value for key, value in vars(self).items() if key not in ("name", "depth", "states", "vector")}
 
     @property
@@ -276,7 +276,7 @@ def load_face_encoder(
 
 
 def _described(path: Path, metadata: Mapping[str, str], wanted: EvaConfig | None) -> EvaConfig:
-    """What the file says of its tower, and of that what is `wanted`."""
+    """The tower's sizes from the file's metadata, with the `wanted` states and vector."""
     if "fantasyid" not in metadata:
         return wanted or EvaConfig()
     try:

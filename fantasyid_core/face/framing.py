@@ -63,7 +63,7 @@ def share_outside(matrix: np.ndarray, size: int, picture_size: tuple[int, int]) 
 
 
 def _clip(polygon: np.ndarray, axis: int, edge: float, sign: int) -> np.ndarray:
-    """What of a convex polygon [N,2] has sign * (coordinate - edge) >= 0 (Sutherland and Hodgman, 1974)."""
+    """The part of a convex polygon [N,2] with sign * (coordinate - edge) >= 0 (Sutherland and Hodgman, 1974)."""
     kept = []
     for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         before, after = sign * (start[axis] - edge), sign * (end[axis] - edge)

@@ -56,7 +56,7 @@ class Likeness:
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
     def raw(self, crop: np.ndarray) -> np.ndarray:
-        """What the model gives of a crop (np.uint8 [S,S,3] RGB, squeezed to its 112 pixels): np.float32 [512].
+        """The model's vector of a crop (np.uint8 [S,S,3] RGB, scaled to 112 pixels): np.float32 [512].
 
         Raises RuntimeError when the model gives no finite vector.
         """

@@ -109,7 +109,7 @@ def points_or_none(text: str) -> np.ndarray | None:
 
 
 def describe_face(face: FaceCrop) -> list[str]:
-    """What was found, in sentences for the user: head pose, further views, notes."""
+    """Sentences for the user about a face: head pose, further views, notes."""
     lines = []
     if face.yaw is not None:
         lines.append(f"Head turned by {face.yaw:.0f}°, nodding {face.pitch:.0f}°, tilted {face.roll:.0f}°.")

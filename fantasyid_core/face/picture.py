@@ -57,9 +57,7 @@ def load_picture(path: str | os.PathLike) -> np.ndarray:
     path = Path(path)
     name = path.name or str(path)  # "." has no name
     if not path.exists():
-        raise FileNotFoundError(
-            f"There is no picture at {path}. Check the path and the spelling of the name."
-        )
+        raise FileNotFoundError(f"There is no picture at {path}. Check the path and the spelling of the name.")
     with _reading(path):
         _learn_heic()
         image = Image.open(path)

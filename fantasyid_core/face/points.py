@@ -49,13 +49,9 @@ def check_points(points: ArrayLike) -> np.ndarray:
             f"Expected five points [5,2] as numbers (x, y in pixels), got {_shortened(repr(points))}: {ORDER}."
         ) from error
     if points.shape != (5, 2):
-        raise ValueError(
-            f"Expected five points [5,2] (x, y in pixels), got shape {list(points.shape)}: {ORDER}."
-        )
+        raise ValueError(f"Expected five points [5,2] (x, y in pixels), got shape {list(points.shape)}: {ORDER}.")
     if not np.isfinite(points).all():
-        raise ValueError(
-            f"Expected five finite points, got {points.tolist()}. Replace NaN and infinite values."
-        )
+        raise ValueError(f"Expected five finite points, got {points.tolist()}. Replace NaN and infinite values.")
     along, across = np.linalg.svd(points - points.mean(axis=0, dtype=np.float64), compute_uv=False)
     if along < 1 or across < 0.02 * along:
         raise ValueError(

@@ -43,7 +43,7 @@ _REOPEN_AFTER = 400 * 2**20
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What is known of a tensor before it is read."""
+    """The description of a tensor that is not read yet."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype

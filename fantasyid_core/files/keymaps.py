@@ -123,7 +123,7 @@ def rename(key: str, rules: Iterable[tuple[str, str]], reverse: bool = False) ->
 
 
 def is_dead(key: str) -> bool:
-    """Whether the official checkpoint holds `key` in vain."""
+    """Whether the tensor `key` of the official checkpoint has no effect."""
     return any(re.fullmatch(pattern, key) for pattern in DEAD_IN_RELEASE)
 
 
@@ -145,7 +145,7 @@ def consisid_name(key: str) -> str | None:
 
 
 def named_face_modules(content: Mapping) -> dict:
-    """What ConsisID's official `save_face_modules` writes, under the names that the whole model has.
+    """Renames the tensors that ConsisID's official `save_face_modules` writes as they are named in the whole model.
 
     content: {"local_facial_extractor": state dict, "perceiver_cross_attention": list of state dicts}; anything else
     is returned as it is.

@@ -201,7 +201,7 @@ class RestrictedUnpickler(pickle.Unpickler):
         self.refusal: str | None = None
 
     def find_class(self, module: str, name: str) -> Any:
-        # Looked up whole: a dotted name would otherwise reach the attributes of what is allowed.
+        # The whole name is looked up: otherwise a dotted name would reach attributes of the allowed objects.
         if (module, name) not in self._allowed:
             self.refusal = (
                 f"{self._label} was refused: it tries to import {module}.{name}, for which a file of this "

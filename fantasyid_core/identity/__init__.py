@@ -1,17 +1,17 @@
 """The method of FantasyID (arXiv 2502.13995, section 3): a face and its 3D shape become part of every block.
 
-    photo crop -> ViT -> vit_feats [B,577,1024] ─> C-Abstractor ─> X_I, 36 face tokens ──┐
-                                                                                         ├─> fusion, L = 6 ─> ResConv1D ─> id_tokens
-    vertices [B,5023,3] ──────────────────────── > vertex encoder ─> X_V + depth code ───┘         │
-                                                                                                   v
+    crop -> ViT -> vit_feats [B,577,1024] -> C-Abstractor -> X_I, 36 face tokens ─┐
+                                                                                  ├> fusion -> ResConv1D -> id_tokens
+    vertices [B,5023,3] -> vertex encoder -> X_V, vertex tokens, + depth code ────┘                         │
+                                                                                                            v
     block l of CogVideoX:   Z_l <- Z_l + F_l(Attention_l(Q = Z_l, K, V = id_tokens)),   own weights in every layer
 
-    step (paper)                           release: what the published weights compute   paper: what the paper describes
+    step (paper)                           release: the published weights                paper: what it describes
     2D tokens X_I: C-Abstractor (3.2)      `network.abstractor`                          `network.abstractor`
-    3D tokens X_V: vertex encoder (3.2)    `network.depth_vertices`: the depth alone     `network.spiral_vertices`: x, y, z
+    3D tokens X_V: vertex encoder (3.2)    `network.depth_vertices`: the depth alone     `network.spiral_vertices`: xyz
     depth code E_dep (3.2)                 `network.depth_vertices`                      `network.spiral_vertices`
     fusion transformer, L = 6 (3.2)        `network.fusion`: only X_V goes on            `network.fusion`: both go on
-    ResConv1D reducer (3.2)                `network.reducer`: 79 vertex tokens           `network.reducer`: width of the DiT
+    ResConv1D reducer (3.2)                `network.reducer`: 79 vertex tokens           `network.reducer`: DiT width
     all of the identity branch (3.2)       `network.release.ReleaseEncoder`              `network.paper.PaperEncoder`
     layer-aware attention (3.3)            `network.attention`                           `network.attention`
     F_l, convolution and norm (3.3)        absent                                        `network.frame_filter`

@@ -84,8 +84,9 @@ class IdentityAdapter(nn.Module):
         tokens = (branch or self.encoder)(*self._inputs(face, vertices, like))
         if not torch.is_grad_enabled() and not tokens.isfinite().all():
             raise ValueError(
-                "Expected finite identity tokens, got NaN or infinite values: the weights of the adapter or of the face "
-                "encoder are damaged, or they overflow in their precision. Load both with dtype fp32, or get them again."
+                "Expected finite identity tokens, got NaN or infinite values: the weights of the adapter or of the "
+                "face encoder are damaged, or they overflow in their precision. Load both with dtype fp32, or get "
+                "them again."
             )
         return tokens
 
@@ -110,8 +111,8 @@ class IdentityAdapter(nn.Module):
         expected = self.config.vertex_counts[0]
         if len(shape.vertices) != expected:
             raise ValueError(
-                f"Expected a 3D face of {expected} vertices, got {len(shape.vertices)}. Use a head of the mesh that the "
-                "adapter was trained with (FLAME for the released one)."
+                f"Expected a 3D face of {expected} vertices, got {len(shape.vertices)}. Use a head of the mesh "
+                "that the adapter was trained with (FLAME for the released one)."
             )
         if self.topology is not None:
             check_shape_order(shape, self.topology.template.numpy())
@@ -119,9 +120,7 @@ class IdentityAdapter(nn.Module):
     def forward(self, face: Tensor | FaceFeatures, vertices: Tensor | FaceShape | None = None) -> Tensor:
         return self.encode(face, vertices)
 
-    def injector(
-        self, tokens: Tensor, strength: float = 1.0, layer_weights: Sequence[float] | None = None
-    ) -> Injector:
+    def injector(self, tokens: Tensor, strength: float = 1.0, layer_weights: Sequence[float] | None = None) -> Injector:
         """K and V of all layers for `tokens` [B, Nid, Cid]; see `Injector`. Raises ValueError for another width."""
         self.check_tokens(tokens)
         weight = self.layers[0].to_kv.weight
@@ -151,7 +150,7 @@ class IdentityAdapter(nn.Module):
         check_grid(self.config.grid if self.config.is_paper else None, (height, width))
 
     def _inputs(self, face: Tensor | FaceFeatures, vertices: Tensor | FaceShape | None, like: Tensor) -> tuple:
-        """What the identity branch is called with, in the type and on the device of `like`."""
+        """The inputs of the identity branch, in the type and on the device of `like`."""
         if self.config.is_consisid:
             return consisid_inputs(self.config, like, face, vertices)
         if isinstance(vertices, FaceShape):

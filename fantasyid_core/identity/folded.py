@@ -57,7 +57,9 @@ class FoldedLayer(nn.Module):
         for index, person in enumerate(people):
             wide = widening(layer, person)
             (key,), (value,) = project(layer, person.tokens, wide)  # [H, T, Dh] each
-            query, bias = (x.unflatten(0, (layer.heads, -1)) for x in query_projection(layer, wide))  # [H, Dh, D], [H, Dh]
+            query, bias = (
+                x.unflatten(0, (layer.heads, -1)) for x in query_projection(layer, wide)
+            )  # [H, Dh, D], [H, Dh]
             output = wide(layer.to_out.weight).unflatten(1, (layer.heads, -1))  # [D, H, Dh]
             offset = (key @ bias[..., None]).squeeze(-1)  # [H, T]
             if person.log_weights is not None:

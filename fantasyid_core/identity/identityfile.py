@@ -34,7 +34,7 @@ LICENCE_NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class StoredIdentity:
-    """What an identity file holds.
+    """The content of an identity file.
 
     tokens: float32 [B, Nid, Cid]. thumbnail: np.uint8 [H, W, 3] RGB. adapter: fingerprint of the adapter that
     reads the tokens. transformer: fingerprint of the video model that this adapter belongs to, "" if not known.

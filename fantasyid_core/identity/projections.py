@@ -37,7 +37,7 @@ def project(layer: LayerAttention, tokens: Tensor, wide) -> tuple[Tensor, Tensor
     for module in (layer.id_norm, layer.to_kv):
         tokens = functional_call(module, {name: wide(x) for name, x in module.named_parameters()}, wide(tokens))
     key, value = tokens.unflatten(-1, (2, layer.heads, -1)).permute(2, 0, 3, 1, 4)  # [B, T, 2, H, Dh] ->
-    # What all logits of a head have in common is lost on the softmax, but not on the digits of half precision.
+    # The softmax ignores an offset that all logits of a head share, but half precision would lose digits to it.
     return (key - key.mean(2, keepdim=True)) * key.shape[-1] ** -0.5, value
 
 
@@ -49,7 +49,7 @@ def query_projection(layer: LayerAttention, wide) -> tuple[Tensor, Tensor]:
 
 def add_linear(onto: Tensor | None, layer: nn.Linear, x: Tensor, share: Share) -> Tensor:
     """onto + share * layer(x) for a layer without bias, summed within the matrix product where that is possible."""
-    # Not asked while compiling, where every other weight would be another graph.
+    # Not tested while compiling, because each weight would then need its own graph.
     if onto is not None and _sums_within(onto, layer, x) and share.weight == 1 and share.region is None:
         return torch.addmm(onto.flatten(0, 1), x.flatten(0, 1), layer.weight.t()).view_as(onto)
     return add(onto, layer(x), share)

@@ -57,7 +57,7 @@ class Job:
         return fingerprint([*places, *accepted, settings.machine])
 
     def record(self) -> str:
-        """What is written into the file's metadata."""
+        """The text for the file's metadata."""
         return record_for(self.inputs, self.settings, self.options)
 
     def missing_files(self) -> list[str]:
@@ -69,7 +69,7 @@ class Job:
 
 def record_for(inputs: Inputs, settings: Settings, options: Mapping[str, Any]) -> str:
     """The metadata of a video: the options, and a fingerprint of what the video is made of."""
-    # Where it was computed does not make another video, nor where the files lie.
+    # Neither where the video is computed nor where the files lie changes the video.
     settings = dataclasses.replace(settings, device=None, offload=OFFLOADS[0], parallel=ROWS, compile=False)
     made_of = fingerprint([Path(inputs.model).name, settings, fingerprint(inputs.person, contents=True)])
     return json.dumps({_KEY: __version__, "made of": made_of, "options": dict(options)}, sort_keys=True)

@@ -92,7 +92,7 @@ class Manifest:
         return self.folder / _LOCKS / (name.replace("/", "+") + ".lock")
 
     def _remove_leftovers(self, job: Job) -> None:
-        """What a killed process had begun to write; only the holder of the claim comes here."""
+        """Removes what a killed process began to write; only the holder of the claim calls it."""
         target = self.folder / job.name
         for path in target.parent.glob(f".{target.stem}-????????{target.suffix}"):
             path.unlink(missing_ok=True)

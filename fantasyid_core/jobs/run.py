@@ -45,7 +45,7 @@ def run_jobs(
     share: Share = lambda jobs: jobs,
     signature: Signature | None = None,
 ) -> Summary:
-    """Makes the videos of `jobs` in `folder`, with `manifest.json` beside them; called again, it goes on.
+    """Makes the videos of `jobs` in `folder`, with `manifest.json` beside them; called again, it continues.
 
     share: the part of the jobs to do that is this process's (`sharing.share_out`). progress(place, done, total) is
     called when a stage begins and after every step; what it raises stops the run and leaves the finished videos.
@@ -62,7 +62,7 @@ def run_jobs(
 def _check_names(jobs: Sequence[Job]) -> None:
     places: dict[str, int] = {}
     for number, job in enumerate(jobs, start=1):
-        # Some file systems do not tell capitals from small letters.
+        # Some file systems do not distinguish upper and lower case.
         first = places.setdefault(job.name.lower(), number)
         if first != number:
             raise ValueError(f"Videos {first} and {number} have one name, {job.name}. Give every video its own.")

@@ -50,5 +50,5 @@ def _state():
     import torch
     from accelerate import PartialState
 
-    # Without `cpu` it would leave processes without a GPU to themselves.
+    # Without `cpu`, processes on a machine without a GPU would not find each other.
     return PartialState(cpu=not torch.cuda.is_available())

@@ -54,7 +54,7 @@ class Signature:
         self.algorithm()
 
     def algorithm(self) -> str:
-        """How the key signs, in C2PA's words."""
+        """The name of the key's signature algorithm in C2PA."""
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 

@@ -123,7 +123,7 @@ def card_bytes(fit: str) -> int:
 
 
 def cpu_dtype(sizes: ModelSizes) -> torch.dtype:
-    """What a CPU computes in unless told otherwise: float32 for small models, bfloat16 from a few GB on."""
+    """The default dtype on a CPU: float32 for small models, bfloat16 from a few GB on."""
     return torch.float32 if sizes.transformer.bytes(torch.float32) < _LARGE else torch.bfloat16
 
 

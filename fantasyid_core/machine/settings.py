@@ -1,4 +1,4 @@
-"""What a user chooses for a video beside the person and the model."""
+"""The settings of a video beside the person and the model."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..weights.adapter import check_float
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user chooses beside the inputs. Frames and size are not here: the model has one size.
+    """The settings of a video beside its inputs. The model defines the size of the picture.
 
     device: None takes CUDA if there is one. dtype: None is bfloat16 on a GPU and for large models, else float32.
     offload: "none"; "model" keeps the VAE in main memory while the transformer samples, and the other way
     round; "sequential" lets every block visit the GPU only while it computes (slow, least memory). Without
     effect on the CPU. tiling: the VAE decodes tile by tile, with less memory and slightly visible seams.
-    cache: what a step takes over from earlier ones, a word of `options.CACHES`. storage: how the transformer's matrices
-    are kept while it samples, a word of `options.STORAGES`. compile: its blocks are compiled, once per run.
-    parallel: what several processes share out, a word of `options.PARALLELS`. frames: of a longer video than the
-    model's own, which it was not trained for (`host.diffusers.windows`); None is the model's own length.
+    cache: what a step reuses from earlier steps, a word of `options.CACHES`. storage: how the transformer's matrices
+    are stored while it samples, a word of `options.STORAGES`. compile: compiles its blocks, once per run.
+    parallel: what several processes divide among them, a word of `options.PARALLELS`. frames: number of frames of a
+    video longer than the model's own, which it was not trained for (`host.diffusers.windows`); None is the model's own.
     """
 
     prompt: str
@@ -46,7 +46,7 @@ class Settings:
 
     @property
     def machine(self) -> tuple:
-        """What decides which networks are loaded, and how."""
+        """The settings that decide which networks are loaded, and how."""
         return self.device, self.dtype, self.offload, self.tiling
 
     def __post_init__(self):

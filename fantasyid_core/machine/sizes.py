@@ -1,4 +1,4 @@
-"""How large a model's networks are, from the headers of its files; no weight is read."""
+"""The sizes of a model's networks, from the headers of its files; no weight is read."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def missing_file(key: str) -> str:
 
 
 def origin(key: str) -> str:
-    """Where a row's file comes from: "get it from X and put it into models/Y (licence)"."""
+    """The origin of a row's file: "get it from X and put it into models/Y (licence)"."""
     row = model_file(key)
     return f"get it from {' or '.join(row.sources)} and put it into models/{row.belongs} ({row.licence})"
 
@@ -104,4 +104,3 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
     for part in pattern.split("/"):
         found = [entry for parent in found for entry in entries(parent) if fnmatchcase(entry.name.lower(), part)]
     return [path for path in found if os.path.isfile(path)]
-

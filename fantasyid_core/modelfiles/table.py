@@ -70,7 +70,7 @@ class ModelFile:
         return f"put it in models/{self.belongs}; get it from {' or '.join(self.sources)} ({self.licence})"
 
     def official_file(self, name: str) -> OfficialFile | None:
-        """What is known about the official file of this name; None for converted and renamed ones."""
+        """The facts about the official file of this name; None for converted and renamed ones."""
         return next((file for file in self.official if file.name.lower() == name.lower()), None)
 
 
@@ -139,7 +139,7 @@ def _in_face_folders(name: str) -> tuple[str, ...]:
 
 
 def _in_insightface(*names: str) -> tuple[str, ...]:
-    # The zip file holds a folder of its own name, so unpacking it often nests the two.
+    # The zip file holds a folder of the same name, so unpacking it often gives two nested folders.
     folders = ("insightface/models/*", "insightface/models/*/*", "insightface/*", "insightface", "fantasyid/*/models/*")
     folders += ("fantasyid/*/face_encoder/models/*",)  # ConsisID's
     return tuple(f"{folder}/{name}" for name in names for folder in folders)
@@ -288,8 +288,8 @@ MODEL_FILES = (
         belongs="fantasyid/deca_model.tar",
         patterns=_in_fantasyid("deca_model.tar"),
         in_release="data/deca_model.tar",
-        without="3D faces are fitted to landmarks instead, which need no file; DECA adds the heads and expressions that "
-        "the model was trained with",
+        without="3D faces are fitted to landmarks instead, which need no file; DECA adds the heads and expressions "
+        "that the model was trained with",
         required=False,
         official=(DECA,),
         marks=("E_flame",),

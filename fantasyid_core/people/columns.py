@@ -16,7 +16,7 @@ FRAME = (
 SKIN, FLUSH, LIPS, IRIS, BROW, HAIR, GLASSES, CLOTHES, TRIM, LIGHT = range(10)
 COLOUR_COUNT = 10
 
-# Numbers of a person's look.
+# Traits of a person's looks.
 TRAITS = (
     "blush", "freckles", "lines", "brow_thickness", "brow_arch", "eye_openness", "lashes", "beard", "scalp", "curl",
     "collar", "strands", "shine",

@@ -61,7 +61,7 @@ HAIR_STYLES = {
 
 
 def hairline_distance(turn: np.ndarray, fall: np.ndarray) -> np.ndarray:
-    """How far places of the scalp (radians on the sphere of `surface`) lie behind the hairline, about millimetres."""
+    """Distance of places of the scalp (radians on the sphere of `surface`) behind the hairline, about millimetres."""
     return (_hairline(turn) - np.rad2deg(fall)) * _BELOW
 
 

@@ -35,7 +35,7 @@ _PUSHED = {
 }  # fmt: skip
 _EYE, _EAR, _LIPS_Y, _NECK_Z = (32.0, 0.5, 80.0), (78.0, -8.0, -18.0), -65.0, -20.0
 
-# Each measure: what of which places on the average head (x > 0) is added up. Axis x counts both sides.
+# Each measure is a sum of coordinates of places on the average head (x > 0). Axis x counts both sides.
 _MEASURES = {
     "face_width": [(69, -10, 20, "x", 2)],
     "jaw_width": [(49, -80, 14, "x", 2)],

@@ -25,7 +25,7 @@ NO_REGION = 255
 
 
 class Maps(NamedTuple):
-    """What is seen in the centre of every pixel, and where the head's vertices are."""
+    """The ground truth at the centre of every pixel, and the positions of the head's vertices."""
 
     depth: np.ndarray  # [T,S,S] float32, metres towards the camera; nan where nothing is
     layers: np.ndarray  # [T,S,S] uint8, index into `columns.LAYERS`

@@ -38,7 +38,7 @@ class _Part(NamedTuple):
     attributes: np.ndarray
 
 
-# Where little light comes: centre, width, how much of it is missing. Rows with x > 0 are mirrored.
+# Dark places: centre, width, and the share of the light that is missing. Rows with x > 0 are mirrored.
 _OCCLUSION = np.array(
     [
         [0, -137, 20, 60, 20, 60, 0.62],  # the neck below the chin
@@ -154,14 +154,14 @@ def _hair_corners(style: str) -> list[np.ndarray]:
 
 
 def _hair_change(style: str, volume: float, length: float) -> np.ndarray:
-    """What volume and length, both 0..1, change of the shell of middling ones."""
+    """Displacement of the hair's shell by volume and length, both 0..1, from their middle values."""
     a, b, c, d = _hair_corners(style)
     between = (a * (1 - length) + b * length) * (1 - volume) + (c * (1 - length) + d * length) * volume
     return between - _hair(style).places
 
 
 def _following(make, kind: str, moved: np.ndarray) -> np.ndarray:  # [V,3] -> [N,3]
-    """How far what a head wears moves with it."""
+    """Displacements of hair, glasses and garment that follow the head."""
     indices, shares = _nearest(make, kind)
     return (moved[indices] * shares[..., None]).sum(axis=1, dtype=np.float32)
 

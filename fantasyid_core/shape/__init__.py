@@ -1,9 +1,8 @@
 """The 3D face: files, the mesh topology of the networks, and a head for tests.
 
-`faceshape` is the value, `files` reads and writes it, `reconstruct` makes it from a photo with DECA and FLAME, `edit`
-changes it (sliders, blends, and the warped picture), `topology` has the mesh levels of the networks, `draw` makes
-pictures, and `ownhead` and `head` are heads without a licence. Everything is imported on first use.
-"""
+`faceshape` is the value, `files` reads and writes it, `reconstruct` makes it from a photo, `edit` changes it (sliders,
+blends, and the warped picture), `topology` has the mesh levels of the networks, `draw` makes pictures, and `ownhead`
+and `head` are this project's own heads. Everything is imported on first use."""
 
 from importlib import import_module
 

@@ -20,7 +20,7 @@ def save_vae(vae: TinyVae, path: str | os.PathLike, dtype: torch.dtype = torch.b
 
 
 def load_vae(path: str | os.PathLike | None = None, dtype: torch.dtype = torch.float32) -> TinyVae:
-    """The VAE of a file that `save_vae` wrote, by default the one that comes along; frozen, in evaluation mode.
+    """The VAE of a file that `save_vae` wrote, by default the shipped one; frozen, in evaluation mode.
 
     Raises FileNotFoundError, and ValueError for damaged files and those of other networks.
     """

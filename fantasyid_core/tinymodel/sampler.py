@@ -1,7 +1,7 @@
 """Samples videos with FantasyID-Tiny without a host: vertices, a reference, a prompt and a seed -> frames.
 
-    sample = TinySampler()
-    frames = sample(vertices, references, "turns the head to the left, blue background", seed=1)
+sample = TinySampler()
+frames = sample(vertices, references, "turns the head to the left, blue background", seed=1)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TinyNetworks:
 
 
 def load_networks(folder: str | os.PathLike | None = None) -> TinyNetworks:
-    """Those of a folder, by default of the one that comes along. FileNotFoundError and ValueError as their loaders."""
+    """Those of a folder, by default of the shipped one. FileNotFoundError and ValueError as their loaders."""
     folder = Path(folder or SHIPPED)
     return TinyNetworks(
         tiny_models(folder),

@@ -42,7 +42,7 @@ _MEANS = {
     "and": "while then",
 }
 SYNONYMS = {other: word for word, others in _MEANS.items() for other in others.split()}
-# Said of every clip, so leaving them out loses nothing.
+# These words are true of every clip, so leaving them out loses nothing.
 SILENT = frozenset(
     "a an another of on with is are his her their its he she they it him s person man woman someone somebody boy"
     " girl lady guy people portrait video clip film picture photo face young old slowly quickly gently slightly softly"

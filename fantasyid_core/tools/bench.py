@@ -107,7 +107,7 @@ class Bench:
         return paired(calls, self.runs, self.device, base)
 
     def identity(self) -> dict[str, Report]:
-        """What is computed once per person, or once per run."""
+        """Times of what is computed once per person, or once per run."""
         encoder = ReleaseEncoder(self.config, stand_in_topology(self.config)).requires_grad_(False).eval()
         encoder.to(self.device)
         for value in encoder.parameters():
@@ -164,7 +164,10 @@ class Bench:
     def by_tokens(self) -> list[Report]:
         """Folded against K and V kept, for fewer and more video tokens."""
         person, rows = self.make_person(), []
-        form, kv = load_fixed(self.layer, [WeightedTokens(person)], self.dtype), self.layer.project(person.to(self.dtype))
+        form, kv = (
+            load_fixed(self.layer, [WeightedTokens(person)], self.dtype),
+            self.layer.project(person.to(self.dtype)),
+        )
         for tokens in sorted({max(1, self.tokens // 4), max(1, self.tokens // 2), self.tokens}):
             hidden = self.make_hidden(tokens)
             times = self.time(
@@ -265,7 +268,7 @@ def summarise(report: Report, config: AdapterConfig) -> Report:
 
 
 def describe_machine(device: torch.device) -> Report:
-    """What the figures were taken on."""
+    """The machine that the figures were measured on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
         "device": name, "processors": os.cpu_count(), "threads": torch.get_num_threads(),

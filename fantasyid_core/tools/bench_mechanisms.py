@@ -1,7 +1,8 @@
-"""What each mechanism gains and costs: seconds per step, memory, and the difference to the exact video, in one run.
+"""Measures each mechanism in one run: seconds per step, memory, and the difference to the exact video.
 
-Random weights; a random network's steps differ more than a trained one's, so its caches skip less and differ more. On
-a GPU the transformer has its real sizes, on the CPU a small one stands for it. All are timed in turn.
+The weights are random. Consecutive steps of a random network differ more than those of a trained one, so caches skip
+fewer steps and differ more from the exact video. The transformer has its real sizes on a GPU and is small on the CPU.
+All mechanisms are timed in turn.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .timing import paired
 
 STEPS = 10
 PLAIN, EIGHT_BITS, COMPILED = "without identity", "8 bits", "compiled"
-_SMALL = {"num_layers": 4, "num_attention_heads": 12, "sample_height": 20, "sample_width": 30, "sample_frames": 9}
+_SMALL = {"num_layers": 3, "num_attention_heads": 6, "sample_height": 12, "sample_width": 20, "sample_frames": 9}
 Report = dict[str, object]
 
 

@@ -48,7 +48,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written. Sizes in bytes; live and dead: parameters of the source's own part, beside the video model.
+    """A conversion's result. Sizes in bytes; live and dead: parameters of the source's part beside the video model.
 
     has_topology: whether the adapter file holds the mesh topology, None when its variant needs none."""
 
@@ -145,10 +145,10 @@ def _find_topology(checkpoint: Checkpoint, topology) -> Topology | None:
 
 
 def _checked_metadata(checkpoint: Checkpoint, live: dict, keys: dict, mesh: Topology | None) -> dict:
-    """What the metadata says about the model; ValueError unless both halves are complete."""
+    """The model's description in the metadata; ValueError unless both halves are complete."""
     from ..host.diffusers.model import build_transformer
 
-    # Without the mesh the released one's counts are assumed; the shapes of the weights depend on no more.
+    # Without the mesh, the released mesh's counts are assumed; the weights' shapes depend on nothing else of it.
     if variant_of(live) == CONSISID:
         mesh = None
     else:

@@ -158,7 +158,7 @@ def _motion(readings: Readings, frames: np.ndarray, true: np.ndarray, prompt: st
 
 
 def _shape(clips: tuple[Readings, Readings], plain: tuple[Readings, Readings]) -> dict[str, float]:
-    """How far the video's shape and the true render's are from those of the plain one."""
+    """Changes of shape in the video and in the true render, relative to the unedited take."""
     return {
         f"{who}{name}": float((edited.of(name) - as_is.of(name)).mean())
         for name in MEASURED.values()

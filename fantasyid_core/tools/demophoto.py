@@ -1,6 +1,6 @@
-"""A real photo in the demo: its points found, a 3D face fitted to it, and the picture following edits of that face.
+"""A real photo in the demo: its landmarks, the 3D face fitted to them, and the picture warped by edits of this face.
 
-Every step is the one of the nodes: Crop Face, Reconstruct Face (landmarks), Edit Shape, Warp Face.
+The steps are those of the nodes: Crop Face, Reconstruct Face (landmarks), Edit Shape, Warp Face.
 """
 
 from __future__ import annotations

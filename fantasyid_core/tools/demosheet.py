@@ -3,7 +3,7 @@
 The sheet has a row for each person: the reference, the plain video, and for every edit the video beside the true render
 of the edited head. The outline of the plain video is drawn over the edits. A bar below them shows how far the edit has
 moved the video, and a mark shows how far it should have moved. Below every row is a film strip of the plain video and
-of each edit. """
+of each edit."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def outlined(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def person_in(picture: np.ndarray) -> np.ndarray:  # uint8 [64,64,3] -> bool [CELL,CELL]
-    """Where a person is seen before a plain background, without holes."""
+    """The mask of a person in front of a plain background, without holes."""
     from PIL import Image, ImageDraw
 
     covered = enlarged((255 * coverage(picture[None])[0]).astype(np.uint8)) >= _COVERED

@@ -31,7 +31,7 @@ from .processor import processor_name
 WIDTH = 100
 FOUND, MISSING, UNUSABLE = "found", "MISSING", "UNUSABLE"
 
-# Optional packages: module, how pip calls it, what it is for.
+# Optional packages: module, name for pip, purpose.
 OPTIONAL = (
     ("kornia", "kornia", "face detector yunet"),
     ("facexlib", "facexlib", "face detector retinaface"),
@@ -79,7 +79,7 @@ class FileReport:
 
     @property
     def command(self) -> str | None:
-        """What downloads the file; None where it may not be downloaded for the user."""
+        """The command that downloads the file; None where its licence does not allow this."""
         return f"python -m fantasyid_core download {self.row.key}" if self.row.download else None
 
 

@@ -37,7 +37,7 @@ from ..weights.adapter import (
 from ..weights.transformer import transformer_config, transformer_keys
 from .convert import count_parameters
 
-# What the readers raise for missing and damaged files; the last ones for numbers that are none in a config.
+# The errors of the readers for missing and damaged files; the last ones are for invalid numbers in a config.
 _PROBLEMS = (ValueError, OSError, RuntimeError, TypeError, AttributeError, LookupError, ArithmeticError)
 _ADVICE = {
     "vae": "CogVideoX VAE",

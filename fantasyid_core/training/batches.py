@@ -36,7 +36,7 @@ class ClipSource(Protocol):
     """Clips by number. The same index and random numbers give the same clip, in every process.
 
     A source whose clips come in groups has an attribute `together`, how many that are (see `order`). One that grows
-    while it is used has a method `chosen(micro_batch, size, seed)` that gives the clips of a batch in the place of `order`.
+    while it is used has a method `chosen(micro_batch, size, seed)`, which gives the clips instead of `order`.
     """
 
     def __len__(self) -> int: ...

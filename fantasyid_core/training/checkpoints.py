@@ -117,7 +117,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _discard(path: Path) -> None:
-    # Renamed first, so that a kill leaves no half of it under its name.
+    # Renamed first, so that a kill leaves no partly deleted checkpoint under its name.
     aside = path.with_name(f"{_WRITING}old-{path.name}")
     shutil.rmtree(aside, ignore_errors=True)
     os.replace(path, aside)

@@ -83,7 +83,7 @@ class ClipCache:
             with write_aside(path) as aside, aside.open("wb") as stream:
                 np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
             sums[path.name] = _checksum(path)
-        # Last, for it says that all of the part is there.
+        # Written last, because it marks the part as complete.
         with write_aside(self._seal(part)) as aside:
             aside.write_text(json.dumps({"rows": len(part), "crc32": sums}), encoding="utf-8")
 

@@ -53,15 +53,16 @@ class ModelSettings:
         at_least("model.lora_rank", self.lora_rank, 1)
         above("model.lora_alpha", self.lora_alpha, 0)
         if self.adapter == "folder" and self.kind == "tiny" and not self.folder:
-            raise ValueError("model.folder is missing: expected a packaged folder, such as "
-                "fantasyid_core/tinymodel/weights.")
+            raise ValueError(
+                "model.folder is missing: expected a packaged folder, such as fantasyid_core/tinymodel/weights."
+            )
         if self.kind == "release" and not self.folder:
             raise ValueError("model.folder is missing: expected the release folder (transformer/, vae/, ... inside).")
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where clips come from. kind "heads" renders this project's own people; "index" reads a folder of clips.
+    """The source of the clips. kind "heads" renders this project's own people; "index" reads a folder of clips.
 
     folder: of the index. clips, people: how many clips of how many people are rendered (clips / people each), with
     `twins` half of them a second time, as a person who differs in one shape parameter (see `twin_weight`). frames,
@@ -257,7 +258,7 @@ class TrainingConfig:
 
 
 def load_config(path: str | Path, changes: Sequence[str] = ()) -> TrainingConfig:
-    """The config of a YAML file or one that comes along ("tiny", "paper_5b"); `changes`, errors as `read_settings`."""
+    """The config of a YAML file, or a shipped one ("tiny", "paper_5b"); `changes`, errors as `read_settings`."""
     return read_settings(TrainingConfig, path, Path(__file__).with_name("configs"), changes)
 
 

@@ -27,7 +27,7 @@ class LatentRows:
     def __init__(self, source: ClipSource, codec: VideoCodec, folder: str | Path):
         name = hashlib.sha256(f"{source.fingerprint} {codec.fingerprint}".encode()).hexdigest()[:16]
         self._source, self._codec = source, codec
-        # Parts small enough that little is lost by an interrupt.
+        # The parts are small, so that an interrupt loses little work.
         self._cache = ClipCache(Path(folder) / f"latents-{name}", len(source), chunk=64)
 
     def build(self, device: torch.device, progress: Progress | None = None) -> None:

@@ -1,6 +1,6 @@
 """Training from a config to a finished run. Nothing here knows how many processes there are; accelerate does.
 
-    config -> memory check -> models -> clips -> (resume) -> steps -> checkpoints, videos, log -> adapter file
+config -> memory check -> models -> clips -> (resume) -> steps -> checkpoints, videos, log -> adapter file
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def check(config: TrainingConfig, resume: str = "auto") -> None:
 
 
 class Run:
-    """One run, ready to go on: the networks, the optimiser, the clips and the place in them."""
+    """The state of one run: the networks, the optimiser, the clips and the position in them."""
 
     def __init__(self, config: TrainingConfig, resume: str, models: TrainedModels | None, sources):
         self.config, self.folder = config, Path(config.output)
@@ -194,7 +194,7 @@ class Run:
 
     def _validate(self) -> None:
         folder = self.folder / "validation" / f"step-{self.progress.step:08d}"
-        # What sampling draws must not change what training draws afterwards.
+        # Sampling must not change the random state of the training.
         with torch.random.fork_rng(), self.average.applied():
             paths = self.validation.run(self.denoiser, folder, self.accelerator.is_main_process)
         self.log.write("validation", self.progress.step, videos=[str(path) for path in paths])

@@ -4,7 +4,7 @@ Muon has its own learning rate. The encoders of texts, pictures and vertices may
 same schedule. As long as the transformer ignores the identity tokens, the gradients of the identity branch are little
 more than noise, and both optimisers normalise the size of updates. With the full rate the branch then loses what it has
 learned about the person; with a tenth of it, it does not. Muon needs whole matrices, so AdamW takes the weights that
-are sharded over devices (FSDP, DeepSpeed). """
+are sharded over devices (FSDP, DeepSpeed)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .muon import apply_muon
 _BLOCKS = "transformer_blocks."
 _ENCODERS = ("text_encoder.", "face_encoder.", "adapter.encoder.")
 _SMALLEST = 16  # a matrix of fewer rows or columns has few directions to balance
-# What is looked up, added, or stands between tokens and pixels: no map between hidden widths.
+# Embeddings, added tables, and the maps between tokens and pixels: none maps hidden widths to each other.
 _NO_MATRICES = ("embedding", "position", "patch_embed", "proj_out", "projection", "lora_")
 
 

@@ -45,7 +45,8 @@ def _topology(checkpoint: Checkpoint, models: TrainedModels, path: str | Path, n
     topology, ours = Topology.from_tensors(stored), models.adapter.topology
     if topology.vertex_counts != ours.vertex_counts or (named and topology.fingerprint != ours.fingerprint):
         raise ValueError(
-            f"{path} was taught on another mesh topology ({_named(topology)}) than the config's ({_named(ours)}). Leave "
+            f"{path} was taught on another mesh topology ({_named(topology)}) than the config's ({_named(ours)}). "
+            "Leave "
             "model.topology out, or train portraits anew."
         )
     return topology

@@ -31,7 +31,7 @@ from .config import ModelSettings, config_to_dict
 from .models import TrainedModels, new_adapter
 from .portraits import load_portraits
 
-# Three heads, for ComfyUI's own class wants a width that three divides. 64 pixels are 16 latents, 8 tokens a side.
+# Three heads, because ComfyUI's class needs a width divisible by 3. 64 pixels are 16 latents or 8 tokens per side.
 DIT = TransformerConfig(
     num_layers=5,
     num_attention_heads=3,
@@ -41,9 +41,9 @@ DIT = TransformerConfig(
     sample_frames=9,
     spatial_interpolation_scale=1.0,
 )
-# The mesh is pooled three times, so that few tokens remain and no vertex lies outside of what one of them sees.
+# The mesh is pooled three times, so that few tokens remain and every vertex is in the receptive field of one.
 VERTEX_COUNTS = (2236, 560, 160, 48)
-# The paper's adapter, as wide as this DiT. Its face tokens are fewer than the encoder's, which come on a grid.
+# The paper's adapter, as wide as this DiT. It has fewer face tokens than the encoder, whose tokens form a grid.
 ADAPTER = {
     "attention_heads": 4,
     "attention_head_dim": 32,
@@ -111,7 +111,7 @@ def _packaged_adapter(settings: ModelSettings, sizes: TransformerConfig) -> Iden
 
 
 def _small_networks(folder: str | None, seed: int) -> TinyModels:
-    """Those of a folder, or the VAE that comes along with new encoders: the trained ones would be no beginning."""
+    """The small networks of a folder, or the shipped VAE with untrained encoders."""
     if folder:
         return tiny_models(folder, seed)
     return TinyModels(load_vae(), TextEncoder(seed=seed), TinyFaceEncoder(seed=seed))

@@ -1,8 +1,8 @@
 """The result of a run as files that the rest of the project loads.
 
-    adapter.safetensors      the adapter, with its sizes and mesh inside; `load_adapter` reads it
-    lora.safetensors         LoRA of the transformer in diffusers' names; `weights.lora.read_lora` reads it
-    transformer/, text_encoder.safetensors, face_encoder.safetensors       where they were trained as well
+adapter.safetensors      the adapter, with its sizes and mesh inside; `load_adapter` reads it
+lora.safetensors         LoRA of the transformer in diffusers' names; `weights.lora.read_lora` reads it
+transformer/, text_encoder.safetensors, face_encoder.safetensors       where they were trained as well
 """
 
 from __future__ import annotations

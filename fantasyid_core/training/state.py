@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 WEIGHTS, AVERAGE, OPTIMIZER, STATE = "weights", "average", "optimizer", "state.json"
 _DEEPSPEED = "deepspeed"
-# What several devices and checkpointing put into the names of parameters.
+# Parts that sharding and gradient checkpointing add to the names of parameters.
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod)\.")
-# Where a run may differ from the one it goes on with, without another result.
+# Settings that a resumed run may change without changing the result.
 _FREE = ("output", "device", "log_every", "checkpoints", "validation")
 
 
@@ -88,9 +88,7 @@ def write_state(
     accelerator.wait_for_everyone()
 
 
-def read_state(
-    folder: Path, accelerator: Accelerator, denoiser: nn.Module, optimizer, average: Average
-) -> Progress:
+def read_state(folder: Path, accelerator: Accelerator, denoiser: nn.Module, optimizer, average: Average) -> Progress:
     """Brings everything back as `write_state` found it; `check_resumable` comes first."""
     content = json.loads((folder / STATE).read_text(encoding="utf-8"))
     if average.decay:
@@ -107,7 +105,7 @@ def read_state(
 
 
 def describe_run(config: TrainingConfig, variant: str, topology: Topology, processes: int) -> dict:
-    """What must be the same for a resumed run: config, variant and mesh of the adapter, number of processes."""
+    """What must be equal for a resumed run: config, variant and mesh of the adapter, number of processes."""
     mesh = topology.faces.cpu().numpy().tobytes() + topology.template.cpu().numpy().tobytes()
     return {
         "config": config_to_dict(config),

@@ -95,9 +95,7 @@ class Task:
             keeps_vertices=draws.keeps_vertices.to(self._device),
         )
 
-    def _picture(
-        self, batch: Batch, draws: Draws, noisy: Tensor, draws_of: torch.Generator, sampling: bool
-    ) -> Tensor:
+    def _picture(self, batch: Batch, draws: Draws, noisy: Tensor, draws_of: torch.Generator, sampling: bool) -> Tensor:
         """The condition picture as the latent of the first frame, zeros after it: [B,T,C,h,w] as `noisy`."""
         video = torch.zeros(noisy.shape, device=self._device)
         if self._config.condition.picture == "none":

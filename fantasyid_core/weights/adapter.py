@@ -108,7 +108,7 @@ def published_name(config: AdapterConfig) -> Callable[[str], str | None]:
 
 
 def adapter_title(config: AdapterConfig) -> str:
-    """What errors call the adapter."""
+    """The adapter's name in error messages."""
     return "ConsisID adapter" if config.is_consisid else "FantasyID adapter"
 
 
@@ -271,13 +271,13 @@ def save_adapter(adapter: IdentityAdapter, path: str | os.PathLike, dtype: torch
 
 
 def _stated_sizes(checkpoint: Checkpoint) -> dict:
-    """What config.json says of the adapter: the official interval, and this project's own entry."""
+    """The adapter's sizes in config.json: the official interval, and this project's own entry."""
     interval = checkpoint.config.get("cross_attn_interval")
     return {**({"interval": interval} if interval else {}), **checkpoint.config.get(METADATA_KEY, {})}
 
 
 def own_metadata(checkpoint: Checkpoint) -> dict:
-    """What this project wrote into the file's metadata, {} for other files."""
+    """The metadata that this project wrote into the file, {} for other files."""
     try:
         metadata = json.loads(checkpoint.metadata.get(METADATA_KEY, "{}"))
     except json.JSONDecodeError as error:

@@ -53,9 +53,7 @@ def transformer_config(checkpoint: Checkpoint, overrides: Mapping | None = None)
     try:
         inferred = _sizes_from_shapes(shapes)
     except KeyError as error:
-        raise ValueError(
-            f"{checkpoint.name} is incomplete: {error} is missing. Download the model again."
-        ) from error
+        raise ValueError(f"{checkpoint.name} is incomplete: {error} is missing. Download the model again.") from error
     stated = {**checkpoint.config, **own_metadata(checkpoint).get("transformer", {}), **(overrides or {})}
     config = config_from_mapping(TransformerConfig, stated, config_from_mapping(TransformerConfig, inferred))
     wrong = [
@@ -64,9 +62,7 @@ def transformer_config(checkpoint: Checkpoint, overrides: Mapping | None = None)
         if getattr(config, key) != value
     ]
     if wrong:
-        raise ValueError(
-            f"{checkpoint.name}: config and weights disagree: {'; '.join(wrong[:5])}. Use matching files."
-        )
+        raise ValueError(f"{checkpoint.name}: config and weights disagree: {'; '.join(wrong[:5])}. Use matching files.")
     _check_table(checkpoint, shapes, config, stated)
     return config
 
@@ -78,9 +74,7 @@ def _check_generation(checkpoint: Checkpoint, shapes: Mapping[str, tuple]) -> No
             "of the CogVideoX-5B-I2V 1.0 kind; CogVideoX 2B and 1.5 do not fit."
         )
     if len(shapes.get("patch_embed.proj.weight", ())) != 4:
-        raise ValueError(
-            f"{checkpoint.name} is a CogVideoX 1.5 model; FantasyID is built on CogVideoX-5B-I2V 1.0."
-        )
+        raise ValueError(f"{checkpoint.name} is a CogVideoX 1.5 model; FantasyID is built on CogVideoX-5B-I2V 1.0.")
 
 
 def _sizes_from_shapes(shapes: Mapping[str, tuple]) -> dict[str, int]:
@@ -106,9 +100,7 @@ def _check_table(checkpoint: Checkpoint, shapes: Mapping, config: TransformerCon
     if rows == config.max_text_seq_length + config.video_tokens:
         return
     known = {"sample_height", "sample_width", "sample_frames", "max_text_seq_length"} & set(stated)
-    source = (
-        "its config" if known else "the 5B-I2V defaults, because there is no config.json beside the weights"
-    )
+    source = "its config" if known else "the 5B-I2V defaults, because there is no config.json beside the weights"
     raise ValueError(
         f"{checkpoint.name}: the position table has {rows} rows, but {config.max_text_seq_length} text tokens and "
         f"{config.video_tokens} video tokens ({config.describe_size()}) make "

@@ -59,6 +59,7 @@ def test_the_readme_is_a_door():
     assert re.findall(r"!\[[^]]+\]\(([^)]+)\)", text[: text.index("\n## ")]) == [
         "docs/pictures/result.png",
         "docs/pictures/editor.png",
+        "docs/pictures/photo.png",
     ]
     assert all(f"docs/{path.name}" in text for path in DOCS.glob("*.md"))
 

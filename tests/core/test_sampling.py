@@ -46,9 +46,7 @@ def test_dpm_is_diffusers_on_equal_noise(count):
     x, previous, generator = start(), None, torch.Generator().manual_seed(1)
     for i, t in enumerate(scheduler.timesteps):
         before = scheduler.timesteps[i - 1] if i else None
-        x, previous = scheduler.step(
-            velocity(x, t), previous, t, before, x, generator=generator, return_dict=False
-        )
+        x, previous = scheduler.step(velocity(x, t), previous, t, before, x, generator=generator, return_dict=False)
     noise = OfficialNoise(SHAPE, torch.Generator().manual_seed(1))
     assert relative_error(sample(denoise, start(), make_steps(count), "dpm", noise), x) <= 1e-5
 

@@ -139,9 +139,7 @@ def test_folder_that_cannot_be_written_to(tmp_path):
         save_video(flat_frames(), tmp_path / "blocked" / "clip.mp4")
 
 
-@pytest.mark.parametrize(
-    "value, message", [(float("nan"), "NaN or infinite"), (255.0, "values from 0 to 255")]
-)
+@pytest.mark.parametrize("value, message", [(float("nan"), "NaN or infinite"), (255.0, "values from 0 to 255")])
 def test_bad_frames_are_named_and_leave_the_old_file(tmp_path, value, message):
     path = tmp_path / "clip.mp4"
     save_video(flat_frames(), path)

@@ -10,7 +10,7 @@ import pytest
 from fantasyid_core.modelfiles.table import MODEL_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+WORKFLOWS = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "subgraphs").glob("*.json")])
 LOADERS = {
     "FantasyID_LoadModel": ("weights", "consisid"),
     "FantasyID_LoadFaceEncoder": ("eva_clip",),
@@ -60,3 +60,23 @@ def test_single_files_are_such_as_the_panel_offers():
     for entry in entries:
         assert entry["url"].startswith(HUB) and entry["name"].endswith(OFFERED)
         assert entry["url"].endswith(OFFERED)
+
+
+def test_the_blueprint_holds_the_nodes_of_its_workflow():
+    (blueprint,) = (ROOT / "subgraphs").glob("*.json")
+    (inside,) = json.loads(blueprint.read_text(encoding="utf-8"))["definitions"]["subgraphs"]
+    workflow = json.loads((ROOT / "workflows" / "one_photo_to_video.json").read_text(encoding="utf-8"))
+    whole = {node["id"]: node for node in workflow["nodes"]}
+    for node in inside["nodes"]:
+        values = [value for value in node["widgets_values"] if value not in ("fixed", "randomize")]
+        assert node["type"] == whole[node["id"]]["type"]
+        assert values == [value for value in whole[node["id"]]["widgets_values"] if value not in ("fixed", "randomize")]
+    links = {link["id"]: link for link in inside["links"]}
+    ends = [(link["target_id"], link["target_slot"]) for link in links.values()]
+    assert len(ends) == len(set(ends))
+    nodes = {node["id"]: node for node in inside["nodes"]}
+    for link in links.values():
+        if link["origin_id"] > 0:
+            assert link["id"] in nodes[link["origin_id"]]["outputs"][link["origin_slot"]]["links"]
+        if link["target_id"] > 0:
+            assert nodes[link["target_id"]]["inputs"][link["target_slot"]]["link"] == link["id"]

@@ -9,9 +9,7 @@ import torch
 
 from fantasyid_core.face.encoder import EvaConfig
 
-SMALL = EvaConfig(
-    name="small", image_size=56, patch_size=14, width=64, depth=2, heads=2, hidden=170, rope_grid=3
-)
+SMALL = EvaConfig(name="small", image_size=56, patch_size=14, width=64, depth=2, heads=2, hidden=170, rope_grid=3)
 
 
 def relative(value: torch.Tensor, reference: torch.Tensor) -> float:

@@ -43,9 +43,7 @@ def official_state() -> dict[str, torch.Tensor]:
     from fantasyid_core.files.keymaps import is_dead
 
     dead = torch.zeros(())
-    return {
-        key: dead.expand(shape) if is_dead(key) else seeded(key, shape) for key, shape in official_layout().items()
-    }
+    return {key: dead.expand(shape) if is_dead(key) else seeded(key, shape) for key, shape in official_layout().items()}
 
 
 def official_outputs() -> dict[str, torch.Tensor]:

@@ -15,9 +15,7 @@ from fantasyid_core.config import TransformerConfig
 SIZES = TransformerConfig.tiny(max_text_seq_length=16)
 CONFIG = {name: getattr(SIZES, name) for name in TransformerConfig.__dataclass_fields__}
 NOISE = torch.randn(1, *SIZES.latent_shape, generator=torch.Generator().manual_seed(0))
-CONDITIONING = [
-    [[torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(seed)), {}]] for seed in (1, 2)
-]
+CONDITIONING = [[[torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(seed)), {}]] for seed in (1, 2)]
 
 
 @pytest.fixture(scope="module")

@@ -168,7 +168,7 @@ def test_cropping_many_photos_stops_when_it_is_cancelled(host, monkeypatch):
         "p": node("FantasyID_SamplePerson", seed=1_000_000_000, picture=0),
         "b": node("RepeatImageBatch", image=["p", 2], amount=40),
         "f": node(
-            "FantasyID_CropFace", image=["b", 0], detector="cascade", which_face="largest", number=0, padding=0.0
+            "FantasyID_CropFace", image=["b", 0], detector="mediapipe", which_face="largest", number=0, padding=0.0
         ),
     }
     seen = []

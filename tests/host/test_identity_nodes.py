@@ -109,7 +109,9 @@ def test_scores_of_a_video(host, pack, execute, monkeypatch):
     """ArcFace and the detector are recorded: the vector is the mean colour, the face fills the frame."""
     package = pack.__name__ + ".fantasyid_core."
     face_module = sys.modules.get(package + "face.likeness") or __import__(package + "face.likeness", fromlist=["x"])
-    detect = sys.modules.get(package + "face.detectors.detect") or __import__(package + "face.detectors.detect", fromlist=["x"])
+    detect = sys.modules.get(package + "face.detectors.detect") or __import__(
+        package + "face.detectors.detect", fromlist=["x"]
+    )
 
     class Likeness:
         def embed(self, image, points):

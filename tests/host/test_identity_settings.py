@@ -254,7 +254,9 @@ def test_a_memory_budget_changes_nothing_but_rounding(comfy_host, model, adapter
     plain, seen = run(comfy_host.attach(model, adapter, tokens)), []
     add = FoldedLayer.add
     monkeypatch.setattr(
-        FoldedLayer, "add", lambda form, onto, hidden, shares: seen.append(hidden.shape[1]) or add(form, onto, hidden, shares)
+        FoldedLayer,
+        "add",
+        lambda form, onto, hidden, shares: seen.append(hidden.shape[1]) or add(form, onto, hidden, shares),
     )
     chunked = run(comfy_host.attach(model, adapter, tokens, memory_budget=1))
     assert set(seen) == {16, 8} and relative_error(chunked, plain) < 1e-5

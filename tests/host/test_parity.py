@@ -327,7 +327,7 @@ def test_prompts_are_encoded_as_officially(comfy_host, text_encoders, prompt):
     ).input_ids
     with torch.inference_mode():
         expected = theirs(ids)[0]
-        (embedding, _), = comfy_host.encode_prompt(clip, prompt)
+        ((embedding, _),) = comfy_host.encode_prompt(clip, prompt)
     assert embedding.shape == (1, 226, 64)
     assert relative_error(embedding, expected) <= 1e-5
 
@@ -340,5 +340,3 @@ def test_the_cut_part_of_a_long_prompt_is_said(comfy_host, text_encoders, caplog
 def test_other_text_encoders_are_refused(comfy_host):
     with pytest.raises(ValueError, match="Expected the T5-XXL text encoder of CogVideoX"):
         comfy_host.encode_prompt(type("C", (), {"tokenizer": object()}), "x")
-
-

@@ -24,6 +24,11 @@ WHOLE = """() => {
   app.canvas.ds.offset = [60 / scale - left, 90 / scale - top];
   app.canvas.setDirty(true, true);
 }"""
+SERVED = """async (paths) => Promise.all(paths.map(async (path) => {
+  const picture = new Image();
+  picture.src = app.api.fileURL(path);
+  return picture.decode().then(() => picture.naturalWidth, () => 0);
+}))"""
 UNKNOWN = """() => app.graph.nodes.flatMap((node) => (node.widgets ?? [])
   .filter((widget) => node.type === "LoadImage" && widget.name === "image")
   .filter((widget) => !widget.options.values.includes(widget.value))
@@ -47,3 +52,12 @@ def test_the_template_opens_whole(opened, path):
         number, kind = box.name.split(" ")
         if kind != "MarkdownNote" and box.height > saved[int(number)] + 1:
             assert box.height <= HEIGHTS[kind][opened.renderer] + 1, "tests/data/node_heights.json is out of date"
+
+
+def test_the_page_gets_the_pictures_of_templates_and_help_pages(opened):
+    paths = [f"/api/workflow_templates/fantasyid/{path.stem}.jpg" for path in WORKFLOWS]
+    pictures = sorted((ROOT / "web" / "docs" / "pictures").glob("*.jpg"))
+    widths = opened.evaluate(
+        SERVED, [*paths, *(f"/extensions/fantasyid/docs/pictures/{path.name}" for path in pictures)]
+    )
+    assert widths[: len(paths)] == [640] * len(paths) and all(width >= 400 for width in widths[len(paths) :])

@@ -32,11 +32,13 @@ BUILD = """() => {
   return [person, edit, warp].map(({ id }) => String(id));
 }"""
 SAY = """([id, text]) => app.api.dispatchEvent(new CustomEvent("progress_text", { detail: { nodeId: id, text } }))"""
-BOTTOMS = """(text) => {
-  const shown = [...document.querySelectorAll("span")].find((each) => each.innerText?.trim() === text);
-  const box = shown.closest('[class*="max-h-"]');
-  return { hidden: box.scrollHeight - box.clientHeight, words: shown.getBoundingClientRect().bottom,
-    box: box.getBoundingClientRect().bottom, node: box.parentElement.getBoundingClientRect().bottom };
+HIDDEN = """(text) => {
+  const flat = (some) => some.replace(/\\s+/g, "");
+  const all = [...document.querySelectorAll("div, span, p")];
+  const showing = all.filter((each) => flat(each.textContent) === flat(text));
+  const words = showing.at(-1).getBoundingClientRect();
+  const boxes = showing.filter((each) => each.clientHeight > 0);
+  return { height: words.height, hidden: Math.max(...boxes.map((each) => each.scrollHeight - each.clientHeight)) };
 }"""
 LONG = "\n".join(
     f"Line {number}: expected something, got something else, and here is what to do about it."
@@ -54,8 +56,9 @@ def ids(opened) -> list[str]:
 
 
 def test_warp_face_wipes_between_before_and_after(opened, ids):
-    wipe = part(opened, "wipe")
-    assert "Run the workflow" in wipe.inner_text()
+    wipe = part(opened, "compare")
+    wipe.wait_for()
+    assert "Run the workflow" in wipe.text_content()
     queue(opened)
     opened.wait_for_function("document.querySelector('[data-testid=\"fid-wipe-after\"]')?.naturalWidth === 512")
     before, after = (part(opened, f"wipe-{name}").get_attribute("src") for name in ("before", "after"))
@@ -69,13 +72,11 @@ def test_warp_face_wipes_between_before_and_after(opened, ids):
         assert abs(int(wipe.get_attribute("aria-valuenow")) - 100 * share) <= 2
     assert seen[0] != seen[1]
     keep_screenshot(opened, f"wipe_{opened.renderer}")
-    if opened.renderer == "nodes2":  # where the host's own two pictures would be shown beside it
-        assert opened.locator(f'[data-node-id="{ids[2]}"] img').count() == 2
 
 
 def test_a_long_message_is_shown_whole(opened, ids):
     opened.evaluate(SAY, [ids[2], LONG])
     opened.wait_for_timeout(1500)
-    found = opened.evaluate(BOTTOMS, LONG)
+    found = opened.evaluate(HIDDEN, LONG)
     keep_screenshot(opened, f"message_{opened.renderer}")
-    assert found["hidden"] <= 1 and found["words"] <= found["box"] + 1 and found["words"] <= found["node"] + 1
+    assert found["height"] > 12 * 12 and found["hidden"] <= 1

@@ -38,7 +38,7 @@ export class Wipe {
         "aria-label": "Before and after",
         "aria-valuemin": "0",
         "aria-valuemax": "100",
-        "data-testid": "fid-wipe",
+        "data-testid": "fid-compare",
         onpointermove: (event) => this._follow(event),
         onpointerdown: (event) => this._follow(event),
         onkeydown: (event) => this._key(event),
@@ -66,10 +66,6 @@ export class Wipe {
     this._before.src = before;
     this._after.src = after;
     this.el.replaceChildren(this._after, this._before, this._line, ...this._labels);
-  }
-
-  destroy() {
-    this.el.remove();
   }
 
   _follow(event) {

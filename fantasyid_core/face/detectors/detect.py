@@ -97,7 +97,7 @@ def current_detector(name: str) -> str:
 
 
 def replaced_note(name: str) -> str:
-    """What is said where a detector of `options.FORMER_DETECTORS` is asked for."""
+    """The note for a user who asks for a detector of `options.FORMER_DETECTORS`."""
     return (
         f"The detector {name} is no more: {FORMER_DETECTORS[name]} is used, which finds more faces and exact points. "
         f"Choose {FORMER_DETECTORS[name]} or auto, and this note goes away."
@@ -122,7 +122,7 @@ def _best(image: np.ndarray, folders: tuple, max_side: int | None) -> list[Detec
         try:
             return _named(name, image, folders, max_side)
         except (ValueError, RuntimeError) as error:
-            # Without it, whoever put the file there would wonder why faces are missed.
+            # Without this warning, users would not see why the detector they installed is not used.
             warnings.warn(f"{error} Until then the detector {following} is used.", stacklevel=3)
     return _shipped(image, max_side)
 

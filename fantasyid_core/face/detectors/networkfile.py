@@ -60,6 +60,6 @@ def load_weights(network, path: Path, key: str, prefix: str = ""):
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in at most 200 characters of its first line."""
+    """The first line of an error's text, at most 200 characters."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

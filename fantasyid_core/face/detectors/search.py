@@ -2,7 +2,7 @@
 
 The smallest size of the picture gets a wide border. A face that fills the picture then looks like a face in a scene,
 and a face that the edge cuts gets some surroundings. Detections are mapped back to the picture, detections of the same
-face are merged, and implausible points are replaced. """
+face are merged, and implausible points are replaced."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Raw = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Found:
-    """What a network found, in pixels of one picture."""
+    """The detections of a network, in pixels of one picture."""
 
     boxes: np.ndarray  # [N, 4]
     points: np.ndarray  # [N, 5, 2]

@@ -1,4 +1,4 @@
-"""How the face mesh looks again at lips and eyes: an upright frame around them, features cut out of it, and back."""
+"""The face mesh's attention to lips and eyes: features are cropped in an upright frame, and points mapped back."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def fine_view(image: np.ndarray, pixels: int) -> View:
 
 
 def look(name: str, views: list[View], least: float, device: str) -> list[Boxes]:
-    """What a detector finds in each of several views of one size, in pixels of the picture, surest first."""
+    """A detector's boxes in each of several views of one size, in pixels of the picture, surest first."""
     boxes = detect(name, np.stack([view.pixels for view in views]), least, device)
     return [merged(some).moved(view.matrix) for some, view in zip(boxes, views, strict=True)]
 
@@ -89,7 +89,7 @@ def distinct(several: list[Boxes]) -> Boxes:
 
 
 def _of_all_turns(several: list[Boxes]) -> Boxes:
-    """What differently turned views show, the surest first; of one place one box for each way to be turned."""
+    """The boxes of differently turned views, surest first; for one place, one box for each turn."""
     boxes, kept = joined(several), []
     across = boxes.points[:, 1] - boxes.points[:, 0]
     angles = np.arctan2(across[:, 1], across[:, 0])
@@ -101,7 +101,7 @@ def _of_all_turns(several: list[Boxes]) -> Boxes:
 
 
 def _large(image: np.ndarray, device: str) -> Boxes:
-    """What the short range finds; where upright is as sure as turned, exactly as MediaPipe finds it."""
+    """The boxes of the short range; where the upright view is as sure as turned ones, exactly MediaPipe's."""
     view = letterbox(image, SIDE)
     own, *others = look("short_range", [view, *(turned(view, quarters) for quarters in QUARTERS)], SURE, device)
     both = joined([own, *others])

@@ -41,13 +41,13 @@ class Squares:
 
 
 def squares_of_boxes(boxes: Boxes) -> Squares:
-    """Where a detector sees faces."""
+    """The squares around a detector's boxes."""
     across = boxes.points[:, 1] - boxes.points[:, 0]
     return _squares(boxes.corners[:, 0], boxes.corners[:, 1], across)
 
 
 def squares_of_points(points: np.ndarray) -> Squares:
-    """Where the mesh has its points [N,478,3]."""
+    """The squares around the mesh's points [N,478,3]."""
     flat = points[..., :2]
     return _squares(flat.min(1), flat.max(1), flat[:, EYE_CORNERS[1]] - flat[:, EYE_CORNERS[0]])
 
@@ -73,7 +73,7 @@ def _squares(low: np.ndarray, high: np.ndarray, across: np.ndarray) -> Squares:
 def _cut(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]) @ matrix.T
     limits = np.array(image.shape[1::-1])
-    # Only the part that is needed, so that pictures larger than OpenCV's limit can be read, too.
+    # Only the needed part is cut out, so that pictures beyond OpenCV's size limit work, too.
     low = np.clip(np.floor(corners.min(0)) - 2, 0, limits - 1).astype(int)
     high = np.clip(np.ceil(corners.max(0)) + 3, low + 1, np.minimum(limits, low + LARGEST)).astype(int)
     window = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])

@@ -40,7 +40,15 @@ from .model import model_fingerprint
 from .notes import say_on_running_node
 from .sampler import is_exact, start_note
 
-__all__ = ["SIDE_BY_SIDE", "IdentityInjection", "attach", "attach_controlled", "describe_cost", "encoder_patcher", "token_mask"]
+__all__ = [
+    "SIDE_BY_SIDE",
+    "IdentityInjection",
+    "attach",
+    "attach_controlled",
+    "describe_cost",
+    "encoder_patcher",
+    "token_mask",
+]
 
 _GUIDER = "fantasyid_guider"
 _LAST_TIMESTEP = 999  # of the host's schedule, at progress 0

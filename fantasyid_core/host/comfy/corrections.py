@@ -1,4 +1,4 @@
-"""What the host's CogVideoX lacks for 1.0 checkpoints, and the one size that such a checkpoint has.
+"""Corrections of the host's CogVideoX for 1.0 checkpoints, and the one size that such a checkpoint has.
 
 The host switches rotary positions off when a learned position table exists, scales their grid by 1.875, and does not
 add the table's text rows. `load_model` builds corrected models; models of the host's own loader are corrected by
@@ -54,9 +54,7 @@ def _with_text_rows(executor, *args, **kwargs):
 def check_family(diffusion_model) -> None:
     """Raises ValueError unless this is CogVideoX of the 1.0 image-to-video kind."""
     embed = getattr(diffusion_model, "patch_embed", None)
-    if not hasattr(diffusion_model, "use_rotary_positional_embeddings") or not hasattr(
-        embed, "pos_embedding"
-    ):
+    if not hasattr(diffusion_model, "use_rotary_positional_embeddings") or not hasattr(embed, "pos_embedding"):
         raise ValueError(
             f"Expected a CogVideoX-5B-I2V 1.0 model with its learned position table, got "
             f"{type(diffusion_model).__name__}. Load the model with FantasyID Load Model, or the file that "

@@ -50,7 +50,7 @@ def measure_effects(
 
 
 def shown_effects(effects: dict[str, Effect], variant: str) -> dict[str, list]:
-    """What the browser is told: name -> [change by vertices, change by the picture, reason]; rounding counts as 0."""
+    """Effects for the browser: name -> [change by vertices, change by the picture, reason]; rounding counts as 0."""
     return {
         name: [_clean(effect.vertices), _clean(effect.picture or 0.0), without_effect(effect, variant)]
         for name, effect in effects.items()

@@ -47,9 +47,7 @@ def make_entry(sizes: TransformerConfig, adapter: IdentityAdapter, tokens: Tenso
     config = adapter.config
     adapter.check_tokens(tokens)
     if not torch.isfinite(tokens).all():
-        raise ValueError(
-            "Expected finite identity tokens, got NaN or infinite values. Encode the identity again."
-        )
+        raise ValueError("Expected finite identity tokens, got NaN or infinite values. Encode the identity again.")
     check_dit_width(config.dit_width, sizes.width)
     adapter.check_grid(*sizes.frame_grid)
     mask, feather = control.mask, control.feather

@@ -76,7 +76,7 @@ def _empty_model(sizes: TransformerConfig, dtype: torch.dtype):
     cast = comfy.model_management.unet_manual_cast(dtype, device, config.supported_inference_dtypes)
     config.set_inference_dtype(dtype, cast)
     model = config.get_model({}, "", device=comfy.model_management.unet_offload_device())
-    # By it the host's samplers and caches cut and fill latents; CogVideoX's own number is 16, whatever the model's is.
+    # The host's samplers and caches use it to cut and pad latents; the host's CogVideoX class always has 16.
     model.latent_format.latent_channels = sizes.out_channels
     embed = model.diffusion_model.patch_embed
     rows = sizes.max_text_seq_length + sizes.video_tokens
@@ -134,7 +134,7 @@ def _weight_dtype(checkpoint: Checkpoint, keys: Mapping, dtype: torch.dtype | No
 
 
 def _read(checkpoint: Checkpoint, key: str, name: str, dtype: torch.dtype | None) -> torch.Tensor:
-    # The host keeps the embedding in float32 whatever the model's dtype.
+    # The host keeps the embedding in float32, whatever the model's dtype.
     wanted = torch.float32 if name.startswith("patch_embed.") else dtype
     tensor = checkpoint.map(key, wanted)
     return tensor if checkpoint.files else tensor.clone()  # the caller's own tensors: the host may patch in place

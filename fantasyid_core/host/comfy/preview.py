@@ -52,9 +52,7 @@ def preview_map(vae) -> Tensor:
         step = chart.shape[1] // latent.shape[0]
         middle = chart[0, step // 2 :: step, step // 2 :: step].reshape(-1, 3)
         known = torch.cat([latent.reshape(len(middle), -1), torch.ones(len(middle), 1)], dim=1)
-        _maps[vae.first_stage_model] = torch.linalg.lstsq(
-            known.double(), middle.double()
-        ).solution.float()
+        _maps[vae.first_stage_model] = torch.linalg.lstsq(known.double(), middle.double()).solution.float()
     return _maps[vae.first_stage_model]
 
 

@@ -2,7 +2,7 @@
 
 The host recognises networks by the sizes in their files, and among CogVideoX's it knows only the 5B model's VAE and T5.
 Therefore its classes are made here around the project's small networks. All of them are in float32, a few megabytes
-each. """
+each."""
 
 from __future__ import annotations
 

@@ -21,9 +21,7 @@ def encode_crop(vae, image: Tensor, sizes: TransformerConfig) -> Tensor:
     check_vae(vae, sizes)
     side = vae.spacial_compression_encode()  # pixels per latent
     height, width = sizes.sample_height * side, sizes.sample_width * side
-    stretched = comfy.utils.common_upscale(
-        image[..., :3].movedim(-1, 1), width, height, "lanczos", "disabled"
-    )
+    stretched = comfy.utils.common_upscale(image[..., :3].movedim(-1, 1), width, height, "lanczos", "disabled")
     with module_listening(vae.first_stage_model):
         return vae.encode(stretched.movedim(1, -1))
 
@@ -75,9 +73,7 @@ def _load(vae, latents: Tensor) -> None:
     import comfy.model_management
 
     memory = vae.memory_used_decode(latents.shape, vae.vae_dtype)
-    comfy.model_management.load_models_gpu(
-        [vae.patcher], memory_required=memory, force_full_load=vae.disable_offload
-    )
+    comfy.model_management.load_models_gpu([vae.patcher], memory_required=memory, force_full_load=vae.disable_offload)
 
 
 def _decode(vae, latents: Tensor, tile: int) -> Tensor:  # [1, C, T, h, w] -> [T', 3, H, W]
@@ -119,7 +115,5 @@ def _starts(size: int, tile: int) -> list[int]:
 
 def _ramp(shape, overlap: int) -> Tensor:
     """Weights of a tile, falling towards its borders."""
-    rows, columns = (
-        torch.minimum(torch.arange(n), torch.arange(n).flip(0)).add(1).clamp(max=overlap) for n in shape
-    )
+    rows, columns = (torch.minimum(torch.arange(n), torch.arange(n).flip(0)).add(1).clamp(max=overlap) for n in shape)
     return rows[:, None].float() * columns[None, :].float()

@@ -1,4 +1,4 @@
-"""FantasyID on diffusers: `model` (its CogVideoX transformer), `attach` (the identity), `others` (VAE, T5, schedule)."""
+"""FantasyID on diffusers: `model` (its CogVideoX), `attach` (the identity), `others` (VAE, T5, schedule)."""
 
 from .attach import Attachment, attach
 from .model import build_transformer, load_transformer, rotary_table, transformer_sizes

@@ -37,7 +37,7 @@ def make_denoiser(
 
     def denoise(x: Tensor, step: Step) -> Tensor:
         clock.timestep = step.timestep
-        # By name: mechanisms that leave a half out find it by its name.
+        # Passed by name, because mechanisms that skip one half of guidance look it up by its name.
         given = {
             "hidden_states": torch.cat([x, image_latent], dim=2).to(dtype).repeat(batch, 1, 1, 1, 1),
             "encoder_hidden_states": prompts,

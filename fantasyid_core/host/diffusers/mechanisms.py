@@ -129,7 +129,7 @@ def _config(cache: Cache, steps: int, clock: Clock):
             spatial_attention_block_skip_range=cache.every, spatial_attention_timestep_skip_range=(100, 850), **now
         )
     if cache.mechanism == TAYLOR:
-        # Its own patterns match no module of CogVideoX, and it says nothing about that.
+        # The mechanism's default patterns match no module of CogVideoX, and it gives no warning.
         parts = [r"transformer_blocks\.\d+\.(attn1|ff)"]
         exact = {"disable_cache_before_step": 3, "taylor_factors_dtype": torch.float32}
         return kind(cache_interval=cache.every, cache_identifiers=parts, **exact)
@@ -144,7 +144,7 @@ def calibrated(transformer, steps: int) -> Iterator[list[float]]:
 
     ratios: list[float] = []
     with _restored(transformer):
-        # One more step than there will be: the mechanism would forget, and print, at the last one.
+        # One step more than there are: at the last step the mechanism resets itself and prints.
         transformer.enable_cache(_config_class(MAG)(calibrate=True, num_inference_steps=steps + 1))
         try:
             with transformer.cache_context("video"):

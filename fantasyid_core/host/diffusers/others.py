@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...sampling import alphas_cumprod
 
-# What the sampler computes; a model that says otherwise needs another sampler.
+# The schedule that the sampler computes; a model with another one needs another sampler.
 _SCHEDULE = {
     "beta_schedule": "scaled_linear",
     "prediction_type": "v_prediction",
@@ -178,7 +178,7 @@ def _part(folder: Path, name: str, needed: str) -> Path:
 
 
 def _read(place: Path, load: Callable):
-    """What `load` returns, unless tensors were missing: the libraries would make up random ones."""
+    """What `load` returns. Raises when tensors are missing, for which the libraries would use random ones."""
     from safetensors import SafetensorError
 
     try:

@@ -1,10 +1,9 @@
 """Videos longer than the model's own: windows of its length over more latent frames, blended in every step.
 
-The learned table of positions has one length (13 latent frames for the release) and knows no other, so each window is
-a whole video to the model: it has the identity, and the first picture at its first frame. The model was not trained
-for this. What a window says of its first and last frames counts least, so that a window's beginning, where it is drawn
-back to the first picture, shows little.
-"""
+The learned table of positions has one length (13 latent frames for the release), so each window is a whole video for
+the model: it has the identity, and the first picture at its first frame. The model was not trained for this. A window's
+predictions for its first and last frames have the smallest weight, because a window's beginning is pulled towards the
+first picture."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The networks of the method, one family per file; `fantasyid_core.identity` tells which step of the paper each one is."""
+"""The networks of the method, one family per file; `fantasyid_core.identity` names the step of the paper."""

@@ -101,9 +101,7 @@ class RegNetBlock(nn.Module):
         self.squeeze = operations.Conv2d(channels, squeezed, 1)
         self.excite = operations.Conv2d(squeezed, channels, 1)
         self.conv3 = ConvNorm(channels, channels, 1, operations)
-        self.shortcut = (
-            ConvNorm(channels_in, channels, 1, operations) if channels_in != channels else nn.Identity()
-        )
+        self.shortcut = ConvNorm(channels_in, channels, 1, operations) if channels_in != channels else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:  # [B, Cin, h, w] -> [B, C, h, w]
         y = F.silu(self.conv1(x))
@@ -118,9 +116,7 @@ class ConvNorm(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, kernel: int, operations=nn, groups: int = 1):
         super().__init__()
-        self.conv = operations.Conv2d(
-            channels_in, channels, kernel, padding=kernel // 2, groups=groups, bias=False
-        )
+        self.conv = operations.Conv2d(channels_in, channels, kernel, padding=kernel // 2, groups=groups, bias=False)
         self.norm = operations.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, Cin, h, w] -> [B, C, h, w]

@@ -31,9 +31,7 @@ class FusionLayer(nn.Module):
         self.mlp_out = operations.Linear(2 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, N, C]
-        q, k, v = rearrange(
-            self.to_qkv(self.attention_norm(x)), "b n (s h d) -> s b h n d", s=3, h=self.heads
-        )
+        q, k, v = rearrange(self.to_qkv(self.attention_norm(x)), "b n (s h d) -> s b h n d", s=3, h=self.heads)
         attended = F.scaled_dot_product_attention(q, k, v)
         x = x + self.to_out(rearrange(attended, "b h n d -> b n (h d)"))
         return x + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))

@@ -36,7 +36,7 @@ class PaperEncoder(nn.Module):
         self.vertex_encoder = SpiralEncoder(config, topology, operations) if config.use_vertices else None
         self.face_abstractor = _abstractor(config, operations) if config.use_face else None
         self.face_mlp = NarrowingMLP(config.vit_width, config.vertex_width, operations) if config.use_face else None
-        # Without it the picture's tokens grow larger, and the reducer's group norms let them drown the vertices'.
+        # Without it the face tokens become larger, and in the reducer's group norms they dominate the vertex tokens.
         self.balance = operations.LayerNorm(config.vertex_width)
         self.fusion = FusionTransformer(config, operations)
         self.reducer = VertexReducer(config, operations)
@@ -59,7 +59,7 @@ class PaperEncoder(nn.Module):
             parts.append(self.face_mlp(self.face_abstractor(vit_feats)))  # X_I
         fused = self.fusion(self.balance(torch.cat(parts, dim=1)))
         tokens = self.reducer(fused.transpose(1, 2)).transpose(1, 2)
-        # Attention does not see their order; outside, face tokens come first in both variants.
+        # Attention does not depend on the order; in the output of both variants, face tokens come first.
         return torch.cat(tokens.split([part.shape[1] for part in parts], dim=1)[::-1], dim=1)
 
 

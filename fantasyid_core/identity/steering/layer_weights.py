@@ -160,9 +160,7 @@ def _check_count(count: int) -> None:
 def check_strength(strength: float) -> None:
     """Raises ValueError unless `strength` is a finite number."""
     if not math.isfinite(strength):
-        raise ValueError(
-            f"Identity strength must be a finite number (1 is the trained strength), got {strength}."
-        )
+        raise ValueError(f"Identity strength must be a finite number (1 is the trained strength), got {strength}.")
 
 
 def check_layer_weights(weights: Sequence[float] | None, count: int) -> list[float]:

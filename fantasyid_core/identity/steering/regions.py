@@ -42,9 +42,7 @@ class Region:
         """The same region for hidden states on `device` in `dtype`."""
         if self.rows is None or self.row_weights is None:
             return replace(self, weights=self.weights.to(device, dtype))
-        return Region(
-            self.weights.to(device, dtype), self.rows.to(device), self.row_weights.to(device, dtype)
-        )
+        return Region(self.weights.to(device, dtype), self.rows.to(device), self.row_weights.to(device, dtype))
 
     def part(self, tokens: slice) -> Region:
         """The region among some neighbouring tokens."""
@@ -112,9 +110,7 @@ def side_by_side(count: int, feather: float = 0, height: int = 480, width: int =
     if count < 1 or count > width // 32:
         raise ValueError(f"Expected 1 to {width // 32} people side by side in {width} pixels, got {count}.")
     if not 0 <= feather <= width / count:
-        raise ValueError(
-            f"Expected a feather of 0 to {width // count} pixels between {count} people, got {feather}."
-        )
+        raise ValueError(f"Expected a feather of 0 to {width // count} pixels between {count} people, got {feather}.")
     middle = torch.arange(width) + 0.5
     borders = [width * index / count for index in range(1, count)]
     # How far each pixel is past each border, 0..1; a mask is the step of its left border less that of its right.

@@ -31,13 +31,9 @@ class Timing:
         if not 0 <= self.start <= 1 or not 0 <= self.end <= 1:
             raise ValueError(f"Expected start and end between 0 and 1, got {self.start} and {self.end}.")
         if self.end < self.start:
-            raise ValueError(
-                f"Expected an end after the start, got start {self.start} and end {self.end}. Swap them."
-            )
+            raise ValueError(f"Expected an end after the start, got start {self.start} and end {self.end}. Swap them.")
         if not 0 <= self.fade_in <= 1 or not 0 <= self.fade_out <= 1:
-            raise ValueError(
-                f"Expected fades between 0 and 1 of the sampling, got {self.fade_in} and {self.fade_out}."
-            )
+            raise ValueError(f"Expected fades between 0 and 1 of the sampling, got {self.fade_in} and {self.fade_out}.")
         if self.schedule is not None and not callable(self.schedule):
             object.__setattr__(self, "schedule", tuple(check_schedule(self.schedule)))
 

@@ -6,7 +6,7 @@ of the clip between the render without them and the render with them:
     share = <clip - without, with - without> / |with - without|^2
 
 1 is right for people who wear them, and 0 for the others. A trace that all people have gives both groups the same
-share. """
+share."""
 
 from __future__ import annotations
 

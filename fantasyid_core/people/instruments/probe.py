@@ -2,7 +2,7 @@
 
 It predicts all shape parameters, the pose, the opening of the mouth and four colours, and gives a vector that is
 similar for pictures of one person. `experiments.train_probe` trains it on true renders of training people only. What it
-cannot read from true renders of held-out people (`readability`) proves nothing about pictures that a model made. """
+cannot read from true renders of held-out people (`readability`) proves nothing about pictures that a model made."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def save_probe(probe: Probe, path: str | os.PathLike) -> None:
 
 
 def load_probe(path: str | os.PathLike | None = None) -> Probe:
-    """The probe of a file that `save_probe` wrote, by default the one that comes along; frozen.
+    """The probe of a file that `save_probe` wrote, by default the shipped one; frozen.
 
     Raises FileNotFoundError, and ValueError for damaged files and those of other networks.
     """

@@ -2,7 +2,7 @@
 
 This is a cross-check of the probe's readings, for frames that look at the camera (`Subject.plain_prompt`). The
 background's colour is taken from the two edges of every row, so that a model that misses this colour is measured as
-well. """
+well."""
 
 from __future__ import annotations
 

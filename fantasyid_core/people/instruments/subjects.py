@@ -123,7 +123,7 @@ class TrueRenderer:
 
 
 def through_codec(sample: Sampler, codec) -> Sampler:
-    """What `codec` (`training.models.VideoCodec`: pixels in -1..1) keeps of the answers of `sample`."""
+    """The reconstructions by `codec` (`training.models.VideoCodec`: pixels in -1..1) of the frames of `sample`."""
     import torch
 
     from ...files.pixels import to_video
@@ -136,7 +136,9 @@ def through_codec(sample: Sampler, codec) -> Sampler:
     return coded
 
 
-def ask(sample: Sampler, requests: Sequence[SceneRequest], progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+def ask(
+    sample: Sampler, requests: Sequence[SceneRequest], progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
     """The answers uint8 [N,T,64,64,3]. Raises ValueError for answers of another shape."""
     answers = []
     for at in range(0, len(requests), BATCH):

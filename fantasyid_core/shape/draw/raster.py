@@ -95,7 +95,7 @@ def _fragments(corners: np.ndarray, height: int, width: int) -> tuple[np.ndarray
     left, right = np.full(len(row), np.inf), np.full(len(row), -np.inf)
     for corner in range(3):
         upper, lower = corners[:, corner], corners[:, (corner + 1) % 3]
-        # From the upper end, whichever triangle asks, so that neighbours get the same number.
+        # Computed from the upper end for both triangles of an edge, so that they get the same number.
         turned = (upper[:, 1] > lower[:, 1])[:, None]
         upper, lower = np.where(turned, lower, upper), np.where(turned, upper, lower)
         crossed = np.flatnonzero((upper[triangle, 1] <= row) & (row < lower[triangle, 1]))

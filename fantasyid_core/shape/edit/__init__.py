@@ -1,1 +1,1 @@
-"""Changing a 3D face: the sliders (`controls`), their state (`editstate`), `edit`, `blend`, and `warp` (the picture follows)."""
+"""Changing a 3D face: sliders (`controls`), their state (`editstate`), `edit`, `blend`, `warp` (of the picture)."""

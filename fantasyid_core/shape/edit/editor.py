@@ -18,7 +18,6 @@ from .editstate import parse_edit
 from .warp import warp_face
 
 if TYPE_CHECKING:
-
     from ...face.align import FaceCrop
     from ..reconstruct.flame import FlameModel
 
@@ -63,9 +62,7 @@ def pack_heads(shape: FaceShape, flame: FlameModel | None = None) -> list[bytes]
     return heads
 
 
-def warp_to(
-    face: FaceCrop, before: FaceShape, after: FaceShape, folders: Iterable[str | os.PathLike] = ()
-) -> FaceCrop:
+def warp_to(face: FaceCrop, before: FaceShape, after: FaceShape, folders: Iterable[str | os.PathLike] = ()) -> FaceCrop:
     """`warp.warp_face` by two shapes, placed by DECA's camera where `before` knows it; triangles as in `with_faces`.
 
     Raises ValueError for points whose triangles are not known, and as `warp_face`.

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 STIFFNESS = 1.0
 """How much the smooth map may miss the places, to stay smooth: millimetres of the kernel's diagonal."""
 
-# These move with an expression, the jaw or the neck, so that they say nothing about how the head is turned.
+# These move with an expression, the jaw or the neck, so they do not show the rotation of the head.
 _MOVING = ("lip", "mouth", "chin", "jaw", "cheek", "neck", "throat", "under", "nape", "shoulder", "brow", "nose_w")
 
 
 @dataclass(frozen=True, eq=False)
 class FaceFrame:
-    """How a head is placed, and where its vertices are on a face.
+    """The pose of a head, and the face coordinates of its vertices.
 
     rotation: [3,3], a vector of the head's axes (x to the right, y up, z ahead) times its transpose is one in the
     axes of the vertices. origin: [3], midway between the eyes. unit: length, in the vertices' unit (metres), of a

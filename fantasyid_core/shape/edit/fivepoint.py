@@ -44,7 +44,7 @@ class Placement:
 
 
 def placement_of(vertices: ArrayLike, seen: np.ndarray, matrix: np.ndarray) -> Placement:  # [V,3], [V,3], [2,3]
-    """Where DECA's camera puts a head, which may be as photographed or have a neutral face.
+    """The placement of a head by DECA's camera; the head may be as photographed or have a neutral face.
 
     seen: where it lies in its photo (see `FaceShape`). matrix: from the photo's pixels to the crop's.
     Raises ValueError for another number of vertices.

@@ -123,7 +123,7 @@ _OWN_MEAN = {
     "neck_side": (48, -110, -19), "neck_low_side": (50, -150, -20),
 }  # fmt: skip
 
-# And on `head.synthetic_head`.
+# The same places on `head.synthetic_head`.
 _OWN_SIMPLE = {
     "crown": (0, 108, 0), "forehead_top": (0, 75, 55), "forehead": (0, 50, 70), "glabella": (0, 25, 82),
     "nasion": (0, 12, 86), "nose_bridge": (0, -2, 90), "nose_tip": (0, -20, 102), "nose_base": (0, -33, 88),

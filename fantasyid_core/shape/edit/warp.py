@@ -91,7 +91,7 @@ def warp_face(
 
 
 def _placed(before: np.ndarray, face: FaceCrop, seen: np.ndarray | None) -> tuple[Placement, list[str]]:
-    """Where the head lies in the crop, and what is worth knowing about that."""
+    """The placement of the head in the crop, and notes about it."""
     if seen is not None:
         placed = placement_of(before, seen, face.matrix)
         if lies_on(placed, before, face):

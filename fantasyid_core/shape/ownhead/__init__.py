@@ -1,1 +1,1 @@
-"""The project's own average head: `surface` (how it is sculpted), `mesh` (its fixed topology, built once by `build_topology`)."""
+"""The project's own average head: `surface` (its form) and `mesh` (its triangles, made by `build_topology`)."""

@@ -1,1 +1,1 @@
-"""From a photo to a 3D face: `camera`, `deca`, `flame`, `landmarks`, and `reconstruct`, which joins them."""
+"""From a photo to a 3D face: `methods` chooses between `landmark_fit` and `reconstruct` (DECA and FLAME)."""

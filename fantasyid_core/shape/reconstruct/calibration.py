@@ -1,4 +1,4 @@
-"""What was learned of MediaPipe's points on heads of a known mesh: where they lie, where they are seen, what they tell.
+"""The calibration of MediaPipe's points for a known mesh: their places, their mean deviations, and the regression.
 
 The arrays are made by `python -m fantasyid_core.experiments.calibrate_fit`, from drawn heads alone. The places were
 carried over once from MediaPipe's canonical face (Apache-2.0) to the mean head of `transform.pkl` (from the Apache-2.0

@@ -105,11 +105,7 @@ class FlameModel(nn.Module):
         if values.ndim != 2 or values.shape[1] > limit:
             raise ValueError(
                 f"Expected {name} coefficients [B, at most {limit}], got {list(values.shape)}. "
-                + (
-                    "Add the batch dimension."
-                    if values.ndim < 2
-                    else f"Give one row of at most {limit} a head."
-                )
+                + ("Add the batch dimension." if values.ndim < 2 else f"Give one row of at most {limit} a head.")
             )
         return self._checked(values, name, like)
 
@@ -151,9 +147,7 @@ def load_flame(
     anything but arrays, or holds something else than FLAME: the message names the entry.
     """
     if dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"Expected torch.float32 or torch.float64 for FLAME, got {dtype}. Use torch.float32."
-        )
+        raise ValueError(f"Expected torch.float32 or torch.float64 for FLAME, got {dtype}. Use torch.float32.")
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}. {missing_file('flame')}")
@@ -285,9 +279,7 @@ _ENTRIES: dict[str, tuple[int | str, ...]] = {
 def _model(content: Any, vertex_count: int, dtype: torch.dtype) -> FlameModel:
     missing = [key for key in _ENTRIES if not isinstance(content, Mapping) or key not in content]
     if missing:
-        held = (
-            ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
-        )
+        held = ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
         raise ValueError(f"expected the entries {', '.join(missing)}, got {held or 'nothing'}")
     arrays = {key: _entry(content[key], key) for key in _ENTRIES}
     count = len(arrays["v_template"]) if arrays["v_template"].ndim else 0
@@ -302,9 +294,7 @@ def _model(content: Any, vertex_count: int, dtype: torch.dtype) -> FlameModel:
     if abs(arrays["weights"].sum(axis=1) - 1).max() > 1e-3:
         raise ValueError("expected skinning weights in 'weights' that add up to 1 at every vertex")
     names = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
-    tensors = (
-        torch.tensor(np.ascontiguousarray(arrays[name], dtype=np.float64), dtype=dtype) for name in names
-    )
+    tensors = (torch.tensor(np.ascontiguousarray(arrays[name], dtype=np.float64), dtype=dtype) for name in names)
     return FlameModel(*tensors, faces=arrays["f"].astype(np.int64))
 
 
@@ -319,22 +309,17 @@ def _entry(value: Any, key: str) -> np.ndarray:
 
 def _check_entry(array: np.ndarray, key: str, sizes: tuple[int | str, ...], vertex_count: int) -> None:
     expected = [vertex_count if size == "V" else size for size in sizes]
-    fits = array.ndim == len(sizes) and all(
-        size in ("F", got) for size, got in zip(expected, array.shape, strict=True)
-    )
+    fits = array.ndim == len(sizes) and all(size in ("F", got) for size, got in zip(expected, array.shape, strict=True))
     kinds = "iu" if key in ("f", "kintree_table") else "fiu"
     if not fits or array.dtype.kind not in kinds:
         what = "whole numbers" if kinds == "iu" else "real numbers"
         raise ValueError(
-            f"expected {what} [{', '.join(map(str, expected))}] in '{key}', "
-            f"got {array.dtype} {list(array.shape)}"
+            f"expected {what} [{', '.join(map(str, expected))}] in '{key}', got {array.dtype} {list(array.shape)}"
         )
     if not np.isfinite(array).all():
         raise ValueError(f"expected finite numbers in '{key}', got NaN or infinite ones")
     if key == "f" and array.size and not 0 <= array.min() <= array.max() < vertex_count:
-        raise ValueError(
-            f"expected faces of the vertices 0..{vertex_count - 1}, got {array.min()}..{array.max()}"
-        )
+        raise ValueError(f"expected faces of the vertices 0..{vertex_count - 1}, got {array.min()}..{array.max()}")
 
 
 def _check_tree(table: np.ndarray) -> None:

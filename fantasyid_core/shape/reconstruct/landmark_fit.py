@@ -1,10 +1,9 @@
 """Face crop -> an editable 3D face, by MediaPipe's 468 points: no file is needed that does not come with the pack.
 
-Each point has a habit, a constant way from its place on the mesh to where it is seen. With that taken off, a ridge
-regression tells the project's own sliders from where the points are seen, shrinking what they do not show; a share of
-what is left is spread over the skin. The points' depth tells the turn and nothing else: it does not differ from person
-to person. See `calibration` and `experiments.calibrate_fit`.
-"""
+Each point has a habit: a constant offset from its place on the mesh to where the network sees it. After subtracting it,
+a ridge regression predicts the values of the project's sliders from the points; it shrinks what the points do not show.
+A share of the residual is interpolated over the skin. The points' depth is used for the head pose alone, because it
+does not differ from person to person. See `calibration` and `experiments.calibrate_fit`."""
 
 from __future__ import annotations
 
@@ -44,9 +43,7 @@ SIDE_VIEW = (
     "The head is turned by about {yaw:.0f} degrees: half of its points are guesses, so the 3D face is the average one "
     "in this turn. A photo taken more from the front shows the person; the method template needs five points only."
 )
-TURNED = (
-    "The head is turned by about {yaw:.0f} degrees, so the sliders were set to {share:.0%} of what the points say."
-)
+TURNED = "The head is turned by about {yaw:.0f} degrees, so the sliders were set to {share:.0%} of what the points say."
 COVERED = (
     "The face seems to be covered, painted or no person's (the points are {rms:.1f} mm from what faces look like, "
     "surely seen to {presence:.0%}), so the 3D face may not resemble the person. Look at the overlay, or choose the "
@@ -91,7 +88,7 @@ def fit_face(
     pose: str = NEUTRAL,
     folders: Iterable[str | os.PathLike] = (),
 ) -> FaceShape:
-    """The person's 3D face, to go on from with the sliders.
+    """The person's 3D face, which the sliders can edit further.
 
     photo: a FaceCrop, or np.uint8 [H,W,3] RGB, of which the largest face is taken. topology: a mesh of FLAME's vertices
     (`load_topology`); without it that of transform.pkl where it is found, else the project's own head. likeness: 0..1,

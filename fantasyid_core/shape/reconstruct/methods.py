@@ -1,4 +1,4 @@
-"""Face crop -> 3D face by whatever is there: DECA from the user's own files, landmarks, or five points alone."""
+"""Face crop -> 3D face by one of the methods: DECA from the user's own files, landmarks, or five points alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OWN_HEAD = (
 
 @dataclass(frozen=True)
 class ReconstructionRequest:
-    """How a 3D face is made.
+    """The settings of a reconstruction.
 
     method: one of `options.RECONSTRUCTIONS`; auto is deca when its files and FLAME's are there, else landmarks;
     template is the mean head, turned as the five points say. likeness: of `fit_face`, for landmarks. pose: one of

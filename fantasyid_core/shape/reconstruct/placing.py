@@ -1,4 +1,4 @@
-"""The turn, size and place of a head by its points, as the picture shows them."""
+"""Fits the rotation, scale and position of a head to its points in a picture."""
 
 from __future__ import annotations
 

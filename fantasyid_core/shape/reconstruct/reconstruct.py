@@ -1,4 +1,4 @@
-"""Face crop -> 3D face: what DECA sees, FLAME's head, and where it lies in the crop."""
+"""Face crop -> 3D face with DECA and FLAME: DECA's input, FLAME's head, and its place in the crop."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def _shape(look: _Look, flame: FlameModel, pose: str, keep_jaw: bool, keep_turn:
 
 
 def _in_photo(projected: np.ndarray, depth: np.ndarray, matrix: np.ndarray) -> np.ndarray:  # [V,3]
-    """What `FaceShape.seen` holds, from pixels of the crop."""
+    """`FaceShape.seen`, converted from pixels of the crop."""
     linear = matrix[:, :2]
     places = np.linalg.solve(linear, (projected - matrix[:, 2]).T).T
     return np.column_stack([places, depth / _size(linear)])

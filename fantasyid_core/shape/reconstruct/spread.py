@@ -1,7 +1,7 @@
-"""What is known at points of a head, carried smoothly to all of its vertices.
+"""Interpolates displacements that are known at points of a head smoothly over all of its vertices.
 
-A Gaussian process (kriging; Matern kernel of smoothness 3/2) along each axis: near the points a vertex follows them,
-far from all of them it stays. Eyeballs follow their lids as balls.
+It is a Gaussian process (kriging; Matern kernel of smoothness 3/2) along each axis: a vertex near the points follows
+them, and a vertex far from all of them stays. Eyeballs move rigidly with their lids.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The mesh levels that the networks pool over: `topology` (files, matrices), `spiral`, `simplify`, `meshtopology` (made anew)."""
+"""Mesh levels that networks pool over: `topology` (files, matrices), `spiral`, `simplify`, `meshtopology` (new)."""

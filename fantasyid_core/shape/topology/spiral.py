@@ -201,8 +201,7 @@ def _checked(faces, vertices, length: int) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"Expected finite vertices [V, 3], got {list(vertices.shape)}. Check the mesh file.")
     if faces.ndim != 2 or faces.shape[1] != 3 or not np.issubdtype(faces.dtype, np.integer):
         raise ValueError(
-            f"Expected triangles as integers [F, 3], got {faces.dtype} {list(faces.shape)}. "
-            "Triangulate the mesh first."
+            f"Expected triangles as integers [F, 3], got {faces.dtype} {list(faces.shape)}. Triangulate the mesh first."
         )
     if faces.size and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise ValueError(

@@ -284,9 +284,7 @@ def _convert(content: Any, path: Path) -> Topology:
         meshes = _levels(content, "vertices", POOLINGS), _levels(content, "face", POOLINGS)
         transforms = [_levels(content, key, POOLINGS) for key in ("down_transform", "up_transform")]
         template, faces = np.asarray(meshes[0][0]), np.asarray(meshes[1][0])
-        spirals = [
-            spiral_indices(faces, vertices, SPIRAL_LENGTH) for vertices, faces in zip(*meshes, strict=True)
-        ]
+        spirals = [spiral_indices(faces, vertices, SPIRAL_LENGTH) for vertices, faces in zip(*meshes, strict=True)]
         down, up = (tuple(_transform(matrix) for matrix in matrices) for matrices in transforms)
         return Topology(
             spirals=tuple(torch.from_numpy(indices) for indices in spirals),
@@ -326,9 +324,7 @@ def _unusable(path: Path, error: Exception) -> ValueError:
 
 
 def _expect(tensor: Tensor, dtype: torch.dtype, shape: tuple[int | None, ...], what: str) -> None:
-    fits = tensor.ndim == len(shape) and all(
-        size in (None, got) for size, got in zip(shape, tensor.shape, strict=True)
-    )
+    fits = tensor.ndim == len(shape) and all(size in (None, got) for size, got in zip(shape, tensor.shape, strict=True))
     if tensor.dtype != dtype or not fits:
         sizes = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"expected {what} as {dtype} [{sizes}], got {tensor.dtype} {list(tensor.shape)}")

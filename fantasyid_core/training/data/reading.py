@@ -42,7 +42,7 @@ def read_frames(path: Path, fps: float, max_side: int) -> Iterator[Frame]:
     try:
         if path.stat().st_size == 0:
             raise Unreadable("the file is empty (0 bytes)")
-        # FFmpeg takes what stands before a colon in a relative name for a protocol.
+        # FFmpeg reads the part before a colon in a relative name as a protocol.
         with av.open(str(path.absolute())) as container:
             yield from _sampled(container, fps, max_side)
     except (av.FFmpegError, OSError, EOFError, IndexError) as error:

@@ -113,7 +113,7 @@ def _start_worker(settings: PrepareSettings, make_tools: MakeTools) -> None:
 
 
 def _leave_with_parent() -> None:
-    # A killed parent says no goodbye, and two runs in one folder would write over each other.
+    # Workers must end when their parent is killed: two runs in one folder would overwrite each other's files.
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
 

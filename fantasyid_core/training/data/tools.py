@@ -14,8 +14,8 @@ from .settings import PrepareSettings
 from .text import TextReader, load_text_reader
 
 CONFIDENCE = {"mediapipe": 0.7}
-"""Least score by detector. That of mediapipe is a mean of what its networks say of a face: of frontal faces more than
-0.85, of dim and turned ones from 0.7 on; below 0.6 nothing is found at all (`landmarks.faces.CONFIRMED`)."""
+"""Lowest accepted score by detector. mediapipe's score is the mean of its networks' scores: above 0.85 for frontal
+faces, from 0.7 on for dim and turned ones. Below 0.6 it reports no face (`landmarks.faces.CONFIRMED`)."""
 PAPER_CONFIDENCE = 0.9  # of detectors whose scores are probabilities
 
 

@@ -178,9 +178,7 @@ def test_the_ablations_are_trained_packaged_and_compared(encoders, tmp_path, mon
     run_ablations("tiny", out, changes, people=2, seeds=1, report=lines.append, portraits=portraits)
     assert weights.stat().st_mtime_ns == before  # what is finished is not trained again
     with pytest.raises(ValueError, match="steps: 2 instead of 1"):
-        run_ablations(
-            "tiny", out, [*changes, "steps=2"], people=2, seeds=1, report=lines.append, portraits=portraits
-        )
+        run_ablations("tiny", out, [*changes, "steps=2"], people=2, seeds=1, report=lines.append, portraits=portraits)
 
 
 def folder_of(folder, name):

@@ -112,7 +112,7 @@ def test_the_users_file_is_facexlibs_network_to_the_bit(tmp_path):
     pixels = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.inference_mode():
-        labels = network.eval()(((pixels - mean[:, None, None]) / std[:, None, None]))[0].argmax(1)[0].numpy()
+        labels = network.eval()((pixels - mean[:, None, None]) / std[:, None, None])[0].argmax(1)[0].numpy()
     assert len(np.unique(labels)) > 1
     assert np.array_equal(load_parser(folders=[tmp_path]).labels(crop), labels)
 

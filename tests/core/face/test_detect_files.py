@@ -40,7 +40,9 @@ def test_a_missing_package_is_a_sentence(name, packages, tmp_path, monkeypatch):
     place_for(tmp_path, KEYS[name]).write_bytes(b"not looked at")
     gone = PACKAGES[name][:1] if packages == "first" else PACKAGES[name]
     without(monkeypatch, *gone)
-    with pytest.raises(RuntimeError, match=f"detector {name} needs .*pip install {' '.join(gone)} .or choose another detector"):
+    with pytest.raises(
+        RuntimeError, match=f"detector {name} needs .*pip install {' '.join(gone)} .or choose another detector"
+    ):
         detect_faces(dotted((99, 99)), name, folders=[tmp_path])
     assert name not in available_detectors([tmp_path])
 

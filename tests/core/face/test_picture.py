@@ -76,9 +76,7 @@ def test_grey_with_alpha_and_transparent_colours(tmp_path):
 
 
 def test_one_channel_and_one_bit(tmp_path):
-    np.testing.assert_array_equal(
-        load_picture(saved(tmp_path, Image.fromarray(RAMP))), RAMP[..., None].repeat(3, -1)
-    )
+    np.testing.assert_array_equal(load_picture(saved(tmp_path, Image.fromarray(RAMP))), RAMP[..., None].repeat(3, -1))
     bits = load_picture(saved(tmp_path, Image.fromarray(RAMP > 100), "bits.png"))
     np.testing.assert_array_equal(bits[..., 1], np.where(RAMP > 100, 255, 0))
 

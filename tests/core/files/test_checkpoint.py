@@ -21,9 +21,7 @@ def read_all(checkpoint):
 
 def assert_same(got, expected=TENSORS):
     assert got.keys() == expected.keys()
-    assert all(
-        torch.equal(got[key], expected[key]) and got[key].dtype == expected[key].dtype for key in expected
-    )
+    assert all(torch.equal(got[key], expected[key]) and got[key].dtype == expected[key].dtype for key in expected)
 
 
 def write_folder(folder, name="diffusion_pytorch_model.safetensors", config=None):

@@ -24,9 +24,7 @@ def test_the_file_appears_when_it_is_whole(tmp_path):
     assert stat.S_IMODE(target.stat().st_mode) & 0o444 == 0o444
 
 
-@pytest.mark.parametrize(
-    "error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device"), ValueError]
-)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device"), ValueError])
 def test_a_failure_keeps_the_old_file(tmp_path, error):
     target = tmp_path / "a.txt"
     target.write_text("old")

@@ -78,8 +78,11 @@ def hostile(witness) -> dict[str, bytes]:
         "NEWOBJ": b"\x80\x02cos\nsystem\n" + system + b"\x85\x81.",
         "NEWOBJ_EX": b"\x80\x04cos\nsystem\n" + system + b"\x85}\x92.",
         "STACK_GLOBAL": called("os", "system", system),
-        "BUILD on what was imported": b"\x80\x02cnumpy\ndtype\n}(" + text("__call__") + b"cos\nsystem\nub"
-        + system + b"\x85R.",
+        "BUILD on what was imported": b"\x80\x02cnumpy\ndtype\n}("
+        + text("__call__")
+        + b"cos\nsystem\nub"
+        + system
+        + b"\x85R.",
         "dotted name": called("collections", "OrderedDict.__init__.__globals__", path),
         "numpy's own file writer": called("numpy", "ndarray.tofile", path),
         "numpy.load": called("numpy", "load", path),

@@ -60,9 +60,7 @@ def test_depth_code_is_sine_then_cosine_of_growing_wavelength():
     expected = [angle, angle, angle / 100, angle / 100]
     assert torch.allclose(
         code,
-        torch.tensor(
-            [torch.tensor(a).sin() if i % 2 == 0 else torch.tensor(a).cos() for i, a in enumerate(expected)]
-        ),
+        torch.tensor([torch.tensor(a).sin() if i % 2 == 0 else torch.tensor(a).cos() for i, a in enumerate(expected)]),
         atol=1e-6,
     )
 

@@ -30,9 +30,7 @@ def adapter():
     return trained_adapter()
 
 
-@pytest.mark.parametrize(
-    ("switches", "count"), list(zip(SWITCHES, (42 + 4, 42, 4, 42 + 4), strict=True)), ids=str
-)
+@pytest.mark.parametrize(("switches", "count"), list(zip(SWITCHES, (42 + 4, 42, 4, 42 + 4), strict=True)), ids=str)
 def test_tokens_are_as_many_as_the_config_says(switches, count):
     adapter = trained_adapter(**switches)
     tokens = adapter.encode(*inputs_of(adapter, batch=2))
@@ -164,7 +162,7 @@ def test_standardised_vertices_have_mean_zero_and_spread_one():
     assert result.mean(0).abs().max() < 1e-3
     typical = result.std(0)
     assert typical.max() < 1.001
-    far = (people.std(0) > 0.5 * people.std(0).square().mean().sqrt())  # the others barely move
+    far = people.std(0) > 0.5 * people.std(0).square().mean().sqrt()  # the others barely move
     assert typical[far].min() > 0.999
 
 

@@ -184,7 +184,10 @@ def test_a_group_that_the_adapter_does_not_make_leaves_nothing_to_add():
 @pytest.mark.parametrize("frames", [1, 2, 4])
 def test_chunks_are_whole_frames_and_change_nothing(frames):
     layer, tokens, hidden = make_layer(), make_tokens(), make_hidden(frames=7)
-    form, shares = load(layer, [WeightedTokens(tokens)]), [Share(1.0, Region.of(torch.linspace(0, 1, 168)[None, :, None]))]
+    form, shares = (
+        load(layer, [WeightedTokens(tokens)]),
+        [Share(1.0, Region.of(torch.linspace(0, 1, 168)[None, :, None]))],
+    )
     budget = frames * FRAME * 2 * (form.floats_per_token + 48) * 4
     assert tokens_within(form, budget, hidden) == frames * FRAME
     assert tokens_within(form, 1, hidden) == FRAME
@@ -233,7 +236,10 @@ def test_identities_repeat_for_both_halves_of_guidance():
 
 
 def test_what_is_kept_is_what_is_counted():
-    layer, people = make_layer(), [WeightedTokens(make_tokens(seed=1)), WeightedTokens(make_tokens(seed=2), torch.zeros(9))]
+    layer, people = (
+        make_layer(),
+        [WeightedTokens(make_tokens(seed=1)), WeightedTokens(make_tokens(seed=2), torch.zeros(9))],
+    )
     form = fixed_layer(layer, people)
     assert form.weight_count == sum(value.numel() for value in form.parameters())
     assert form.weight_count == sum(value.numel() for value in form.weights(layer, people).values())

@@ -181,7 +181,10 @@ def test_what_needs_a_registration_is_never_downloaded_and_the_restricted_must_b
 
 def test_whatever_is_downloaded_can_be_verified():
     for row in MODEL_FILES:
-        if row.download and row.key not in ("weights", "consisid"):  # a whole repository whose content is not known here
+        if row.download and row.key not in (
+            "weights",
+            "consisid",
+        ):  # a whole repository whose content is not known here
             assert row.download.file.size and re.fullmatch(r"[0-9a-f]{64}", row.download.file.sha256)
         if row.download and not row.download.from_hub:
             assert all(address.startswith("https://") for address in row.download.addresses)

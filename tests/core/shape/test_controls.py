@@ -216,6 +216,7 @@ def test_fields_change_so_slowly_that_space_does_not_fold():
     draw, step = np.random.default_rng(0), 0.01
     places = draw.uniform((0.1, -200, -170), (100, 100, 60), (20_000, 3))
     for name, function in FIELDS.items():
+
         def field(points, function=function):
             return np.stack([np.broadcast_to(part, len(points)) for part in function(*points.T)], axis=1)
 

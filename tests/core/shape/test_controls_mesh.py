@@ -12,8 +12,7 @@ from fantasyid_core.shape.edit.controls import shape_controls
 from fantasyid_core.shape.edit.controltable import CONTROLS
 
 GROUPS = {
-    group: [name for name, _ in rows]
-    for group, rows in itertools.groupby(CONTROLS.items(), lambda row: row[1].group)
+    group: [name for name, _ in rows] for group, rows in itertools.groupby(CONTROLS.items(), lambda row: row[1].group)
 }
 
 

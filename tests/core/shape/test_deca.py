@@ -208,8 +208,14 @@ def put(name, value):
         (put("layers.2.weight", lambda t: t[:100]), r"layers\.2\.weight is \[100, 1024\] instead of \[236, 1024\]"),
         (put("layers.0.weight", lambda t: t.T), r"layers\.0\.weight is \[2048, 1024\] instead of \[1024, 2048\]"),
         (put("layers.0.bias", "text"), r"layers\.0\.bias is str instead of \[1024\]"),
-        (put("layers.0.bias", torch.zeros(1024, dtype=torch.long)), r"not floating-point: layers\.0\.bias is torch\.int64"),
-        (put("encoder.bn1.weight", lambda t: t / 0.0), r"1 of its weights hold NaN or infinite values: encoder\.bn1\.weight"),
+        (
+            put("layers.0.bias", torch.zeros(1024, dtype=torch.long)),
+            r"not floating-point: layers\.0\.bias is torch\.int64",
+        ),
+        (
+            put("encoder.bn1.weight", lambda t: t / 0.0),
+            r"1 of its weights hold NaN or infinite values: encoder\.bn1\.weight",
+        ),
         (put("encoder.bn1.running_var", lambda t: -t), r"impossible: encoder\.bn1\.running_var"),
     ],
 )

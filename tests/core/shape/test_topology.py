@@ -333,9 +333,7 @@ class _Evil:
 
 def test_a_pickle_that_imports_something_else(content, tmp_path):
     content["adj"] = _Evil(tmp_path / "witness")
-    with pytest.raises(
-        ValueError, match=r"transform\.pkl was refused: it tries to import (posix|nt)\.system"
-    ):
+    with pytest.raises(ValueError, match=r"transform\.pkl was refused: it tries to import (posix|nt)\.system"):
         load_topology(write(tmp_path / "transform.pkl", content))
     assert not (tmp_path / "witness").exists()
 

@@ -35,9 +35,7 @@ def people():
 @pytest.fixture(scope="module")
 def control(sample, people):
     """Parameter -> (slope of the model's clips, slope of true renders)."""
-    ours, true = (
-        measure_control(each, people, COARSE, ENDS, seeds=(0,)) for each in (sample, TrueRenderer(people))
-    )
+    ours, true = (measure_control(each, people, COARSE, ENDS, seeds=(0,)) for each in (sample, TrueRenderer(people)))
     return {name: (ours[name]["slope"][0], true[name]["slope"][0]) for name in COARSE}
 
 

@@ -148,8 +148,12 @@ def test_the_plot_is_a_png(report, monkeypatch, tmp_path):
 def test_the_processor_is_named(monkeypatch, tmp_path):
     from fantasyid_core.tools import processor
 
-    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: AMD   EPYC 7B13\nprocessor : 1\nmodel name\t: other\n")
-    assert processor._linux(tmp_path / "cpuinfo").strip() == "AMD   EPYC 7B13" and processor._linux(tmp_path / "no") == ""
+    (tmp_path / "cpuinfo").write_text(
+        "processor : 0\nmodel name\t: AMD   EPYC 7B13\nprocessor : 1\nmodel name\t: other\n"
+    )
+    assert (
+        processor._linux(tmp_path / "cpuinfo").strip() == "AMD   EPYC 7B13" and processor._linux(tmp_path / "no") == ""
+    )
     monkeypatch.setattr(processor.platform, "system", lambda: "Linux")
     monkeypatch.setattr(processor, "_linux", lambda: "AMD   EPYC 7B13")
     assert processor.processor_name() == "AMD EPYC 7B13"

@@ -99,9 +99,7 @@ def test_a_missing_part_says_where_it_belongs(tmp_path, part):
         load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("part", "key"), [("vae", "decoder.conv_in.conv.weight"), ("text_encoder", "shared.weight")]
-)
+@pytest.mark.parametrize(("part", "key"), [("vae", "decoder.conv_in.conv.weight"), ("text_encoder", "shared.weight")])
 def test_missing_tensors_are_not_made_up(folder, tmp_path, part, key):
     from safetensors.torch import load_file, save_file
 

@@ -40,9 +40,7 @@ def test_clips_that_stand_together_stay_together():
 
 def test_processes_share_a_micro_batch_and_together_read_what_one_would():
     alone = [names(batch) for _, batch in islice(batches(NoiseSource(), 0, 4, 2), 3)]
-    shares = [
-        [names(batch) for _, batch in islice(batches(NoiseSource(), 0, 2, 2, (rank, 2)), 3)] for rank in range(2)
-    ]
+    shares = [[names(batch) for _, batch in islice(batches(NoiseSource(), 0, 2, 2, (rank, 2)), 3)] for rank in range(2)]
     assert [a + b for a, b in zip(*shares, strict=True)] == alone
 
 

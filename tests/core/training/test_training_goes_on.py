@@ -36,7 +36,9 @@ def test_going_on_from_the_weights_that_come_along_gives_their_tokens():
     shipped, models = load_networks(), going_on()
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(2, 3, 64, 64, generator=generator)
-    vertices = torch.tensor(head_mesh().template, dtype=torch.float32) * (1 + 0.02 * torch.rand(2, 1, 3, generator=generator))
+    vertices = torch.tensor(head_mesh().template, dtype=torch.float32) * (
+        1 + 0.02 * torch.rand(2, 1, 3, generator=generator)
+    )
     with torch.no_grad():
         theirs = shipped.adapter.encode(shipped.small.face_encoder(pixels), vertices)
         ours = models.adapter.encode(models.face_encoder(pixels), vertices)

@@ -182,9 +182,18 @@ def other(module="blocks.0.q", down=(RANK, WIDTH), up=(WIDTH, RANK)) -> dict[str
         ({**query(), "transformer_blocks.0.attn1.to_q.alpha": torch.ones(2)}, "alpha as one number"),
         ({**query(), "transformer_blocks.0.attn1.to_q.alpha": torch.tensor(math.inf)}, "alpha holds NaN or infinite"),
         ({**query(), **query("transformer_blocks.0.attn1.to_q")}, "are both for blocks.0.q"),
-        ({**query(), "transformer_blocks.0.attn1.to_q.lora_magnitude_vector": torch.ones(12)}, "holds DoRA for 1 weight of .*not supported"),
-        ({**query(), "transformer_blocks.1.attn1.to_q.lora_B.bias": torch.ones(12)}, "holds changed biases for 1 weight of"),
-        ({**query(), "lora_unet_transformer_blocks_1_attn1_to_q.hada_w1_a": torch.ones(12)}, "holds LoHa for 1 weight of .*hada_w1_a"),
+        (
+            {**query(), "transformer_blocks.0.attn1.to_q.lora_magnitude_vector": torch.ones(12)},
+            "holds DoRA for 1 weight of .*not supported",
+        ),
+        (
+            {**query(), "transformer_blocks.1.attn1.to_q.lora_B.bias": torch.ones(12)},
+            "holds changed biases for 1 weight of",
+        ),
+        (
+            {**query(), "lora_unet_transformer_blocks_1_attn1_to_q.hada_w1_a": torch.ones(12)},
+            "holds LoHa for 1 weight of .*hada_w1_a",
+        ),
         ({}, "Expected a state dict"),
     ],
 )

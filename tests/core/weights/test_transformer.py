@@ -38,9 +38,7 @@ def reference_run(transformer):
     return run(transformer, network_input("x", (2, 3, 32, 8, 12)), network_input("context", (2, 16, 64)), 500)
 
 
-def test_injection_after_every_block_is_the_official_one(
-    transformer, reference_adapter, reference_tokens, golden
-):
+def test_injection_after_every_block_is_the_official_one(transformer, reference_adapter, reference_tokens, golden):
     with torch.no_grad(), diffusers_host.attach(transformer, reference_adapter.injector(reference_tokens)):
         assert relative_error(reference_run(transformer), golden["transformer.interval1"]) <= 1e-5
 
@@ -55,9 +53,7 @@ def test_injection_after_every_second_block_is_the_official_one(
 
 
 def test_five_ddim_steps_are_the_official_ones(transformer, reference_adapter, reference_tokens, golden):
-    image = torch.cat(
-        [network_input("image_latents", (1, 1, 16, 8, 12)), torch.zeros(1, 2, 16, 8, 12)], dim=1
-    )
+    image = torch.cat([network_input("image_latents", (1, 1, 16, 8, 12)), torch.zeros(1, 2, 16, 8, 12)], dim=1)
     context = network_input("negative_positive", (2, 16, 64))
 
     def denoise(x, step):
@@ -70,9 +66,7 @@ def test_five_ddim_steps_are_the_official_ones(transformer, reference_adapter, r
     assert relative_error(latents, golden["ddim5.latents"]) <= 1e-5
 
 
-def test_attaching_and_removing_leaves_the_transformer_as_it_was(
-    transformer, reference_adapter, reference_tokens
-):
+def test_attaching_and_removing_leaves_the_transformer_as_it_was(transformer, reference_adapter, reference_tokens):
     before = {key: value.clone() for key, value in transformer.state_dict().items()}
     plain = reference_run(transformer)
     with torch.no_grad():

@@ -29,9 +29,7 @@ def folder(tmp_path, state):
     inner = tmp_path / "model" / "transformer"
     inner.mkdir(parents=True)
     save_file(state, inner / "diffusion_pytorch_model.safetensors")
-    (inner / "config.json").write_text(
-        json.dumps({"num_layers": 4, "cross_attn_interval": 2, "fantasyid": STATED})
-    )
+    (inner / "config.json").write_text(json.dumps({"num_layers": 4, "cross_attn_interval": 2, "fantasyid": STATED}))
     return tmp_path / "model"
 
 
@@ -45,9 +43,7 @@ def test_a_folder_gives_back_the_adapter(folder):
 
 
 def test_sizes_of_the_official_checkpoint_come_from_its_shapes(reference_adapter):
-    assert reference_adapter.config == AdapterConfig(
-        injected_layers=2, interval=1, vertex_counts=(2236, 560, 160)
-    )
+    assert reference_adapter.config == AdapterConfig(injected_layers=2, interval=1, vertex_counts=(2236, 560, 160))
 
 
 def test_the_official_interval_leaves_layers_unused(folder):
@@ -70,9 +66,7 @@ def test_dead_keys_are_dropped(folder, state):
 
 def test_an_adapter_file_carries_its_topology_and_config(tmp_path, state):
     metadata = {
-        "fantasyid": json.dumps(
-            {"kind": "adapter", "adapter": json.loads(config_to_json(AdapterConfig.tiny()))}
-        )
+        "fantasyid": json.dumps({"kind": "adapter", "adapter": json.loads(config_to_json(AdapterConfig.tiny()))})
     }
     save_file({**state, **TOPOLOGY.tensors()}, tmp_path / "adapter.safetensors", metadata)
     adapter = load_adapter(tmp_path / "adapter.safetensors")
@@ -182,9 +176,7 @@ def test_only_the_adapter_is_read_from_a_whole_model(folder, monkeypatch):
 
     read = []
     original = checkpoint._SafetensorsReader.map
-    monkeypatch.setattr(
-        checkpoint._SafetensorsReader, "map", lambda self, key: read.append(key) or original(self, key)
-    )
+    monkeypatch.setattr(checkpoint._SafetensorsReader, "map", lambda self, key: read.append(key) or original(self, key))
     load_adapter(folder, topology=TOPOLOGY)
     assert read and not [key for key in read if key.startswith("transformer_blocks")]
 
