@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from ..options import AUTO, DETECTORS, DTYPES
 from .generate import add_sampling_arguments
+
+PATIENCE = timedelta(days=7)
+"""How long a process that is ready waits for the others, whose videos may take hours longer."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     hush_libraries()
     plan, out = plan_of(arguments), Path(arguments.out)
     # Without this, several processes on a machine without a GPU would not know of each other.
-    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available())
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
+    state = PartialState(cpu=on_cpu, timeout=PATIENCE)
     begin(plan, out)
     say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
     device = arguments.device or str(state.device)

@@ -158,13 +158,14 @@ def make_videos(
     device: str | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Makes the videos that are not there yet; every `shares`-th of them, from number `share` on."""  # fmt: skip
+    """Makes the videos that are not there yet; of each model every `shares`-th, from number `share` on."""
     reads_shape = [family_of(checkpoint) != "consisid" for checkpoint in plan._opened()]
     takes = list(plan.takes())
-    # One model after the other, whose transformer and VAE stay in memory for all of its videos.
-    numbers = sorted(range(share, len(takes), shares), key=lambda number: takes[number].model)
+    # One model after the other, whose transformer and VAE stay in memory for all of its videos. Shared out in this
+    # order, so that no process has the slower model alone and keeps the others waiting.
+    numbers = sorted(range(len(takes)), key=lambda number: takes[number].model)
     networks, loaded = Networks(), None
-    for number in numbers:
+    for number in numbers[share::shares]:
         take = takes[number]
         if take.model != loaded:
             networks, loaded = Networks(), take.model

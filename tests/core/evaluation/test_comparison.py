@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ from fantasyid_core.shape import save_shape, synthetic_head
 from fantasyid_core.tools.random_model import write_random_model
 
 ROOT = Path(__file__).resolve().parents[3]
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +60,9 @@ def videos(out: Path) -> dict[str, int]:
 
 def test_a_killed_comparison_goes_on_and_ends_in_a_report(workplace, tmp_path, capsys):
     out = tmp_path / "out"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "1"}
     run = subprocess.Popen(
-        [sys.executable, "-m", "fantasyid_core", *arguments(workplace, out)], env=environment, cwd=ROOT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        [sys.executable, "-m", "fantasyid_core", *arguments(workplace, out)], env={**os.environ, **ENVIRONMENT},
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     for _ in range(1200):
         if videos(out) or run.poll() is not None:
@@ -92,6 +94,51 @@ def test_a_killed_comparison_goes_on_and_ends_in_a_report(workplace, tmp_path, c
     for path in after:
         assert f"src='{path}'" in page
     assert page.count("<figure>") == 8 and "a person walks" in page
+
+
+def compare_in_processes(count: int, words: list[str], logs: Path) -> list[list[str]]:
+    """Runs the command in processes that know of each other as a launcher starts them; the videos that each made."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    logs.mkdir()
+    common = {**os.environ, **ENVIRONMENT, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    common |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    parts, told = [], [logs / f"{rank}.txt" for rank in range(count)]
+    for rank, path in enumerate(told):
+        with path.open("w") as stream:
+            place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            command = [sys.executable, "-m", "fantasyid_core", *words]
+            parts.append(subprocess.Popen(command, env=common | place, cwd=ROOT, stdout=stream, stderr=stream))
+    try:
+        codes = [part.wait(200) for part in parts]
+    finally:
+        for part in parts:
+            part.kill()
+    texts = [path.read_text() for path in told]
+    assert codes == [0] * count, texts
+    return [re.findall(r"^\d+ of 8: (\w+, \w+)$", text, re.MULTILINE) for text in texts]
+
+
+def test_two_processes_make_the_videos_and_the_report_of_one(workplace, tmp_path, capsys):
+    torch.set_num_threads(1)
+    assert main(arguments(workplace, tmp_path / "one")) == 0
+    made = compare_in_processes(2, arguments(workplace, tmp_path / "two"), tmp_path / "logs")
+    takes = {name for part in made for name in part}
+    assert list(map(len, made)) == [4, 4] and len(takes) == 8  # none by both, none twice
+    for part in made:  # each has its share of both models, one after the other
+        assert [name.split(",")[0] for name in part] == ["FantasyID"] * 2 + ["ConsisID"] * 2
+    one, two = (
+        {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        for out in (tmp_path / "one", tmp_path / "two")
+    )
+    assert two.keys() == one.keys() and {"report.json", "report.html", "sheet.png"} < one.keys()
+    assert [name for name in one if two[name] != one[name]] == []
+    table, others = ((tmp_path / "logs" / f"{rank}.txt").read_text() for rank in range(2))
+    assert "| RS |" in table and "| RS |" not in others  # the first process alone writes the report
+    (tmp_path / "two" / "videos" / "ConsisID" / "anna__prompt1_seed0.mp4").unlink()
+    again = compare_in_processes(2, arguments(workplace, tmp_path / "two"), tmp_path / "later")
+    assert sorted(again) == [[], ["ConsisID, anna__prompt1_seed0"]]
 
 
 def test_another_comparison_does_not_mix_with_it(workplace, tmp_path, capsys):
