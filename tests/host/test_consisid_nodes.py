@@ -6,13 +6,19 @@ import importlib
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from consisidgolden import write_arcface, write_parser
+from golden import relative_error
 from small import make_transformer_state
 from workflow_form import workflow_prompt
 
+from fantasyid_core import load_adapter
 from fantasyid_core.config import AdapterConfig, TransformerConfig
+from fantasyid_core.face.align import FaceCrop
+from fantasyid_core.face.consisid import load_readers, load_tower, prepare_face
+from fantasyid_core.host.diffusers import others as diffusers_models
 from fantasyid_core.tools.random_model import write_random_model
 
 pytest.importorskip("facexlib", reason="facexlib is not installed: no parts of a face")
@@ -169,13 +175,50 @@ def execute_stock(execute):
     return nodes.VAELoader().load_vae("cogvideox_vae.safetensors")[0]
 
 
-def test_a_warped_picture_goes_through_everything(execute, encode, crop, loaded):
-    """What Warp Face hands on: another crop, no photo, no parsed picture."""
-    face = crop(0)
-    warped = replace(face, crop=face.crop[:, ::-1].copy(), picture=None, parsed=None)
-    (before, seen), (after, changed) = encode(face=face), encode(face=warped)
-    assert not torch.allclose(before.tokens, after.tokens, atol=1e-5)
-    assert (seen.parsed != changed.parsed).any()
+EDIT = '{"version": 1, "values": {"face_width": 0.8, "mouth_width": 0.6}}'
+
+
+@pytest.fixture
+def photo(host, small_files):
+    """The photo in the input folder as the host loads it."""
+    return host.node_classes["LoadImage"]().load_image("face.jpg")[0]
+
+
+@pytest.mark.parametrize("detector", ["mediapipe", "none"])
+def test_an_edit_changes_person_and_first_picture_as_the_core_computes_them(
+    execute, loaded, encode, small_files, consisid_files, photo, detector
+):
+    """Crop Face -> Edit Shape -> Warp Face -> Encode Identity -> Video Conditioning, with and without five points."""
+    face = execute("CropFace", image=photo, **{**CENTRE, "detector": detector}).result[0]
+    assert (face.points is None) == (detector == "none")
+    before = execute("LoadShape", shape="face.ply").result[0]
+    after = execute("EditShape", shape=before, edit=EDIT, flame="none").result[0]
+    warped = execute("WarpFace", face=face, before=before, after=after).result[0]
+    assert warped.picture is None and (warped.crop != face.crop).mean() > 0.05
+
+    (plain, unwarped), (person, shown) = encode(face=face), encode(face=warped)
+    parts = {"positive": [[torch.zeros(1, 226, 64), {}]], "vae": execute_stock(execute), "model": loaded[0]}
+    latents = []
+    for each in (unwarped, shown):
+        conditioned = execute("VideoConditioning", negative=parts["positive"], face=each, **parts).result[0]
+        latents.append(conditioned[0][1]["concat_latent_image"])
+    assert relative_error(person.tokens, plain.tokens) > 1e-4 and relative_error(latents[1], latents[0]) > 1e-3
+
+    tokens, parsed, latent = by_the_core(consisid_files, small_files, warped)
+    np.testing.assert_array_equal(shown.parsed, parsed)
+    assert relative_error(person.tokens, tokens) <= 1e-5 and relative_error(latents[1], latent) <= 1e-5
+
+
+def by_the_core(model, vae_of, face):
+    """Tokens, parsed crop and unscaled latent of a face, computed without the host."""
+    face = FaceCrop(face.crop, face.matrix, face.points)
+    tower = load_tower(model / "face_encoder" / "tower.safetensors")
+    with torch.inference_mode():
+        prepared = prepare_face(face, tower.features, load_readers([model]))
+        tokens = load_adapter(model).encode(prepared.features)
+        vae = diffusers_models.load_vae(vae_of, torch.float32)
+        latent = vae.encode(diffusers_models.stretch(prepared.face.parsed, 96, 64).unsqueeze(2)).latent_dist.mode()
+    return tokens, prepared.face.parsed, latent
 
 
 def test_the_bars_of_the_sliders_say_that_only_the_picture_counts(execute, loaded, crop, pack):
