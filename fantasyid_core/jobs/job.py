@@ -53,8 +53,7 @@ class Job:
         """Equal for videos that are made with the same loaded networks."""
         inputs, settings = self.inputs, self.settings
         places = [str(Path(inputs.model).resolve()), str(inputs.topology or ""), str(inputs.face_encoder or "")]
-        accepted = ["approximate"] if inputs.approximate else []
-        return fingerprint([*places, *accepted, settings.machine])
+        return fingerprint([*places, *_accepted(inputs), settings.machine])
 
     def record(self) -> str:
         """The text for the file's metadata."""
@@ -71,8 +70,14 @@ def record_for(inputs: Inputs, settings: Settings, options: Mapping[str, Any]) -
     """The metadata of a video: the options, and a fingerprint of what the video is made of."""
     # Neither where the video is computed nor where the files lie changes the video.
     settings = dataclasses.replace(settings, device=None, offload=OFFLOADS[0], parallel=ROWS, compile=False)
-    made_of = fingerprint([Path(inputs.model).name, settings, fingerprint(inputs.person, contents=True)])
+    person = fingerprint(inputs.person, contents=True)
+    made_of = fingerprint([Path(inputs.model).name, settings, person, *_accepted(inputs)])
     return json.dumps({_KEY: __version__, "made of": made_of, "options": dict(options)}, sort_keys=True)
+
+
+def _accepted(inputs: Inputs) -> list[str]:
+    # Added only where it is accepted, so that videos of before keep their fingerprints.
+    return ["approximate"] if inputs.approximate else []
 
 
 def options_of(video: str | os.PathLike) -> dict[str, Any]:
