@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 
 FORMAT = "fantasyid_identity"
@@ -73,8 +74,6 @@ def save_identity(
     suffix than .safetensors, other shapes or types, values that are not finite, an edit that is not JSON and
     an empty fingerprint; OSError when the file cannot be written.
     """
-    from safetensors.torch import save
-
     path = Path(path)
     _check_suffix(path)
     thumbnail = np.asarray(thumbnail)
@@ -89,9 +88,8 @@ def save_identity(
     metadata |= {"shape_name": shape_name, "licence": licence_note}
     metadata |= {name: value for name, value in (("transformer", transformer), ("approximate", approximate)) if value}
     tensors = {name: _plain(value) for name, value in tensors.items()}
-    content = save(tensors, {**metadata, _CHECKSUM: _checksum(tensors, metadata)})
     with write_aside(path) as aside:
-        aside.write_bytes(content)
+        write_tensors(aside, tensors, {**metadata, _CHECKSUM: _checksum(tensors, metadata)})
     return path
 
 
