@@ -9,10 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 # Tests import fantasyid_core as users of the plain package do, and the helpers that lie beside them.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+
+# On a busy machine drawing an example may take long; that says nothing of the example.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # What a fixture needs is what a test needs that asks for it.
 MARKER_OF_FIXTURE = {"comfyui": "host", "browser": "browser", "licensed": "licensed"}

@@ -21,8 +21,9 @@ def head():
     return synthetic_head(4)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Chromium, for one file of tests: its driver keeps an event loop running, and tests of nodes start their own."""
     with chromium() as found:
         yield found
 

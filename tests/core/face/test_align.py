@@ -226,7 +226,9 @@ def test_sizes_that_cannot_work_are_refused():
 
 def test_without_opencv_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(RuntimeError, match="needs OpenCV.*opencv-python-headless"):
+    with pytest.raises(
+        RuntimeError, match="needs the package opencv-python-headless, .* -m pip install opencv-python-headless"
+    ):
         align_face(smooth_picture(), TEMPLATE)
     assert crop_face(smooth_picture()).crop.shape == (512, 512, 3)  # the centre crop needs none
 

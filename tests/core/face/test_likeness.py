@@ -155,7 +155,7 @@ def test_a_model_without_a_finite_vector_is_refused(tmp_path, weights):
 def test_a_missing_package_is_named_with_the_command(models, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     assert not has_likeness([models])
-    message = f"needs {package}, which is not installed here. Run `pip install {package}`"
+    message = f"needs the package {package}, which is not installed. Run: .* -m pip install {package}"
     with pytest.raises(RuntimeError, match=message):
         load_likeness(folders=[models])
 

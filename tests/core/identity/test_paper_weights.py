@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from golden import relative_error
 from paperadapter import heads, trained_adapter
 from safetensors.torch import load_file, save_file
 from small import inputs_of, make_adapter, make_transformer_state, release_state
@@ -61,8 +62,11 @@ def test_a_file_gives_back_the_adapter(tmp_path, switches):
     assert loaded.state_dict().keys() == original.state_dict().keys()
     inputs, hidden = inputs_of(original), torch.randn(1, 48, 192)
     tokens = original.encode(*inputs)
-    assert torch.equal(loaded.encode(*inputs), tokens)
-    assert torch.equal(loaded.injector(tokens)(1, hidden), original.injector(tokens)(1, hidden))
+    for key, value in original.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value)
+    # Weights that lie in their file are aligned otherwise, and matrix products then round otherwise.
+    assert relative_error(loaded.encode(*inputs), tokens) < 1e-5
+    assert relative_error(loaded.injector(tokens)(1, hidden), original.injector(tokens)(1, hidden)) < 1e-5
     assert adapter_fingerprint(loaded) == adapter_fingerprint(original)
 
 
