@@ -141,7 +141,8 @@ def _end_of_run(weights: list[float], first: int) -> int:
     if last > first:
         return last
     for end in range(len(weights) - 1, first + 2, -1):
-        if weights[first : end + 1] == _line(weights[first], weights[end], end - first + 1):
+        is_line = weights[first : end + 1] == _line(weights[first], weights[end], end - first + 1)
+        if is_line and weights[first] != weights[end]:  # tiny equal ends with rounded zeros between are no line
             return end
     return first
 
