@@ -184,7 +184,7 @@ def test_nodes_and_identity_files_take_the_paper_variant(portraits, host, small_
     (shape,) = execute("LoadShape", shape="face.ply")
     noise = torch.rand(1, 96, 80, 3, generator=torch.Generator().manual_seed(0))
     face = execute("CropFace", image=noise, detector="none", which_face="largest", number=0, padding=0.0)[0]
-    (identity,) = execute("EncodeIdentity", adapter=adapter, encoder=encoder, face=face, shape=shape)
+    identity, _ = execute("EncodeIdentity", adapter=adapter, encoder=encoder, face=face, shape=shape)
     assert identity.tokens.shape == (1, 314 + 4, 192)
     before = set(host.output_dir.rglob("*.safetensors"))
     execute("SaveIdentity", identity=identity, filename_prefix="people/paper")
