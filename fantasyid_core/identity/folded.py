@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .network.attention import LayerAttention
-from .projections import CHUNK, Share, add_linear, project, query_projection, widening
+from .projections import CHUNK, Share, add, linear, project, query_projection, widening
 from .steering.token_weights import WeightedTokens
 
 
@@ -81,14 +81,14 @@ class FoldedLayer(nn.Module):
                 delta = self._delta(query, value, hidden.index_select(1, region.rows)) * region.row_weights
                 onto = onto.index_add(1, region.rows, delta, alpha=share.weight)
             else:
-                onto = add_linear(onto, value, self._attention(query, hidden), share)
+                onto = add(onto, linear(value, self._attention(query, hidden)), share)
         return onto
 
     def _delta(self, query: nn.Module, value: nn.Module, hidden: Tensor) -> Tensor:
-        return value(self._attention(query, hidden))
+        return linear(value, self._attention(query, hidden))
 
     def _attention(self, query: nn.Module, hidden: Tensor) -> Tensor:  # -> [B, N, H*T]
-        logits = query(F.layer_norm(hidden, hidden.shape[-1:], eps=self.eps))  # [B, N, H*T]
+        logits = linear(query, F.layer_norm(hidden, hidden.shape[-1:], eps=self.eps))  # [B, N, H*T]
         per_head = logits.unflatten(-1, (self.heads, -1))
         # Half precision is summed in float32 inside the operation. In place: it is the largest tensor here.
         in_place = not logits.requires_grad and logits.device.type in ("cpu", "cuda")

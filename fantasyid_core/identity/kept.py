@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from .network.attention import LayerAttention, match_batch
 from .network.frame_filter import FilteredAttention, FrameFilter
-from .projections import CHUNK, Share, add, project, query_projection, widening
+from .projections import CHUNK, Share, add, linear, project, query_projection, widening
 from .steering.token_weights import WeightedTokens
 
 _FILTER = ("filter.conv.weight", "filter.conv.bias", "filter.norm.weight", "filter.norm.bias")
@@ -65,10 +65,10 @@ class SharedLayer(nn.Module):
         """`onto` (None: nothing) and what each person adds to `hidden`, [B, N, D]; a share of None adds nothing."""
         if not any(shares):
             return onto
-        query = self.query(F.layer_norm(hidden, hidden.shape[-1:], eps=self.eps))
+        query = linear(self.query, F.layer_norm(hidden, hidden.shape[-1:], eps=self.eps))
         query = query.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, H, N, Dh]
         parts = [self._attend(index, query, share) for index, share in enumerate(shares) if share is not None]
-        return add(onto, self.out(sum(parts[1:], start=parts[0])), Share())
+        return add(onto, linear(self.out, sum(parts[1:], start=parts[0])), Share())
 
     def _attend(self, index: int, query: Tensor, share: Share) -> Tensor:  # -> [B, N, H*Dh]
         attended = self._attention(index, query, share.weight)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 from .network.attention import LayerAttention
 from .steering.regions import Region
@@ -47,18 +48,22 @@ def query_projection(layer: LayerAttention, wide) -> tuple[Tensor, Tensor]:
     return weight * wide(layer.hidden_norm.weight), weight @ wide(layer.hidden_norm.bias)
 
 
-def add_linear(onto: Tensor | None, layer: nn.Linear, x: Tensor, share: Share) -> Tensor:
-    """onto + share * layer(x) for a layer without bias, summed within the matrix product where that is possible."""
-    # Not tested while compiling, because each weight would then need its own graph.
-    if onto is not None and _sums_within(onto, layer, x) and share.weight == 1 and share.region is None:
-        return torch.addmm(onto.flatten(0, 1), x.flatten(0, 1), layer.weight.t()).view_as(onto)
-    return add(onto, layer(x), share)
+def linear(layer: nn.Linear, x: Tensor) -> Tensor:  # [B, N, C] -> [B, N, Cout]
+    """layer(x). In float32 on a CPU it is computed as a 1x1 convolution of channels-last pictures, which is the same.
+
+    PyTorch gives convolutions to oneDNN and matrix products to another library, which takes twice as long on some
+    processors (measured on an AMD EPYC: 183 ms against 88 ms for 3,510 tokens, 3072 to 1840 channels).
+    """
+    # Not while compiling, whose own choice of kernels is the better one there.
+    plain = type(layer) is nn.Linear and x.dtype == layer.weight.dtype == torch.float32 and x.device.type == "cpu"
+    if not plain or torch.is_grad_enabled() or torch.compiler.is_compiling() or not _has_onednn():
+        return layer(x)
+    pictures = x.unsqueeze(1).permute(0, 3, 1, 2)  # [B, C, 1, N], a view with the strides of channels-last pictures
+    return F.conv2d(pictures, layer.weight[:, :, None, None], layer.bias).permute(0, 2, 3, 1).squeeze(1)
 
 
-def _sums_within(onto: Tensor, layer: nn.Module, x: Tensor) -> bool:
-    plain = type(layer) is nn.Linear and onto.dtype == x.dtype == layer.weight.dtype == torch.float32
-    contiguous = onto.is_contiguous() and x.is_contiguous()
-    return plain and contiguous and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available()
 
 
 def add(onto: Tensor | None, delta: Tensor, share: Share) -> Tensor:

@@ -1,16 +1,16 @@
-"""How many video tokens the linear layers are given at a time."""
+"""How many video tokens the linear layers of fixed layers are given at a time."""
 
 from __future__ import annotations
 
-from torch.nn import functional
+from fantasyid_core.identity import folded, kept, projections
 
 
 def watch_linear_layers(monkeypatch, seen: list[int]) -> None:
-    """Appends the number of tokens of every [B, N, C] that a linear layer is called with to `seen`."""
-    linear = functional.linear
+    """Appends the number of tokens of every [B, N, C] that a fixed layer's linear layer is called with to `seen`."""
 
-    def watched(x, *weights):
+    def watched(layer, x):
         seen.append(x.shape[1])
-        return linear(x, *weights)
+        return projections.linear(layer, x)
 
-    monkeypatch.setattr(functional, "linear", watched)
+    for module in (folded, kept):
+        monkeypatch.setattr(module, "linear", watched)

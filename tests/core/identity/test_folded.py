@@ -255,15 +255,18 @@ def test_hidden_states_are_left_as_they_are(kind):
     assert torch.equal(hidden, before)
 
 
-def test_a_whole_share_is_added_within_the_matrix_product(monkeypatch):
-    """In float32; any other share by itself. Both give the same."""
-    layer, tokens = make_layer(FULL), make_tokens(FULL.id_tokens, width=FULL.id_width)
-    form, hidden = load_fixed(layer, [WeightedTokens(tokens)], torch.float32), make_hidden(1, 40, FULL.dit_width)
-    added = []
-    monkeypatch.setattr(projections, "add", lambda *given, add=projections.add: added.append(given) or add(*given))
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_is_computed_as_a_convolution_where_that_is_faster(bias, monkeypatch):
+    """On a CPU with oneDNN, in float32, without gradients; the result is the same, and lies in memory as it did."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this build of PyTorch is without oneDNN: the faster way is NOT tested; install the usual build")
+    layer, x, called = torch.nn.Linear(48, 20, bias=bias), make_hidden(2, 21), []
+    conv2d = torch.nn.functional.conv2d
+    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda *given: called.append(1) or conv2d(*given))
+    expected = layer(x).detach()
     with torch.no_grad():
-        whole = add_people(form, hidden, [Share()])
-        assert not added
-        half = add_people(form, hidden, [Share(0.5)])
-        assert len(added) == 1
-        assert relative_error(whole - hidden, 2 * (half - hidden)) < 1e-5
+        got = projections.linear(layer, x)
+        assert called and got.is_contiguous() and relative_error(got, expected) < 1e-6
+        called.clear()
+        projections.linear(layer.bfloat16(), x.bfloat16())
+    assert projections.linear(layer.float(), x).requires_grad and not called
