@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..face.encoder import prepare_pixels
-from .tokens import TokenLayer
+from .tokens import FaceTokens
 
 _RESIDUAL = 0.3  # how much a new block adds, so that many of them begin as little more than none
 
@@ -54,7 +53,7 @@ class GridFaceConfig:
         return replace(cls(image_size=16, widths=(4, 8), blocks=(1, 1), layers=1, heads=2), **changes)
 
 
-class GridFaceEncoder(nn.Module):
+class GridFaceEncoder(FaceTokens):
     """`encode`: RGB pictures 0..1 -> features. Built twice with one seed it is the same."""
 
     def __init__(self, config: GridFaceConfig | None = None, seed: int = 0):
@@ -66,46 +65,13 @@ class GridFaceEncoder(nn.Module):
             self.stages = nn.ModuleList(
                 Stage(*sizes) for sizes in zip(inner, config.widths, config.blocks, strict=True)
             )
-            self.class_token = nn.Parameter(0.1 * torch.randn(1, 1, config.width))
-            self.positions = nn.Parameter(0.1 * torch.randn(1, config.grid**2, config.width))
-            self.layers = nn.ModuleList(TokenLayer(config.width, config.heads) for _ in range(config.layers))
-            self.norm = nn.LayerNorm(config.width)
+            self.make_layers()
 
-    @property
-    def name(self) -> str:
-        return self.config.name
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square picture that it sees, in pixels."""
-        return self.config.image_size
-
-    @property
-    def width(self) -> int:
-        """Channels of each token."""
-        return self.config.width
-
-    @property
-    def tokens(self) -> int:
-        """P, the number of tokens, the class token included."""
-        return 1 + self.config.grid**2
-
-    def encode(self, pixels: Tensor) -> Tensor:  # [B,3,S,S] -> [B,P,C]
-        """Features of square RGB pictures in 0..1 of any size. Raises ValueError as `prepare_pixels` does."""
-        weight = self.class_token
-        pixels = prepare_pixels(pixels, self.image_size, weight.dtype).to(weight.device)
+    def convolve(self, pixels: Tensor) -> Tensor:  # [B,3,S,S] -> [B,C,g,g]
         hidden = F.pixel_unshuffle(pixels, 2).contiguous(memory_format=torch.channels_last)
         for place, stage in enumerate(self.stages):
             hidden = stage(F.silu(hidden) if place else hidden)
-        grid = hidden.flatten(2).transpose(1, 2)  # [B,C,g,g] -> [B,P-1,C]
-        grid = grid + self.positions.to(grid.dtype)
-        tokens = torch.cat([weight.to(grid.dtype).expand(len(grid), -1, -1), grid], 1)
-        for layer in self.layers:
-            tokens = layer(tokens)
-        return self.norm(tokens)
-
-    def forward(self, pixels: Tensor) -> Tensor:  # [B,3,S,S] -> [B,P,C]
-        return self.encode(pixels)
+        return hidden
 
 
 class Stage(nn.Module):
