@@ -24,6 +24,9 @@ The identity tokens depend neither on the timestep nor on the half of classifier
 to K and V is computed once, and `folded` moves them into the projections, which is exact. Where the released weights
 depend on an oddity, the file of that step says so. `network/paper_variant.md` lists what the paper leaves open.
 
+ConsisID, the nearest relative, comes through the same door: `network.consisid` makes its tokens from the photo alone,
+and its cross attention is `network.attention`.
+
 `steering` holds what an artist sets (when, where, how strongly, in which layers), which is not part of the paper.
 `identityfile` saves encoded people in files, and `fingerprint` tells adapters apart.
 """

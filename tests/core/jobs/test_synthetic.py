@@ -11,7 +11,7 @@ import pytest
 from fantasyid_core.jobs.synthetic import SOURCE_TYPE, Signature, finish, is_marked
 from fantasyid_core.videofile import read_comment, read_video, save_video
 
-c2pa = pytest.importorskip("c2pa", reason="c2pa-python is not installed: nothing is signed without it")
+c2pa = pytest.importorskip("c2pa", reason="needs the optional package that signs videos: pip install c2pa-python")
 
 
 @pytest.fixture(scope="module")
