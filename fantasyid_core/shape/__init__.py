@@ -2,8 +2,7 @@
 
 `faceshape` is the value, `files` reads and writes it, `reconstruct` makes it from a photo, `edit` changes it (sliders,
 blends, and the warped picture), `topology` has the mesh levels of the networks, `draw` makes pictures, `reshape`
-changes videos, and `ownhead`
-and `head` are this project's own heads. Everything is imported on first use."""
+changes videos, and `ownhead` and `head` are this project's own heads. Everything is imported on first use."""
 
 from importlib import import_module
 
