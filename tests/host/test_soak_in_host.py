@@ -185,8 +185,6 @@ def test_five_hundred_runs_with_cancels(host, demo, decoded, capsys):
     runs = int(os.environ.get("FANTASYID_SOAK_RUNS", 500))
     cancelled, before, after = cancel_at_random(host, demo, decoded, runs)
     with capsys.disabled():
-        print(
-            f"\n{runs} runs: {cancelled} cancelled, the others equal to the bit; in use before: {before}, after: {after}"
-        )
+        print(f"\n{runs} runs: {cancelled} cancelled, the others equal to the bit; {before} before, {after} after")
     assert runs // 10 < cancelled < runs - runs // 10
     assert after.tensors - before.tensors < 2**20
