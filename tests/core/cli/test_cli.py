@@ -177,7 +177,7 @@ def test_a_model_folder_without_config(generate, model, capsys):
 def test_a_truncated_model(generate, model, capsys):
     (model / WEIGHTS).write_bytes((model / WEIGHTS).read_bytes()[:-1000])
     assert generate(model=model) == 2
-    assert "truncated or corrupt; download it again" in capsys.readouterr().err
+    assert "truncated or corrupt. Download it again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["layer_attention.1.to_q.weight", "transformer_blocks.1.norm1.linear.bias"])
