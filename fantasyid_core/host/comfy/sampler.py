@@ -13,6 +13,7 @@ from ...options import DPM, SOLVERS
 from ...sampling import OfficialNoise, Step, make_steps
 from ...sampling import sample as run_solver
 from .corrections import check_latent, check_text, native_sizes
+from .listening import blocks_listening
 
 
 def initial_noise(shape, seed: int) -> Tensor:
@@ -113,7 +114,8 @@ def _exact_sampler(plan: list[Step], solver: str, step_noise):
             denoise = _denoiser(guider, sigmas, extra_args)
             draw = lambda index: step_noise(index).to(noise)  # noqa: E731
             on_step = _on_step(callback, len(plan), disable_pbar)
-            return run_solver(denoise, noise, plan, solver, draw, on_step)
+            with blocks_listening(guider.inner_model.diffusion_model):
+                return run_solver(denoise, noise, plan, solver, draw, on_step)
 
     return ExactSampler()
 
