@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from installfile import ROOT, loaded_install
 
+from fantasyid_core.running import requirements
+
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
@@ -245,7 +247,7 @@ def test_peers_come_without_their_own_requirements_and_after_ours(install, runs,
     assert str(ROOT / "tests/requirements.txt") in own
     assert peers == ["--no-deps", "-r", str(ROOT / "tests/requirements-no-deps.txt")]
     assert numba[0].startswith("numba>=")
-    named = install.parse_requirements((ROOT / "tests" / "requirements-no-deps.txt").read_text())
+    named = requirements.parse((ROOT / "tests" / "requirements-no-deps.txt").read_text())
     assert {name for name, _ in named} == {"insightface", "facexlib"}
 
 
