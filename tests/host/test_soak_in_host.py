@@ -16,7 +16,7 @@ import pytest
 import torch
 from comfy_process import ROOT, Interrupted, NodeError
 from small import inputs_of, make_adapter, make_transformer_state
-from workflow_form import WITHOUT_EFFECT, api_form
+from workflow_form import api_form, kinds_of
 
 from fantasyid_core.config import TransformerConfig
 
@@ -100,8 +100,7 @@ def test_attached_and_detached_a_thousand_times(host, capsys):
 def demo(host, pack) -> dict:
     pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
     workflow = json.loads((ROOT / "workflows" / "tiny_demo.json").read_text(encoding="utf-8"))
-    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
-    return api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
+    return api_form(workflow, {kind: host.object_info(kind) for kind in kinds_of(workflow)})
 
 
 def cancel_at_random(host, demo, decoded, runs: int) -> int:
