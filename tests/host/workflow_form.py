@@ -9,6 +9,7 @@ from comfy_process import ROOT
 
 WITHOUT_EFFECT = ("MarkdownNote", "Note")
 NUMBERS_AND_TEXT = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+BYPASSED = 4  # a node's mode
 DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 
 
@@ -18,11 +19,22 @@ def api_form(workflow: dict, object_info: Mapping[str, dict]) -> dict:
     ValueError when widgets, inputs or links do not fit the nodes.
     """
     links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    for node in workflow["nodes"]:
+        if node["mode"] == BYPASSED:
+            _pass_by(node, links)
     return {
         str(node["id"]): {"class_type": node["type"], "inputs": _inputs(node, object_info[node["type"]], links)}
         for node in workflow["nodes"]
-        if node["type"] not in WITHOUT_EFFECT
+        if node["type"] not in WITHOUT_EFFECT and node["mode"] != BYPASSED
     }
+
+
+def _pass_by(node: dict, links: dict) -> None:
+    """Connects what comes out of a bypassed node with its first input of the same type."""
+    for output in node["outputs"]:
+        source = next((each["link"] for each in node["inputs"] if each["type"] == output["type"]), None)
+        for link in output["links"] or ():
+            links[link] = links[source]
 
 
 def _inputs(node: dict, info: dict, links: dict) -> dict:
@@ -60,7 +72,7 @@ def workflow_prompt(host, name: str) -> dict:
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
     kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
     prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
-    if name != "edit_a_photo":  # which has no model
+    if name not in ("edit_a_photo", "reshape_any_video"):  # which have no model
         prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
         prompt["16"]["inputs"]["steps"] = 1
     return prompt
