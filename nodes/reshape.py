@@ -44,7 +44,6 @@ class ReshapeVideo(io.ComfyNode):
                 io.String.Input(
                     "edit",
                     default="",
-                    multiline=True,
                     optional=True,
                     tooltip="Instead of two 3D faces: sliders such as face_width=0.5, nose_length=-0.3, or the JSON "
                     "that the editor of Edit Shape copies.",

@@ -9,6 +9,7 @@ from comfy_process import ROOT
 
 WITHOUT_EFFECT = ("MarkdownNote", "Note")
 NUMBERS_AND_TEXT = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+BYPASSED = 4  # a node's mode
 DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 OUTSIDE = -10  # the origin of links from the inputs of a subgraph
 
@@ -36,8 +37,13 @@ def flattened(workflow: dict) -> tuple[dict[str, dict], dict[str, dict[int, list
     subgraphs = {each["id"]: each for each in workflow.get("definitions", {}).get("subgraphs", [])}
     whole = {str(node["id"]): node for node in workflow["nodes"] if node["type"] not in WITHOUT_EFFECT}
     links = {link[0]: _source(str(link[1]), link[2], whole, subgraphs) for link in workflow["links"]}
+    for node in whole.values():
+        if node["mode"] == BYPASSED:
+            _pass_by(node, links)
     nodes, sources = {}, {}
     for name, node in whole.items():
+        if node["mode"] == BYPASSED:
+            continue
         if node["type"] in subgraphs:
             subgraph = subgraphs[node["type"]]
             nodes |= {f"{name}:{each['id']}": each for each in subgraph["nodes"]}
@@ -62,6 +68,14 @@ def _inner_source(name: str, link: dict, given: list) -> list:
     if link["origin_id"] == OUTSIDE:
         return given[link["origin_slot"]]
     return [f"{name}:{link['origin_id']}", link["origin_slot"]]
+
+
+def _pass_by(node: dict, links: dict) -> None:
+    """Connects what comes out of a bypassed node with its first input of the same type."""
+    for output in node["outputs"]:
+        source = next((each["link"] for each in node["inputs"] if each["type"] == output["type"]), None)
+        for link in output["links"] or ():
+            links[link] = links[source]
 
 
 def _inputs(node: dict, info: dict, links: dict) -> dict:
@@ -98,7 +112,7 @@ def workflow_prompt(host, name: str) -> dict:
     """A shipped workflow in API form, for the small model and one step."""
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
     prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds_of(workflow)})
-    if name != "edit_a_photo":  # which has no model
+    if name not in ("edit_a_photo", "reshape_any_video"):  # which have no model
         prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
         prompt["16"]["inputs"]["steps"] = 1
     return prompt

@@ -68,12 +68,20 @@ def moved_picture(picture: np.ndarray, movement: Movement, fetch=None) -> tuple[
     )
     changed = ((np.hypot(*np.moveaxis(shift, -1, 0)) - MASK_FROM) / (MASK_TO - MASK_FROM)).clip(0, 1)
     new = (fetch or fetched)(picture, shift, there[0].start, there[1].start)
-    if movement.kept is not None and movement.kept[window].any():
-        kept = movement.kept[window]
+    if movement.kept is not None and movement.kept.any():
+        kept = _kept_and_fetched(movement.kept, shift, rows, columns)
         new, changed = mixed(new, picture[there], kept[..., None]), changed * (1 - kept)
     result = picture.copy()
     result[there], mask[there] = new, changed
     return result, mask
+
+
+def _kept_and_fetched(kept: np.ndarray, shift: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """The share of every pixel that stays: because something stands there, or where its new value would come from."""
+    cv2 = opencv()
+    across, down = (np.arange(part.start, part.stop, dtype=np.float32) for part in (columns, rows))
+    source = cv2.remap(kept, shift[..., 0] + across, shift[..., 1] + down[:, None], cv2.INTER_LINEAR)
+    return np.maximum(kept[rows, columns], source)
 
 
 def fetched(picture: np.ndarray, shift: np.ndarray, top: int, left: int) -> np.ndarray:
