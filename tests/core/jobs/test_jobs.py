@@ -20,8 +20,8 @@ from fantasyid_core.host.diffusers import others as diffusers_models
 from fantasyid_core.identity.adapter import IdentityAdapter
 from fantasyid_core.identity.identityfile import save_identity
 from fantasyid_core.jobs import Job, run_jobs
-from fantasyid_core.jobs.run import Summary
 from fantasyid_core.jobs.job import options_of
+from fantasyid_core.jobs.run import Summary
 from fantasyid_core.jobs.synthetic import is_marked
 from fantasyid_core.pipeline import Inputs, Run, generate
 from fantasyid_core.request import PersonRequest
