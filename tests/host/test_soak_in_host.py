@@ -81,12 +81,12 @@ def attach_and_detach(cycles: int) -> int:
         tracemalloc.stop()
 
 
-def test_attached_and_detached_ten_times(host):
+def test_attaching_and_detaching_ten_times_leaves_nothing(host):
     assert attach_and_detach(10) < 2**20
 
 
 @pytest.mark.soak
-def test_attached_and_detached_a_thousand_times(host, capsys):
+def test_attaching_and_detaching_a_thousand_times_leaves_nothing(host, capsys):
     grown = attach_and_detach(1000)
     with capsys.disabled():
         print(f"\n1000 cycles: {grown} bytes more in use")
@@ -134,12 +134,12 @@ def cancel_at_random(host, demo, decoded, runs: int) -> int:
     return cancelled
 
 
-def test_a_few_runs_with_cancels(host, demo, decoded):
+def test_a_few_runs_with_cancels_leave_nothing(host, demo, decoded):
     cancel_at_random(host, demo, decoded, 3)
 
 
 @pytest.mark.soak
-def test_five_hundred_runs_with_cancels(host, demo, decoded, capsys):
+def test_five_hundred_runs_with_cancels_leave_nothing(host, demo, decoded, capsys):
     cancelled = cancel_at_random(host, demo, decoded, 500)
     with capsys.disabled():
         print(f"\n500 runs: {cancelled} cancelled, the others equal to the bit")
@@ -228,14 +228,14 @@ def feed_odd_values(host, chosen) -> list[str]:
     return wrong
 
 
-def test_some_odd_values(host, pack):
+def test_some_odd_values_end_in_an_error_of_the_node(host, pack):
     pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
     host.run(everything())
     assert not feed_odd_values(host, random.Random(1).sample(places(), 40))
 
 
 @pytest.mark.soak
-def test_every_odd_value_at_every_input(host, pack, capsys):
+def test_every_odd_value_at_every_input_ends_in_an_error_of_the_node(host, pack, capsys):
     pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
     chosen = places()
     wrong = feed_odd_values(host, chosen)

@@ -24,7 +24,7 @@ def test_windows_cover_every_frame_with_overlap(frames, latents):
 
 
 @pytest.mark.parametrize("frames", [1, 45, 50, 96])
-def test_lengths_that_no_window_has(frames):
+def test_lengths_that_windows_cannot_cover_are_refused(frames):
     with pytest.raises(ValueError, match=r"Expected 49 frames, .* got \d+. The nearest is (49|97)"):
         latent_frames_for(frames, 13)
 
@@ -50,7 +50,7 @@ def inputs(tmp_path_factory):
     return Inputs(write_model(folder / "model"), write_people(folder, 1)[0])
 
 
-def test_a_longer_video_of_the_small_model(inputs, monkeypatch):
+def test_a_longer_video_is_sampled_in_windows_that_each_show_the_person(inputs, monkeypatch):
     settings = Settings("she smiles", "", 3, 2, device="cpu", frames=13)  # 4 latent frames in windows of 2
     calls = []
     original = pipeline.make_denoiser
@@ -77,7 +77,7 @@ def test_a_longer_video_of_the_small_model(inputs, monkeypatch):
     assert torch.equal(make_latents(Run(inputs, replace(settings, frames=5))), own)
 
 
-def test_what_does_not_go_together(inputs):
+def test_windows_with_a_cache_or_an_odd_length_are_refused(inputs):
     with pytest.raises(ValueError, match="would mix up the windows"):
         Settings("a", frames=97, cache="balanced")
     with pytest.raises(ValueError, match="Expected 5 frames, the model's own length, or more by 4 each.*got 12"):
