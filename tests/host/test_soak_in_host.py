@@ -80,12 +80,12 @@ def attach_and_detach(cycles: int) -> int:
         tracemalloc.stop()
 
 
-def test_attached_and_detached_ten_times(host):
+def test_attaching_and_detaching_ten_times_leaves_nothing(host):
     assert attach_and_detach(10) < 2**20
 
 
 @pytest.mark.soak
-def test_attached_and_detached_a_thousand_times(host, capsys):
+def test_attaching_and_detaching_a_thousand_times_leaves_nothing(host, capsys):
     grown = attach_and_detach(1000)
     with capsys.disabled():
         print(f"\n1000 cycles: {grown} bytes more in use")
@@ -132,12 +132,12 @@ def cancel_at_random(host, demo, decoded, runs: int) -> int:
     return cancelled
 
 
-def test_a_few_runs_with_cancels(host, demo, decoded):
+def test_a_few_runs_with_cancels_leave_nothing(host, demo, decoded):
     cancel_at_random(host, demo, decoded, 3)
 
 
 @pytest.mark.soak
-def test_five_hundred_runs_with_cancels(host, demo, decoded, capsys):
+def test_five_hundred_runs_with_cancels_leave_nothing(host, demo, decoded, capsys):
     cancelled = cancel_at_random(host, demo, decoded, 500)
     with capsys.disabled():
         print(f"\n500 runs: {cancelled} cancelled, the others equal to the bit")

@@ -190,7 +190,7 @@ def test_what_cannot_work_is_refused_before_anything_is_loaded(host, prompt, nod
     assert message in host.validate(prompt)
 
 
-def test_a_bad_shape_stops_the_run_with_a_sentence(host, prompt):
+def test_a_bad_shape_stops_the_run_and_is_explained(host, prompt):
     header = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
     (host.input_dir / "cube.ply").write_text(f"{header}end_header\n0 0 0\n")
     prompt["7"]["inputs"]["shape"] = "cube.ply"

@@ -176,7 +176,7 @@ def test_a_video_of_something_else_is_not_overwritten(jobs, tmp_path):
     assert contents(tmp_path) == {**before, jobs[1].name: b"the user's notes"}
 
 
-def test_two_videos_of_one_name(jobs, tmp_path):
+def test_two_videos_of_one_name_and_impossible_names_are_refused(jobs, tmp_path):
     with pytest.raises(ValueError, match="Videos 1 and 3 have one name, 00.MP4"):
         run_jobs([jobs[0], jobs[1], replace(jobs[2], name="00.MP4")], tmp_path)
     for name in ("../a.mp4", "/a.mp4", "a.avi", "a:b.mp4", ""):
@@ -184,7 +184,7 @@ def test_two_videos_of_one_name(jobs, tmp_path):
             replace(jobs[0], name=name)
 
 
-def test_another_process_at_the_same_row_is_let_be(jobs, tmp_path):
+def test_a_row_that_another_process_works_on_is_left_to_it(jobs, tmp_path):
     from filelock import FileLock
 
     (tmp_path / ".jobs").mkdir()
