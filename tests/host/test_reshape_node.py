@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -22,10 +23,18 @@ def video():
     return torch.from_numpy(draw_lively(1_000_000_003, frames=5, size=160).frames).float() / 255
 
 
-@pytest.fixture
-def reshape(host, pack, monkeypatch):
-    """Runs the node by itself: inputs -> its output."""
+@pytest.fixture(autouse=True)
+def own_head(pack, monkeypatch, tmp_path):
+    """The pack's own head, whatever stand-ins for FLAME's mesh other tests have put into the host's folders."""
+    folders = sys.modules[f"{pack.__name__}.nodes.folders"]
     monkeypatch.delenv("FANTASYID_TOPOLOGY", raising=False)
+    monkeypatch.setattr(folders, "models_dirs", lambda: (str(tmp_path),))
+    monkeypatch.setattr(folders, "topology_folders", lambda: [str(tmp_path)])
+
+
+@pytest.fixture
+def reshape(host, pack):
+    """Runs the node by itself: inputs -> its output."""
 
     def reshape(images, strength=1.0, **inputs):
         with torch.inference_mode():
@@ -46,7 +55,7 @@ def test_the_face_changes_in_every_frame_and_the_rest_does_not(reshape, video):
     changed = (made - video).abs().mean(dim=3)
     assert (changed.amax(dim=(1, 2)) > 0.1).all() and (mask.amax(dim=(1, 2)) > 0.9).all()
     assert changed[mask == 0].max() < 0.03, "what moves by a twentieth of a pixel counts as still"
-    assert changed[:, 60:110, 60:100].mean() > 20 * changed[:, :, :12].mean()
+    assert changed[:, 40:130, 40:130].mean() > 4 * changed[:, :12].mean()
 
 
 def test_no_edit_and_no_strength_change_no_bit(reshape, video, person):

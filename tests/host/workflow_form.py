@@ -104,13 +104,15 @@ def _widgets(declared: dict, values: list, prefix: str) -> Iterator[tuple[str, o
             (chosen,) = (option for option in options["options"] if option["key"] == value)
             nested = {**chosen["inputs"].get("required", {}), **chosen["inputs"].get("optional", {})}
             yield from _widgets(nested, values, f"{prefix}{name}.")
-        if options.get("control_after_generate") or options.get("image_upload"):
+        if any(options.get(name) for name in ("control_after_generate", "image_upload", "video_upload")):
             values.pop(0)  # the widget beside it, which is not sent
 
 
-def workflow_prompt(host, name: str) -> dict:
-    """A shipped workflow in API form, for the small model and one step."""
+def workflow_prompt(host, name: str, on: int | None = None) -> dict:
+    """A shipped workflow in API form, for the small model and one step. on: a bypassed node that is switched on."""
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    for node in workflow["nodes"]:
+        node["mode"] = 0 if node["id"] == on else node["mode"]
     prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds_of(workflow)})
     if name not in ("edit_a_photo", "reshape_any_video"):  # which have no model
         prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
