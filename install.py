@@ -12,7 +12,6 @@ is what ComfyUI-Manager calls, with ComfyUI's own Python: it installs and downlo
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -37,15 +36,6 @@ COMFYUI = ROOT / ".comfyui"  # what `test --comfyui` fetches
 COMFYUI_SOURCE = "https://github.com/comfyanonymous/ComfyUI"
 COMFYUI_TAG = "v0.33.0"  # the release that the tests were made with
 NEWS_EVERY = 20  # seconds between signs of life while pip works
-
-# Packages that put the same module into Python as the required one.
-STAND_INS = {
-    "opencv-python-headless": (
-        "opencv-python",
-        "opencv-contrib-python",
-        "opencv-contrib-python-headless",
-    )
-}
 
 PIP_FAILURES = (
     (
@@ -105,7 +95,11 @@ def main(arguments: list[str]) -> int:
 def check() -> int:
     """Reports on this Python and the model files. Returns 1 if a required package is missing or too old."""
     say(f"FantasyID looks at Python {sys.version.split()[0]} ({sys.executable}); it installs nothing.")
-    problems = package_problems(parse_requirements((ROOT / "requirements.txt").read_text(encoding="utf-8")))
+    requirements = load_room("running").requirements
+    try:
+        problems = requirements.problems(ROOT / "requirements.txt")
+    except ValueError as error:
+        raise SetupError(str(error)) from None
     for line in problems:
         say(line)
     if problems:
@@ -114,103 +108,20 @@ def check() -> int:
             "ComfyUI's own Python."
         )
     else:
-        say(f"Packages: all present, torch {installed_version('torch')}.")
-    for line in model_file_report(load_model_files()):
+        say(f"Packages: all present, torch {requirements.installed_version('torch')}.")
+    for line in load_room("modelfiles").found_and_missing():
         say(line)
     return 1 if problems else 0
 
 
-def parse_requirements(text: str) -> list[tuple[str, str]]:
-    """The (name, lowest version or "") pairs of a requirements file that holds lower bounds only."""
-    pairs = []
-    for line in text.splitlines():
-        line = line.split("#")[0].strip()
-        if not line:
-            continue
-        match = re.fullmatch(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*(\d+(?:\.\d+)*))?", line)
-        if not match:
-            raise SetupError(f'requirements.txt: expected "name" or "name>=version", got "{line}"')
-        pairs.append((match[1], match[2] or ""))
-    return pairs
-
-
-def version_numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version, without trailing zeros: "2.11.0+cpu" -> (2, 11)."""
-    numbers = [int(number) for number in re.match(r"(?:\d+(?:\.\d+)*)?", version)[0].split(".") if number]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
-
-
-def installed_version(name: str) -> str | None:
-    """The version of a package, or of one that stands in for it, in this Python; None when there is none."""
-    for candidate in (name, *STAND_INS.get(name, ())):
-        try:
-            version = importlib.metadata.version(candidate)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        if version:  # None when the metadata of a package is damaged
-            return version
-    return None
-
-
-def package_problems(requirements: list[tuple[str, str]]) -> list[str]:
-    """One line for each package that is missing or too old, and then what to do; empty when all is well."""
-    wrong = []
-    for name, lowest in requirements:
-        version = installed_version(name)
-        wanted = f"{lowest} or newer" if lowest else "any version"
-        if version is None:
-            wrong.append(f"  {name}: missing, expected {wanted}")
-        elif version_numbers(version) < version_numbers(lowest):
-            wrong.append(f"  {name}: found {version}, expected {wanted}")
-    lines = []
-    if wrong:
-        pip = f'"{sys.executable}" -m pip install -r "{ROOT / "requirements.txt"}"'
-        lines += ["Packages that are missing or too old:", *wrong, f"  Install them with: {pip}"]
-    for name in ("torch", "torchvision"):
-        if installed_version(name) is None:
-            lines.append(f"{name}: missing; ComfyUI brings its own, else see https://pytorch.org/get-started")
-    return lines
-
-
-def model_file_report(modelfiles) -> list[str]:
-    """What was found of the user's model files, and for each missing one where it belongs and comes from."""
-    folders = modelfiles.default_folders()
-    lines = [
-        f"Model files in {', '.join(map(str, folders))}:"
-        if folders
-        else "Model files: no ComfyUI found (this folder is not in its custom_nodes; see also COMFYUI_PATH)."
-    ]
-    for required, title in ((True, "Required"), (False, "Optional, each for what it says")):
-        lines.append(f"  {title}:")
-        for row in modelfiles.MODEL_FILES:
-            if row.required == required:
-                lines += row_report(modelfiles, row, modelfiles.find_model_file(row.key))
-    if any((folder.parent / "extra_model_paths.yaml").is_file() for folder in folders):
-        lines.append("  Folders named in extra_model_paths.yaml are not searched here; ComfyUI itself does.")
-    lines.append("More, and files in the wrong place: python -m fantasyid_core doctor (in this folder).")
-    return lines
-
-
-def row_report(modelfiles, row, path: Path | None) -> list[str]:
-    """The lines about one row of the table: missing, damaged or found."""
-    if path is None:
-        return [f"    missing: {row.name} ({row.purpose}); without it {row.without}", f"      {row.advice()}"]
-    problems = modelfiles.file_problems(row, path)
-    if problems:
-        return [f"    damaged: {row.name}: {path}: {'; '.join(problems)}"]
-    return [f"    found: {row.name}: {path}"]
-
-
-def load_model_files():
-    """The package fantasyid_core/modelfiles, loaded by its path.
+def load_room(name: str):
+    """The package fantasyid_core/<name>, loaded by its path; one that needs the standard library only.
 
     By path, because an embedded Python (ComfyUI's portable Windows build) does not search this folder.
     """
-    folder = ROOT / "fantasyid_core" / "modelfiles"
+    folder = ROOT / "fantasyid_core" / name
     spec = importlib.util.spec_from_file_location(
-        "fantasyid_modelfiles", folder / "__init__.py", submodule_search_locations=[str(folder)]
+        f"fantasyid_{name}", folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # its modules import each other through it
@@ -234,7 +145,7 @@ def test(arguments: list[str]) -> int:
     if "--comfyui" in arguments:
         arguments = [word for word in arguments if word != "--comfyui"]
         os.environ["COMFYUI_PATH"] = str(fetch_comfyui())
-    host = load_model_files().find_comfyui()
+    host = load_room("modelfiles").find_comfyui()
     if host:
         say(f"ComfyUI found in {host}: its tests run too.")
         steps.append(["-r", str(host / "requirements.txt")])
@@ -268,10 +179,7 @@ def fetch_comfyui() -> Path:
     say(f"Fetching ComfyUI {COMFYUI_TAG} from {COMFYUI_SOURCE}")
     command = ["git", "clone", "--quiet", "--depth", "1", "--branch", COMFYUI_TAG, COMFYUI_SOURCE, str(part)]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-        )  # fmt: skip
+        done = run_quietly(command, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"})
     except FileNotFoundError:
         raise SetupError(
             "git is not installed, so ComfyUI cannot be fetched. Install git, or set COMFYUI_PATH to a ComfyUI that "
@@ -362,10 +270,7 @@ def create_environment() -> None:
             "Run install.py with the system's Python instead."
         )
     say(f"Making .venv {'anew ' if VENV.exists() else ''}with Python {sys.version.split()[0]}")
-    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
-    made = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL
-    )
+    made = run_quietly([sys.executable, "-m", "venv", "--clear", str(VENV)])
     if made.returncode:
         raise SetupError(
             f"{VENV} could not be made.\n{last_lines(made.stdout)}\n"
@@ -429,6 +334,12 @@ def pip_failure(log: str) -> str:
 def last_lines(text: str, count: int = 12) -> str:
     """The last `count` lines of `text` that are not empty."""
     return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+def run_quietly(command: list[str], **options) -> subprocess.CompletedProcess:
+    """Runs a command that asks nothing; all that it writes is in the answer's `stdout`."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, text=True, **pipes, **options)
 
 
 def run(*arguments: str) -> int:

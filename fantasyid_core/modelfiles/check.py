@@ -13,7 +13,8 @@ from itertools import islice
 from pathlib import Path
 
 from .listing import files_below
-from .table import MODEL_FILES, ModelFile, OfficialFile
+from .row import ModelFile, OfficialFile
+from .table import MODEL_FILES
 
 SMALL = 64 * 2**20  # bytes up to which a file is read as a whole
 LONGEST_HEADER = 100 * 2**20  # bytes, the limit of the safetensors format

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from .listing import entries
-from .table import MODEL_FILES, ModelFile
+from .row import ModelFile
+from .table import MODEL_FILES
 
 DEFAULT_COMFYUI = "~/comfy/ComfyUI"  # where comfy-cli puts the host
 FOLDERS_VARIABLE = "FANTASYID_MODELS"  # models folders of the user's own, separated as in PATH

@@ -26,6 +26,7 @@ from ..modelfiles import (
     find_model_file,
     misplaced_files,
 )
+from ..running.requirements import STAND_INS, installed_version
 from .processor import processor_name
 
 WIDTH = 100
@@ -41,7 +42,7 @@ OPTIONAL = (
     ("cv2", "opencv-python-headless", "aligning faces"),
     ("huggingface_hub", "huggingface_hub", "downloading from Hugging Face"),
 )
-OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+OPENCV = ("opencv-python-headless", *STAND_INS["opencv-python-headless"])
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def diagnose(folders: Iterable[str | os.PathLike] = ()) -> Diagnosis:
     given = tuple(Path(folder).expanduser() for folder in folders)
     searched = given or tuple(default_folders())
     notes = [f"{folder} does not exist." for folder in searched if not folder.is_dir()]
-    builds = [name for name in OPENCV if _version(name)]
+    builds = sorted(name for name in OPENCV if _version(name))
     if len(builds) > 1:
         notes.append(f"{' and '.join(builds)} are installed side by side and overwrite each other: keep one of them.")
     files = _file_reports(given, searched)
@@ -236,8 +237,7 @@ def _package_version(module: str, name: str) -> str | None:
         present = False
     if not present:
         return None
-    names = OPENCV if name in OPENCV else (name,)
-    return next((version for name in names if (version := _version(name))), "unknown version")
+    return installed_version(name) or "unknown version"
 
 
 def _version(name: str) -> str | None:

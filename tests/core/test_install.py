@@ -1,10 +1,8 @@
-"""install.py: the requirements, and the look at the environment and the model files."""
+"""install.py: the look at the environment and the model files, on a copy that has nothing else."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import re
 import shutil
 import struct
 import subprocess
@@ -14,6 +12,8 @@ from pathlib import Path
 import pytest
 from installfile import ROOT, loaded_install
 
+from fantasyid_core.running import requirements
+
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
@@ -21,76 +21,13 @@ def install(tmp_path, monkeypatch):
         yield module
 
 
-# ---- requirements
-
-
-def test_requirements_are_lower_bounds_and_leave_torch_to_the_host(install):
-    pairs = dict(install.parse_requirements((ROOT / "requirements.txt").read_text()))
+def test_requirements_are_lower_bounds_and_leave_torch_to_the_host():
+    pairs = dict(requirements.parse((ROOT / "requirements.txt").read_text()))
     assert all(pairs.values()), "every package has a lower bound"
     assert not {"torch", "torchvision", "torchaudio"} & set(pairs)
     assert not {"insightface", "facexlib", "onnxruntime", "kornia"} & set(pairs), "each serves one detector only"
     assert "scikit-image" not in pairs, "only the tests look at its photos"
     assert {"diffusers", "transformers", "safetensors", "av"} <= set(pairs)
-
-
-@pytest.mark.parametrize("line", ["torch==2.11.0", "numpy<3", "av>=12,<20", "timm @ https://x", "-r x"])
-def test_any_other_kind_of_requirement_is_refused(install, line):
-    with pytest.raises(install.SetupError, match=re.escape(f'got "{line}"')):
-        install.parse_requirements(f"# a comment\n\nnumpy>=1.25\n{line}\n")
-
-
-def test_requirements_are_read_with_comments_and_blanks(install):
-    text = "# why\n\nopen_clip_torch>=2.24  # because\ntqdm\n av >= 12.0\n"
-    assert install.parse_requirements(text) == [("open_clip_torch", "2.24"), ("tqdm", ""), ("av", "12.0")]
-
-
-@pytest.mark.parametrize(
-    "low, high",
-    [("0.9.2", "0.10"), ("1.0", "1.0.1"), ("4.46", "5.23.0"), ("", "0.1"), ("2.10.9+cu130", "2.11.0+cpu")],
-)
-def test_versions_compare_by_their_numbers(install, low, high):
-    assert install.version_numbers(low) < install.version_numbers(high)
-
-
-def test_trailing_zeros_and_suffixes_do_not_count(install):
-    same = ["1", "1.0", "1.0.0", "1.0+cu130", "1.0.dev3"]
-    assert {install.version_numbers(version) for version in same} == {(1,)}
-
-
-# ---- the look at the environment
-
-
-def with_packages(monkeypatch, versions):
-    def version(name):
-        if name not in versions:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return versions[name]
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
-
-
-def test_missing_and_old_packages_are_named_with_what_to_do(install, monkeypatch):
-    torch = {"torch": "2.11.0", "torchvision": "0.26.0"}
-    with_packages(monkeypatch, torch | {"diffusers": "0.31.0", "timm": "1.0.31"})
-    text = "\n".join(install.package_problems([("diffusers", "0.32"), ("timm", "1.0"), ("av", "12.0")]))
-    assert "diffusers: found 0.31.0, expected 0.32 or newer" in text
-    assert "av: missing, expected 12.0 or newer" in text
-    assert "timm" not in text and "torch" not in text
-    assert f'"{sys.executable}" -m pip install -r' in text
-
-
-def test_torch_is_asked_for_but_never_through_requirements(install, monkeypatch):
-    with_packages(monkeypatch, {"torchvision": "0.26.0", "timm": "1.0"})
-    (line,) = install.package_problems([("timm", "1.0")])
-    assert line.startswith("torch: missing") and "ComfyUI brings its own" in line
-
-
-def test_another_build_of_opencv_stands_in(install, monkeypatch):
-    both = {"torch": "2.11.0", "torchvision": "0.26.0"}
-    with_packages(monkeypatch, both | {"opencv-contrib-python": "4.10.0"})
-    assert install.package_problems([("opencv-python-headless", "4.8")]) == []
-    with_packages(monkeypatch, both | {"opencv-python": None})  # damaged metadata
-    assert "missing" in install.package_problems([("opencv-python-headless", "4.8")])[1]
 
 
 def plain_copy(folder: Path) -> Path:
@@ -99,7 +36,8 @@ def plain_copy(folder: Path) -> Path:
     for name in ("install.py", "requirements.txt"):
         shutil.copy(ROOT / name, pack / name)
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "fantasyid_core" / "modelfiles", pack / "fantasyid_core" / "modelfiles", ignore=ignored)
+    for room in ("modelfiles", "running"):
+        shutil.copytree(ROOT / "fantasyid_core" / room, pack / "fantasyid_core" / room, ignore=ignored)
     return pack
 
 
@@ -134,7 +72,7 @@ def test_the_plain_call_names_missing_files_and_writes_nothing(tmp_path, install
     assert f"Model files in {models}" in answer.stdout
     assert f"found: EVA02_CLIP_L_336_psz14_s6B.pt: {eva}" in answer.stdout
     assert "damaged: transform.pkl" in answer.stdout and 'begins with "404: Not Found"' in answer.stdout
-    table = install.load_model_files().MODEL_FILES
+    table = install.load_room("modelfiles").MODEL_FILES
     for row in table:
         assert (row.advice() in answer.stdout) == (row.key not in ("topology", "eva_clip"))
     assert "extra_model_paths.yaml" in answer.stdout
@@ -144,7 +82,7 @@ def test_the_plain_call_names_missing_files_and_writes_nothing(tmp_path, install
 def test_the_plain_call_lists_optional_files_apart(tmp_path, install):
     lines = run_plain(plain_copy(tmp_path)).stdout.splitlines()
     middle = next(number for number, line in enumerate(lines) if line.strip().startswith("Optional"))
-    for row in install.load_model_files().MODEL_FILES:
+    for row in install.load_room("modelfiles").MODEL_FILES:
         place = next(number for number, line in enumerate(lines) if f"missing: {row.name} " in line)
         assert (place < middle) == row.required
 

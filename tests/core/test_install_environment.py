@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from installfile import ROOT, loaded_install
 
+from fantasyid_core.running import requirements
+
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
@@ -245,7 +247,7 @@ def test_peers_come_without_their_own_requirements_and_after_ours(install, runs,
     assert str(ROOT / "tests/requirements.txt") in own
     assert peers == ["--no-deps", "-r", str(ROOT / "tests/requirements-no-deps.txt")]
     assert numba[0].startswith("numba>=")
-    named = install.parse_requirements((ROOT / "tests" / "requirements-no-deps.txt").read_text())
+    named = requirements.parse((ROOT / "tests" / "requirements-no-deps.txt").read_text())
     assert {name for name, _ in named} == {"insightface", "facexlib"}
 
 
@@ -298,7 +300,7 @@ def test_a_failing_check_fails_the_whole(install, runs, capsys, ruff, tests, exp
     assert len(runs["commands"]) == 2 and ("ruff check found" in capsys.readouterr().out) == bool(ruff)
 
 
-def test_an_interrupt_and_a_full_disk_are_sentences(install, runs, monkeypatch, capsys):
+def test_an_interrupt_and_a_full_disk_are_explained(install, runs, monkeypatch, capsys):
     def interrupt(recipe, steps):
         raise KeyboardInterrupt
 

@@ -24,6 +24,6 @@ def loaded_install(folder: Path, monkeypatch) -> Iterator[ModuleType]:
     monkeypatch.setattr(module, "UNFINISHED", module.VENV / "install-unfinished")
     before = set(sys.modules)
     yield module
-    for name in set(sys.modules) - before:  # put there by load_model_files
-        if name.startswith("fantasyid_modelfiles"):
+    for name in set(sys.modules) - before:  # put there by load_room
+        if name.startswith(("fantasyid_modelfiles", "fantasyid_running")):
             del sys.modules[name]

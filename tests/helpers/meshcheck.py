@@ -1,6 +1,13 @@
-"""Brute-force checks of a mesh: which triangles run through each other, and which turned over."""
+"""Brute-force checks of a mesh: its pooling matrices in full, triangles that run through each other or turned over."""
 
 import numpy as np
+import torch
+
+
+def dense(transform):
+    """A pooling matrix of a topology with all its zeros, [rows, columns]."""
+    matrix = torch.zeros(transform.shape)
+    return matrix.index_put_(tuple(transform.indices), transform.values, accumulate=True)
 
 
 def near_pairs(versions, faces):

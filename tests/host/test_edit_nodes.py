@@ -105,7 +105,7 @@ def edit_prompt(edit: str, shape: str = "face.ply") -> dict:
         ("[1, 2]", "Expected an edit such as"),
     ],
 )
-def test_a_broken_edit_is_a_sentence(host, head, edit, message):
+def test_a_broken_edit_is_explained(host, head, edit, message):
     with pytest.raises(NodeError, match=f"(?s)FantasyID_EditShape: .*{message}"):
         host.run(edit_prompt(edit))
 

@@ -73,6 +73,23 @@ NODES = {
         ["FANTASYID_SHAPE"],
     ),
     "FantasyID_WarpFace": (["face", "before", "after"], ["FANTASYID_FACE", "IMAGE"]),
+    "FantasyID_ReshapeVideo": (
+        [
+            "images",
+            "strength",
+            "shape_before",
+            "shape_after",
+            "edit",
+            "which_face",
+            "number",
+            "smoothing",
+            "only_the_rest",
+            "schedule",
+            "in_front",
+            "like",
+        ],
+        ["IMAGE", "MASK"],
+    ),
     "FantasyID_ShapePreview": (["shape", "before", "frames", "size"], ["IMAGE", "IMAGE", "FILE3DGLB"]),
     "FantasyID_EncodeIdentity": (
         ["adapter", "encoder", "face", "shape", "references", "approximate"],

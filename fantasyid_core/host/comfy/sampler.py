@@ -17,6 +17,7 @@ from ...sampling import sample as run_solver
 from ...sampling.continuation import held
 from ...sampling.windows import latent_frames_for, windowed
 from .corrections import check_latent, check_text, native_sizes
+from .listening import blocks_listening
 
 
 def initial_noise(shape, seed: int) -> Tensor:
@@ -140,7 +141,8 @@ def _exact_sampler(plan: list[Step], solver: str, step_noise, video: _Video):
             denoise = video.around(_denoiser(guider, sigmas, extra_args), noise)
             draw = lambda index: step_noise(index).to(noise)  # noqa: E731
             on_step = _on_step(callback, len(plan), disable_pbar)
-            return run_solver(denoise, video.noise.to(noise), plan, solver, draw, on_step)
+            with blocks_listening(guider.inner_model.diffusion_model):
+                return run_solver(denoise, video.noise.to(noise), plan, solver, draw, on_step)
 
     return ExactSampler()
 

@@ -57,6 +57,11 @@ def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
             f"Expected video latents [B, {vae.latent_channels}, T, h, w] for this VAE, got {list(latents.shape)}. "
             "Connect the latent of FantasyID Sampler, and the VAE that belongs to its model."
         )
+    if not torch.isfinite(latents).all():
+        raise ValueError(
+            "Expected the latent of a video, got one with numbers that are not finite (NaN or infinite): what made it "
+            "failed. A model in fp16 is the usual cause; load it in bf16 or fp32."
+        )
     if tile and tile < 128:
         raise ValueError(f"Expected a tile of 0 (whole picture) or at least 128 pixels, got {tile}.")
     side = tile // PIXELS_PER_LATENT
@@ -65,7 +70,18 @@ def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
     decoder = getattr(vae.first_stage_model, "decoder", None)
     with module_listening(vae.first_stage_model, decoder, _decoder_calls(vae, latents, side)):
         frames = [_decode(vae, latents[i : i + 1], side) for i in range(latents.shape[0])]
-    return torch.cat(frames).movedim(1, -1)
+    return _finite(torch.cat(frames).movedim(1, -1), vae)
+
+
+def _finite(video: Tensor, vae) -> Tensor:
+    """The very same frames; ValueError when a number of them is not finite."""
+    if not torch.isfinite(video).all():
+        raise ValueError(
+            f"The VAE gave numbers that are not finite (NaN or infinite) in {str(vae.vae_dtype).split('.')[-1]}, so "
+            "the video would be black. Start ComfyUI with --fp32-vae, or with --bf16-vae where the graphics card knows "
+            "it."
+        )
+    return video
 
 
 def _decoder_calls(vae, latents: Tensor, tile: int) -> int:

@@ -26,7 +26,8 @@ _SCHEDULE = {
     "clip_sample": False,
 }
 _UNTRAINED_VAE = {
-    "block_out_channels": (32, 32, 32, 32),  # three halvings: eight pixels per latent
+    "block_out_channels": (8, 8, 8, 8),  # three halvings: eight pixels per latent
+    "norm_num_groups": 4,
     "down_block_types": ("CogVideoXDownBlock3D",) * 4,
     "up_block_types": ("CogVideoXUpBlock3D",) * 4,
     "layers_per_block": 1,

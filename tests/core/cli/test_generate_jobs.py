@@ -43,7 +43,7 @@ def row(source, number=0, **changes):
     return {"image": f"{source}/{number}.png", "shape": f"{source}/{number}.ply", "prompt": "she smiles", **changes}
 
 
-def test_rows_as_json_lines(run, source, tmp_path, capsys):
+def test_every_row_of_a_json_lines_file_becomes_a_video(run, source, tmp_path, capsys):
     rows = [
         row(source, out="anna.mp4", seed=3),
         row(source, 1, edit={"face_width": 0.5}, **{"hair-margin": 0.1}, tiling=True),
@@ -58,7 +58,7 @@ def test_rows_as_json_lines(run, source, tmp_path, capsys):
     assert str(source) not in json.dumps(kept)  # paths are told from the video, not from the root
 
 
-def test_rows_as_csv(run, source, tmp_path):
+def test_every_row_of_a_csv_file_becomes_a_video(run, source, tmp_path):
     with (tmp_path / "source.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, ["image", "shape", "prompt", "seed", "out"])
         writer.writeheader()
@@ -70,7 +70,7 @@ def test_rows_as_csv(run, source, tmp_path):
     assert options_of(tmp_path / "out" / "b.mp4")["seed"] == 7  # what the row leaves out, the command says
 
 
-def test_like_makes_a_video_again(run, source, tmp_path, capsys):
+def test_the_option_like_makes_a_video_again(run, source, tmp_path, capsys):
     assert run([row(source, out="a.mp4", seed=3, negative="blurred")]) == 0
     first, again, other = (tmp_path / "out" / name for name in ("a.mp4", "again.mp4", "other.mp4"))
     assert main(["generate", "--like", str(first), "--out", str(again), "--device", "cpu"]) == 0
@@ -128,7 +128,7 @@ def test_a_row_that_makes_no_sense_stops_before_anything_is_loaded(run, source, 
         ("image,prompt\na,b,c\n", ".csv", "line 2: more cells than the header has"),
     ],
 )
-def test_a_file_that_holds_no_rows(run, capsys, text, suffix, message):
+def test_a_file_without_rows_is_refused(run, capsys, text, suffix, message):
     assert run(text, suffix) == 2
     assert message in capsys.readouterr().err
 
@@ -162,7 +162,7 @@ def test_labels_name_what_is_running(run, source, capsys, monkeypatch):
     assert seen[0].rstrip().splitlines()[-1].split("\r")[-1].startswith("a.mp4: adapter:   0%")
 
 
-def test_signing(run, source, tmp_path, capsys, monkeypatch):
+def test_signing_without_its_package_or_files_is_refused(run, source, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "c2pa", None)
     (tmp_path / "cert.pem").write_text("")
     assert run([row(source)], certificate=tmp_path / "cert.pem", key=tmp_path / "cert.pem") == 2

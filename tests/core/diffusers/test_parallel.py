@@ -94,6 +94,6 @@ def test_several_processes_make_the_video_of_one(tmp_path, world, heads, ways):
         ("pipeline", 2, True, "a way among rows, guidance, sequence, both"),
     ],
 )
-def test_numbers_of_devices_that_do_not_divide(ways, world, guided, message):
+def test_numbers_of_devices_that_do_not_divide_the_work_are_refused(ways, world, guided, message):
     with pytest.raises(ValueError, match=message):
         make_layout(ways, 48, 17550, guided, world)

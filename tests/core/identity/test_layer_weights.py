@@ -41,7 +41,7 @@ from fantasyid_core.identity.steering.layer_weights import (
         ("first half, second half", [0, 0, 0, 1, 1, 1]),
     ],
 )
-def test_the_grammar(text, expected):
+def test_every_form_of_the_text_gives_its_weights(text, expected):
     assert parse_layer_weights(text, 6) == expected
 
 
@@ -140,7 +140,7 @@ def test_presets_mean_the_same_depth_in_every_model():
         ([1e-7, 1.0], "0:1e-07"),
     ],
 )
-def test_the_canonical_string(weights, text):
+def test_weights_are_written_in_their_shortest_form(weights, text):
     assert format_layer_weights(weights) == text
     assert parse_layer_weights(text, len(weights)) == weights
 
@@ -151,7 +151,7 @@ def test_every_list_survives_the_round_trip(weights):
 
 
 @given(st.text(alphabet="0123456789-:.,*; \nae…–x", max_size=12))
-def test_any_text_gives_finite_weights_or_a_sentence(text):
+def test_any_text_gives_finite_weights_or_an_explanation(text):
     try:
         weights = parse_layer_weights(text, 5)
     except ValueError as error:
@@ -163,6 +163,6 @@ def test_any_text_gives_finite_weights_or_a_sentence(text):
 @pytest.mark.parametrize(
     ("weights", "message"), [([], "at least 1"), ([math.nan], "finite numbers"), ([1, math.inf], "finite numbers")]
 )
-def test_no_string_for_what_is_no_weight(weights, message):
+def test_what_is_no_weight_is_not_written(weights, message):
     with pytest.raises(ValueError, match=message):
         format_layer_weights(weights)

@@ -38,7 +38,7 @@ def test_tokens_are_as_many_as_the_config_says(switches, count):
     adapter.check_tokens(tokens)
 
 
-def test_full_size_is_the_papers():
+def test_the_full_size_is_that_of_the_paper():
     config = AdapterConfig.paper()
     assert (config.vertex_counts[-1], config.face_tokens, config.id_tokens, config.fusion_layers) == (314, 36, 350, 6)
     assert config.id_width == config.dit_width == 3072 and len(config.reducer_widths) == 4

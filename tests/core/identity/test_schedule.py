@@ -28,7 +28,7 @@ from fantasyid_core.identity.steering.schedule import (
         (" Fade-In ", [(0, 0), (0.3, 1)]),
     ],
 )
-def test_the_grammar(text, points):
+def test_every_form_of_the_text_gives_its_points(text, points):
     assert parse_schedule(text) == points
 
 

@@ -187,7 +187,7 @@ def test_controls_that_a_mesh_lacks_are_named():
     assert parse_edit('{"version": 1, "values": {"flame_10": -3, "flame_11": 1}}').values == {"flame_10": (-2, -2)}
 
 
-def test_mirrored_sides():
+def test_mirroring_exchanges_the_sides():
     edit = Edit({"ear_size": (0.3, -0.1), "age": (1, 1)}, sides=("left",), pinned=("age",), kept={"colour": "red"})
     assert mirrored(edit).values == {"ear_size": (-0.1, 0.3), "age": (1, 1)}
     assert mirrored(mirrored(edit)) == edit

@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from meshcheck import dense
 
 from fantasyid_core.shape import Topology, load_topology, pool, save_topology, synthetic_topology
 from fantasyid_core.shape.topology import topology
-from fantasyid_core.shape.topology.topology import Transform
 
 ORIGIN = r"assets/transform\.pkl of the official repository.*Fantasy-AMAP/fantasy-id.*Apache-2\.0"
 
@@ -51,11 +51,6 @@ def write(path, content):
     return path
 
 
-def dense(transform):
-    matrix = torch.zeros(transform.shape)
-    return matrix.index_put_(tuple(transform.indices), transform.values, accumulate=True)
-
-
 def assert_equal(one, other):
     one, other = one.tensors(), other.tensors()
     assert one.keys() == other.keys()
@@ -73,7 +68,7 @@ SPIRALS_OF_FLAME = (
 )
 
 
-def test_release_topology(licensed):
+def test_the_topology_of_the_release_is_the_official_one(licensed):
     release = load_topology(licensed("transform.pkl"))
     assert release.vertex_counts == (5023, 1256, 314)
     for spirals, expected in zip(release.spirals, SPIRALS_OF_FLAME, strict=True):
@@ -91,39 +86,7 @@ def test_release_topology(licensed):
     assert torch.equal(pool(release.template[None], release.down[0])[0], kept)
 
 
-# Pooling
-
-
-def random_transform(rows=7, columns=5, entries=17):
-    draw = torch.Generator().manual_seed(0)
-    cells = torch.randperm((rows - 1) * columns, generator=draw)[:entries]  # the last row stays empty
-    indices = torch.stack([cells // columns, cells % columns])
-    return Transform(indices, torch.randn(entries, generator=draw), (rows, columns))
-
-
-def test_pool_is_the_matrix_product():
-    transform = random_transform()
-    features = torch.randn(2, 5, 3, dtype=torch.float64)
-    expected = dense(transform).double() @ features
-    torch.testing.assert_close(pool(features, transform), expected, rtol=1e-12, atol=1e-12)
-    assert (expected[:, -1] == 0).all()
-
-
-def test_pool_adds_repeated_entries():
-    transform = Transform(torch.tensor([[0, 0, 0], [1, 1, 0]]), torch.tensor([1.0, 2.0, 4.0]), (1, 2))
-    assert pool(torch.tensor([[[10.0], [1.0]]]), transform).tolist() == [[[43.0]]]
-
-
-def test_pool_is_differentiable():
-    features = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda values: pool(values, random_transform()), features)
-
-
-def test_pool_computes_in_float32_whatever_the_features():
-    transform = Transform(torch.tensor([[0, 0], [0, 1]]), torch.tensor([1.001, -1.0]), (1, 2))
-    pooled = pool(torch.ones(1, 2, 1, dtype=torch.bfloat16), transform)
-    assert pooled.dtype == torch.bfloat16
-    assert pooled.item() == pytest.approx(0.001, rel=0.01)  # 1.001 is 1 in bfloat16
+# Files
 
 
 def test_pool_can_train_after_a_first_use_in_inference_mode(content, tmp_path):
@@ -137,16 +100,7 @@ def test_pool_can_train_after_a_first_use_in_inference_mode(content, tmp_path):
     assert features.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 3), (5, 3), (1, 6, 3)])
-def test_pool_refuses_another_mesh(shape):
-    with pytest.raises(ValueError, match=r"vertex features \[B, 5, C\], got"):
-        pool(torch.zeros(shape), random_transform())
-
-
-# Files
-
-
-def test_conversion_of_a_pickle(small, content, tmp_path):
+def test_a_pickle_is_converted_with_all_its_parts(small, content, tmp_path):
     loaded = load_topology(write(tmp_path / "transform.pkl", content))
     assert loaded.vertex_counts == (162, 42, 12)
     for level in range(2):
@@ -156,16 +110,16 @@ def test_conversion_of_a_pickle(small, content, tmp_path):
     assert torch.equal(loaded.faces, small.faces) and torch.equal(loaded.template, small.template)
 
 
-def test_a_topology_is_passed_through(small):
+def test_a_topology_that_is_loaded_already_is_returned(small):
     assert load_topology(small) is small
 
 
-def test_saving_and_loading(small, tmp_path):
+def test_a_saved_topology_loads_unchanged(small, tmp_path):
     save_topology(small, tmp_path / "new" / "any.safetensors")
     assert_equal(load_topology(tmp_path / "new" / "any.safetensors"), small)
 
 
-def test_it_can_travel_in_an_adapter_file(small, tmp_path):
+def test_a_topology_is_read_from_an_adapter_file(small, tmp_path):
     from safetensors.torch import save_file
 
     tensors = small.tensors()
@@ -213,14 +167,14 @@ def test_a_corrupt_cache_is_rebuilt(damage, content, tmp_path, cache):
     assert file.read_bytes() == whole
 
 
-def test_an_unusable_cache_folder_is_done_without(content, small, tmp_path, monkeypatch):
+def test_without_a_usable_cache_folder_the_topology_is_still_loaded(content, small, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("FANTASYID_CACHE", str(tmp_path / "file"))
     assert load_topology(write(tmp_path / "transform.pkl", content)).vertex_counts == small.vertex_counts
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_user_without_a_home_is_served(content, small, tmp_path, monkeypatch):
+def test_without_a_home_folder_the_topology_is_still_loaded(content, small, tmp_path, monkeypatch):
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
@@ -262,7 +216,7 @@ def test_the_environment_variable_comes_first(small, content, tmp_path, monkeypa
     assert load_topology(tmp_path / "model").vertex_counts == (162, 42, 12)  # unless a source is given
 
 
-def test_not_found(tmp_path, monkeypatch):
+def test_a_topology_that_is_not_found_is_explained(tmp_path, monkeypatch):
     message = rf"transform\.pkl is missing.*absent.*{ORIGIN}.*FANTASYID_TOPOLOGY"
     with pytest.raises(FileNotFoundError, match=message):
         load_topology(tmp_path / "absent")
@@ -280,7 +234,7 @@ def test_not_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("key", ["vertices", "face", "down_transform", "up_transform"])
-def test_a_pickle_with_a_missing_entry(key, content, tmp_path):
+def test_a_pickle_with_a_missing_entry_is_refused(key, content, tmp_path):
     del content[key]
     message = rf"transform\.pkl is not a usable mesh topology: expected an entry '{key}'.*{ORIGIN}"
     with pytest.raises(ValueError, match=message):
@@ -311,14 +265,14 @@ def swap(key, level, change):
         (lambda content: content.update(face=7), "levels in 'face', got int"),
     ],
 )
-def test_a_pickle_with_parts_that_do_not_fit(spoil, message, content, tmp_path, cache):
+def test_a_pickle_with_parts_that_do_not_fit_is_refused(spoil, message, content, tmp_path, cache):
     spoil(content)
     with pytest.raises(ValueError, match=rf"transform\.pkl is not a usable .*{message}.*{ORIGIN}"):
         load_topology(write(tmp_path / "transform.pkl", content))
     assert not cache.exists()
 
 
-def test_a_pickle_of_something_else(tmp_path):
+def test_a_pickle_of_something_else_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected an entry 'vertices', got list"):
         load_topology(write(tmp_path / "transform.pkl", [1, 2]))
 
@@ -331,14 +285,14 @@ class _Evil:
         return os.system, (f"touch {self.witness}",)
 
 
-def test_a_pickle_that_imports_something_else(content, tmp_path):
+def test_a_pickle_that_imports_something_else_is_refused(content, tmp_path):
     content["adj"] = _Evil(tmp_path / "witness")
     with pytest.raises(ValueError, match=r"transform\.pkl was refused: it tries to import (posix|nt)\.system"):
         load_topology(write(tmp_path / "transform.pkl", content))
     assert not (tmp_path / "witness").exists()
 
 
-def test_a_truncated_pickle_and_a_text_file(content, tmp_path):
+def test_a_truncated_pickle_and_a_text_file_are_refused(content, tmp_path):
     path = write(tmp_path / "transform.pkl", content)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"transform\.pkl cannot be read as a pickle"):
@@ -348,7 +302,7 @@ def test_a_truncated_pickle_and_a_text_file(content, tmp_path):
         load_topology(path)
 
 
-def test_a_safetensors_file_that_is_none(small, tmp_path):
+def test_a_damaged_safetensors_file_is_refused(small, tmp_path):
     path = tmp_path / "topology.safetensors"
     path.write_text("just a text")
     with pytest.raises(ValueError, match=rf"topology\.safetensors is not a readable safetensors.*{ORIGIN}"):
@@ -359,7 +313,7 @@ def test_a_safetensors_file_that_is_none(small, tmp_path):
         load_topology(path)
 
 
-def test_a_safetensors_file_without_a_topology(tmp_path):
+def test_a_safetensors_file_without_a_topology_is_refused(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"weight": torch.zeros(2)}, tmp_path / "lora.safetensors")
@@ -392,7 +346,7 @@ def test_a_safetensors_file_without_a_topology(tmp_path):
         ("template", lambda tensor: tensor[0], r"the template vertices as torch\.float32 \[any, 3\]"),
     ],
 )
-def test_tensors_that_do_not_fit(key, value, message, small):
+def test_tensors_that_do_not_fit_are_refused(key, value, message, small):
     tensors = small.tensors()
     key = "topology." + key
     if value is None:

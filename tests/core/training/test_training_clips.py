@@ -285,7 +285,7 @@ def test_shapes_of_another_mesh_are_refused(index):
         make_index(folder).batch([0], np.random.default_rng(0))
 
 
-def test_an_index_that_cannot_be_used(index):
+def test_an_index_that_cannot_be_used_is_refused(index):
     folder, rows, store = index
     with pytest.raises(FileNotFoundError, match="no such folder"):
         read_index(folder / "nowhere")

@@ -75,19 +75,19 @@ def test_an_adapter_file_carries_its_topology_and_config(tmp_path, state):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_dtypes(folder, dtype):
+def test_the_adapter_has_the_dtype_that_is_asked_for(folder, dtype):
     adapter = load_adapter(folder, topology=TOPOLOGY, dtype=dtype)
     assert {p.dtype for p in adapter.parameters()} == {dtype}
 
 
-def test_the_files_own_dtype(folder, state):
+def test_without_a_dtype_the_adapter_has_that_of_the_file(folder, state):
     half = {key: value.half() for key, value in state.items()}
     save_file(half, folder / "transformer" / "diffusion_pytorch_model.safetensors")
     assert load_adapter(folder, topology=TOPOLOGY, dtype=None).layers[0].to_q.weight.dtype == torch.float16
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, "float16"])
-def test_impossible_dtypes(folder, dtype):
+def test_impossible_dtypes_are_refused(folder, dtype):
     with pytest.raises(ValueError, match="Expected a floating-point dtype"):
         load_adapter(folder, topology=TOPOLOGY, dtype=dtype)
 
@@ -182,7 +182,7 @@ def test_only_the_adapter_is_read_from_a_whole_model(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "metadata is not JSON"), ("[]", "metadata is no JSON object")])
-def test_broken_metadata(tmp_path, state, text, message):
+def test_broken_metadata_is_refused(tmp_path, state, text, message):
     save_file({**state, **TOPOLOGY.tensors()}, tmp_path / "a.safetensors", {"fantasyid": text})
     with pytest.raises(ValueError, match=message):
         load_adapter(tmp_path / "a.safetensors")
