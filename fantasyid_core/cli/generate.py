@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..options import CACHES, COMPUTING, DPM, DTYPES, OFFLOADS, PARALLELS, SOLVERS, STORAGES
+from ..options import ATTENTIONS, CACHES, COMPUTING, DPM, DTYPES, OFFLOADS, PARALLELS, SOLVERS, STORAGES
 from .person import add_person_arguments, person_of
 from .rows import OF_THE_COMMAND, OF_THE_PLACE, arguments_of_row, kept_options, options_to_keep, read_rows
 
@@ -99,6 +99,12 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
         choices=CACHES,
         default=CACHES[0],
         help="what a step takes from earlier ones: nothing, a little (balanced), more (fast), or a mechanism by name",
+    )
+    machine.add_argument(
+        "--attention",
+        choices=ATTENTIONS,
+        default=ATTENTIONS[0],
+        help="what computes attention: PyTorch's own choice (native), one of its kernels, or an installed package",
     )
     machine.add_argument("--compile", action="store_true", help="compile the blocks: minutes once, then faster steps")
     machine.add_argument(
@@ -234,6 +240,7 @@ def settings_of(arguments: argparse.Namespace):
         compile=arguments.compile,
         parallel=arguments.parallel,
         frames=arguments.frames,
+        attention=arguments.attention,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..machine.settings import LATER
 from ..options import OFFLOADS, ROWS
 from ..pipeline import Inputs, Settings
 from ..videofile import read_comment
@@ -113,6 +114,8 @@ def fingerprint(value: Any, contents: bool = False) -> str:
 def _parts(value: Any, contents: bool):
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         for each in dataclasses.fields(value):
+            if each.metadata.get(LATER) and getattr(value, each.name) == each.default:
+                continue
             yield each.name.encode()
             yield from _parts(getattr(value, each.name), contents)
     elif isinstance(value, torch.Tensor):

@@ -151,13 +151,13 @@ def test_an_interrupt_says_how_to_go_on(run, source, capsys, monkeypatch):
 
 
 def test_labels_name_what_is_running(run, source, capsys, monkeypatch):
-    original, seen = pipeline.load_adapter, []
+    original, seen = pipeline.run.load_adapter, []
 
     def load(*arguments):
         seen.append(capsys.readouterr().err)
         return original(*arguments)
 
-    monkeypatch.setattr(pipeline, "load_adapter", load)
+    monkeypatch.setattr(pipeline.run, "load_adapter", load)
     assert run([row(source, out="a.mp4")]) == 0
     assert seen[0].rstrip().splitlines()[-1].split("\r")[-1].startswith("a.mp4: adapter:   0%")
 

@@ -92,7 +92,7 @@ def test_generate_checks_before_it_loads(tmp_path, monkeypatch):
     from fantasyid_core.request import PersonRequest
 
     monkeypatch.setattr(plans, "free_memory", lambda: 1000)
-    monkeypatch.setattr(pipeline, "load_adapter", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(pipeline.run, "load_adapter", lambda *_: pytest.fail("loaded"))
     inputs = Inputs(write_random_model(tmp_path / "model"), PersonRequest(tmp_path / "face.png"))
     with pytest.raises(RuntimeError, match="Nothing was loaded"):
         generate(inputs, Settings("a", device="cpu"))
