@@ -85,7 +85,7 @@ def with_files(saved: str) -> dict:
         "sb": own("SampleBest", model=["a", 0], positive=["c", 0], negative=["c", 1], latent=["c", 2], vae=["v", 0],
                   face=["cf", 0], seed=0, count=1, preview_at=0.0, steps=1, cfg=1.0, solver="ddim", motion_weight=0.25),
         "d": own("DecodeVideo", vae=["v", 0], latent=["sb", 0], tile=0),
-        "sc": own("ScoreIdentity", image=["d", 0], face=["cf", 0], detector="none"),
+        "sc": own("ScoreIdentity", image=["ph", 0], face=["cf", 0], detector="mediapipe"),
         "rv": own("ReshapeVideo", images=["ph", 0], strength=1.0, shape_before=["ls", 0], shape_after=["b", 0], edit="",
                   which_face="largest", number=0, smoothing=1.5, only_the_rest=False, schedule="", in_front=1.0,
                   like=["ph", 0]),
@@ -99,13 +99,16 @@ def known_to(host, prompt: dict) -> dict:
     return {name: each for name, each in prompt.items() if each["class_type"] in host.node_classes}
 
 
-def places(prompt: dict) -> list[tuple[str, str, object]]:
-    """Every input of every node of the pack with every odd value; those that make the run long are left out."""
+def places(prompt: dict, done: dict | None = None) -> list[tuple[str, str, object]]:
+    """Every input of every node of the pack with every odd value; those that make the run long are left out, and those
+    that another prompt `done` has, too."""
+    tried = {(each["class_type"], key) for each in (done or {}).values() for key in each["inputs"]}
     return [
         (name, key, value)
         for name, each in prompt.items()
         if each["class_type"].startswith("FantasyID_")
         for key in each["inputs"]
+        if (each["class_type"], key) not in tried
         for value in ODD
         if not (key in LONG and isinstance(value, int) and value > 7)
     ]

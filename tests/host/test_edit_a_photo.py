@@ -36,7 +36,7 @@ def test_a_photo_alone_is_edited_and_compared(host, prompt, monkeypatch):
     from server import PromptServer
 
     said = {}
-    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node, _: said.update({node: text}))
     before, after = compared(host, host.run(prompt))
     assert before.shape == after.shape == (512, 512, 3)
     changed = np.abs(after - before).mean(axis=-1)

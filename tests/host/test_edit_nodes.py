@@ -84,7 +84,7 @@ def test_what_the_edit_ignores_is_said_on_the_node(host, head, face_files, monke
     from server import PromptServer
 
     said = {}
-    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node, _: said.update({node: text}))
     host.run(edit_prompt('{"values": {"third_eye": 1, "face_width": 7, "age": NaN}}'))
     assert "does not know: third_eye" in said["edit"] and "face_width was 7" in said["edit"]
     assert "age was nan" in said["edit"] and "vertices move, at most by" in said["edit"]
