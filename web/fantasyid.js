@@ -1,6 +1,6 @@
 /**
  * FantasyID in ComfyUI's page, in both of its renderers: the face editor as a widget of the node Edit Shape, the circle
- * of people as one of Blend Shapes, before and after as a wipe on Warp Face, and room for the messages on nodes.
+ * of people as one of Blend Shapes, before and after as a wipe on Warp Face and Reshape Video, and room for the messages on nodes.
  *
  * The only file of this folder that does something when it is imported; `editor/`, `blend/` and `wipe/` know nothing of ComfyUI.
  */
@@ -13,10 +13,13 @@ import { FaceEditor, MIN_HEIGHT, MIN_WIDTH } from "./editor/editor.js";
 import { readText, RecentFiles } from "./editor/files.js";
 import { makeRoom } from "./message/room.js";
 import { HEIGHT as WIPE_HEIGHT, Wipe } from "./wipe/wipe.js";
+import { readWords } from "./words/reading.js";
+import { t } from "./words/words.js";
 
 const TYPE = "FANTASYID_FACE_EDITOR";
 const CIRCLE = "FANTASYID_CIRCLE";
 const TEMPLATE = "/fantasyid/editor/template";
+const WIPED = ["FantasyID_WarpFace", "FantasyID_ReshapeVideo"];
 const PRESETS = "fantasyid_presets.json"; // in ComfyUI's folder of the user
 const TEMPLATE_NOTE = "This is not your person yet: run the workflow once to see yours. Edits are kept.";
 const GONE_NOTE = "The head of the last run is gone: run the workflow once more to see it. Edits are kept.";
@@ -48,7 +51,7 @@ class FaceEditorWidget {
     chain(node, "onAdded", () => remount(node, this.editor.el, () => this._destroyed));
     chain(node, "onRemoved", () => this.destroy());
     widgets.add(this);
-    afterFrames(2, () => this._heads ?? this._showTemplate(TEMPLATE_NOTE));
+    afterFrames(2, () => this._heads ?? this._showTemplate(t(TEMPLATE_NOTE)));
   }
 
   /** Shows what a run of the node sent. @param {object} [output] */
@@ -75,19 +78,19 @@ class FaceEditorWidget {
       const { filename, subfolder = "", type = "temp" } = head;
       const buffer = await files.get(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
       if (this._shown === head)
-        await this.editor.showHead(buffer, Boolean(head.plausible) === plausible ? "" : PLAUSIBLE_NOTE);
+        await this.editor.showHead(buffer, Boolean(head.plausible) === plausible ? "" : t(PLAUSIBLE_NOTE));
     } catch (error) {
-      if (error.status === 404) await this._showTemplate(GONE_NOTE);
+      if (error.status === 404) await this._showTemplate(t(GONE_NOTE), true);
       else this.editor.showProblem(error.message);
     }
   }
 
-  async _showTemplate(note) {
+  async _showTemplate(note, gone = false) {
     try {
       const buffer = await files.get(TEMPLATE);
-      if (!this._destroyed && (!this._heads || note === GONE_NOTE)) await this.editor.showHead(buffer, note);
+      if (!this._destroyed && (!this._heads || gone)) await this.editor.showHead(buffer, note);
     } catch (error) {
-      this.editor.showProblem(`No head to show yet: ${error.message} Run the workflow once.`);
+      this.editor.showProblem(t("No head to show yet: {reason} Run the workflow once.", { reason: error.message }));
     }
   }
 
@@ -123,7 +126,7 @@ class CircleWidget {
   }
 }
 
-/** Before and after on one node Warp Face. Undo needs its element to stay in the page: see `remount`. */
+/** Before and after on one node Warp Face or Reshape Video. Undo needs its element to stay in the page: see `remount`. */
 class WipeWidget {
   constructor(node) {
     this.node = node;
@@ -203,6 +206,10 @@ function isKeyOf(key, node) {
   return own === String(node.id) && (graph === undefined || graph === node.graph?.id);
 }
 
+function pageLanguage() {
+  return String(app.extensionManager?.setting?.get("Comfy.Locale") ?? "en");
+}
+
 app.registerExtension({
   name: "fantasyid.faceEditor",
   getCustomWidgets() {
@@ -215,11 +222,15 @@ app.registerExtension({
       [CIRCLE]: (node, name) => ({ widget: new CircleWidget(node, name).widget, minWidth: 260, minHeight: HEIGHT }),
     };
   },
+  async init() {
+    const reading = readWords((address) => api.fetchApi(address), pageLanguage);
+    if (!pageLanguage().startsWith("en")) await reading; // before the first node is made
+  },
   setup() {
     api.addEventListener("progress_text", onMessage);
   },
   nodeCreated(node) {
-    if (node.constructor.comfyClass === "FantasyID_WarpFace") new WipeWidget(node);
+    if (WIPED.includes(node.constructor.comfyClass)) new WipeWidget(node);
   },
   onNodeOutputsUpdated(outputs) {
     for (const each of widgets) {

@@ -1,7 +1,8 @@
 """Image -> FaceCrop -> ViT features.
 
 Read in this order: `picture` (files and the host's images), `detectors`, `choose`, `points`, `framing`, `align`,
-`likeness`, `references`, `photo` (all of these for several photos), `encoder`.
+`likeness`, `references`, `photo` (all of these for several photos), `encoder`; `cuts` finds the scenes of a
+video.
 """
 
 from importlib import import_module

@@ -45,8 +45,9 @@ class Job:
 
     @property
     def person_key(self) -> str:
-        """Equal for videos of the same person in the same model."""
-        return fingerprint([self.network_key, self.inputs.person])
+        """Equal for videos of the same person with the same first picture in the same model."""
+        after = self.inputs.after
+        return fingerprint([self.network_key, self.inputs.person, *([] if after is None else [after])])
 
     @property
     def network_key(self) -> str:
@@ -60,9 +61,9 @@ class Job:
         return record_for(self.inputs, self.settings, self.options)
 
     def missing_files(self) -> list[str]:
-        """The files of the person that are not there."""
+        """The files of the person, and of the video that is continued, that are not there."""
         person = self.inputs.person
-        named = [person.shape, person.saved, person.like, *person.photo_list]
+        named = [person.shape, person.saved, person.like, *person.photo_list, self.inputs.after]
         return [str(path) for path in named if isinstance(path, (str, os.PathLike)) and not Path(path).is_file()]
 
 
@@ -71,7 +72,8 @@ def record_for(inputs: Inputs, settings: Settings, options: Mapping[str, Any]) -
     # Neither where the video is computed nor where the files lie changes the video.
     settings = dataclasses.replace(settings, device=None, offload=OFFLOADS[0], parallel=ROWS, compile=False)
     person = fingerprint(inputs.person, contents=True)
-    made_of = fingerprint([Path(inputs.model).name, settings, person, *_accepted(inputs)])
+    after = [] if inputs.after is None else [fingerprint(["after", inputs.after], contents=True)]
+    made_of = fingerprint([Path(inputs.model).name, settings, person, *_accepted(inputs), *after])
     return json.dumps({_KEY: __version__, "made of": made_of, "options": dict(options)}, sort_keys=True)
 
 

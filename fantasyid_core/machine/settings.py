@@ -24,7 +24,7 @@ class Settings:
     cache: what a step reuses from earlier steps, a word of `options.CACHES`. storage: how the transformer's matrices
     are stored while it samples, a word of `options.STORAGES`. compile: compiles its blocks, once per run.
     parallel: what several processes divide among them, a word of `options.PARALLELS`. frames: number of frames of a
-    video longer than the model's own, which it was not trained for (`host.diffusers.windows`); None is the model's own.
+    video longer than the model's own, which it was not trained for (`sampling.windows`); None is the model's own.
     """
 
     prompt: str

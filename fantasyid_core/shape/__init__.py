@@ -1,8 +1,8 @@
 """The 3D face: files, the mesh topology of the networks, and a head for tests.
 
 `faceshape` is the value, `files` reads and writes it, `reconstruct` makes it from a photo, `edit` changes it (sliders,
-blends, and the warped picture), `topology` has the mesh levels of the networks, `draw` makes pictures, and `ownhead`
-and `head` are this project's own heads. Everything is imported on first use."""
+blends, and the warped picture), `topology` has the mesh levels of the networks, `draw` makes pictures, `reshape`
+changes videos, and `ownhead` and `head` are this project's own heads. Everything is imported on first use."""
 
 from importlib import import_module
 
@@ -24,6 +24,9 @@ _HOMES = {
     "reconstruct.facemodels": ("read_checked_shape",),
     "reconstruct.landmark_fit": ("fit_face",),
     "reconstruct.reconstruct": ("Reconstruction", "reconstruct_face"),
+    "reshape.video": ("reshape_frames", "reshape_video"),
+    "reshape.settings": ("PersonEdit", "ReshapeSettings"),
+    "reshape.report": ("ReshapedFrame", "ReshapeReport"),
 }
 
 __all__ = sorted(name for names in _HOMES.values() for name in names)

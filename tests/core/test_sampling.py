@@ -114,6 +114,21 @@ def test_impossible_step_counts_are_refused(count):
         make_steps(count)
 
 
+@pytest.mark.parametrize("solver", ["dpm", "ddim"])
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_numbers_that_are_not_finite_end_the_run_in_their_step(solver, number):
+    steps, calls = make_steps(4), []
+
+    def denoise(x, step):
+        calls.append(step.index)
+        return x if step.index < 2 else torch.full_like(x, number)
+
+    noise = torch.zeros(1, 1, 2, 2, 2)
+    with pytest.raises(RuntimeError, match="In step 3 of 4 the model gave numbers that are not finite.*bf16 or fp32"):
+        sample(denoise, noise, steps, solver, lambda index: noise)
+    assert calls == [0, 1, 2]
+
+
 def test_unknown_solvers_are_refused():
     with pytest.raises(ValueError, match="dpm, ddim, got 'euler'"):
         sample(denoise, start(), make_steps(2), "euler")

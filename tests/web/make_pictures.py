@@ -81,7 +81,7 @@ def save(picture: Image.Image, path: Path) -> None:
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def save_editor(shape, path: Path) -> None:
+def save_editor(shape, path: Path, edit: str = EDIT) -> None:
     """The editor with a few sliders moved, as it shows on a wide node."""
     page_html = (
         (HERE / "page.html").read_bytes().replace(b"width: 420px; height: 600px", b"width: 860px; height: 560px")
@@ -91,7 +91,7 @@ def save_editor(shape, path: Path) -> None:
         page = browser.new_page(viewport={"width": 900, "height": 600})
         page.goto(address)
         page.wait_for_function("window.loaded")
-        page.evaluate("async (edit) => { window.editor = await addEditor(edit); }", EDIT)
+        page.evaluate("async (edit) => { window.editor = await addEditor(edit); }", edit)
         page.wait_for_function("editor.stage.viewer.frames > 0")
         page.evaluate("editor.panel.reveal('nose_length')")
         page.wait_for_timeout(500)

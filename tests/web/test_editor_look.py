@@ -85,7 +85,7 @@ def test_measured_effects_are_shown(editor):
     keep_screenshot(editor, "editor_effects")
 
 
-@pytest.mark.parametrize("width", [420, 560, 980])
+@pytest.mark.parametrize("width", [276, 420, 560, 980])
 def test_nothing_is_clipped(editor, width):
     editor.set_viewport_size({"width": width + 40, "height": 660})
     editor.evaluate(f"document.querySelector('.place').style.width = '{width}px'")

@@ -1,6 +1,7 @@
 /** People on a circle with a handle between them: one element, and the handle's place as JSON as its value. */
 
 import { make } from "../editor/dom.js";
+import { t } from "../words/words.js";
 import { circleWeights, placeOf, readPlace, within, writePlace } from "./circle.js";
 
 export const HEIGHT = 230;
@@ -35,8 +36,8 @@ export class CirclePad {
         class: "fantasyid-circle",
         tabIndex: 0,
         role: "slider",
-        "aria-label": "Mix of the people",
-        title: "Drag the handle between the people. Double click: all alike.",
+        "aria-label": t("Mix of the people"),
+        title: t("Drag the handle between the people. Double click: all alike."),
         "data-capture-wheel": "true",
         onkeydown: (event) => this._key(event),
       },
@@ -119,7 +120,10 @@ export class CirclePad {
       ...people.flatMap(([, ...marks]) => marks),
       drawn("circle", { class: "handle", r: 8, cx: x * RADIUS, cy: -y * RADIUS }),
     );
-    this.el.setAttribute("aria-valuetext", shares.map((share, k) => `person ${k + 1} ${percent(share)}`).join(", "));
+    this.el.setAttribute(
+      "aria-valuetext",
+      shares.map((share, k) => t("person {number} {share}", { number: k + 1, share: percent(share) })).join(", "),
+    );
   }
 
   _person(k, share, [x, y]) {
@@ -128,7 +132,14 @@ export class CirclePad {
     const far = 1 + 30 / RADIUS;
     const label = { class: "share", x: cx * far + (Math.abs(a) > 0.3 ? 6 * Math.sign(a) : 0), y: cy * far };
     return [
-      drawn("line", { x1: cx, y1: cy, x2: x * RADIUS, y2: -y * RADIUS, "stroke-width": 5 * share, opacity: 0.2 + share }),
+      drawn("line", {
+        x1: cx,
+        y1: cy,
+        x2: x * RADIUS,
+        y2: -y * RADIUS,
+        "stroke-width": 5 * share,
+        opacity: 0.2 + share,
+      }),
       drawn("circle", { class: "person", r: 13, cx, cy }),
       drawn("text", { x: cx, y: cy }, String(k + 1)),
       drawn("text", label, percent(share)),

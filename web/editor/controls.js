@@ -4,6 +4,7 @@
 
 import { make } from "./dom.js";
 import { Slider } from "./slider.js";
+import { t } from "../words/words.js";
 
 export class ControlPanel {
   /**
@@ -16,7 +17,7 @@ export class ControlPanel {
     this._onPoint = onPoint;
     this._groups = [];
     this._sliders = new Map();
-    this._rail = make("div", { class: "fid-rail", role: "group", "aria-label": "Groups of controls" });
+    this._rail = make("div", { class: "fid-rail", role: "group", "aria-label": t("Groups of controls") });
     this._list = make("div", { class: "fid-list", "data-testid": "fid-list", onscroll: () => this._markGroup() });
     this.el = make("div", { class: "fid-panel" }, this._rail, this._list);
     this._stop = state.on("change", () => this.update());
@@ -116,6 +117,7 @@ function sameControls(a, b) {
 
 class Group {
   constructor(name, state, onOpen) {
+    const group = t(name);
     this.name = name;
     this._names = [];
     this._reset = make(
@@ -123,17 +125,21 @@ class Group {
       {
         type: "button",
         class: "fid-group-reset",
-        title: `Set all of ${name} back to 0, but for what is pinned.`,
+        title: t("Set all of {group} back to 0, but for what is pinned.", { group }),
         onclick: () => state.reset(this._names.filter((each) => !state.isPinned(each))),
       },
-      "reset",
+      t("reset"),
     );
     this.el = make(
       "section",
-      { class: "fid-group", "aria-label": name },
-      make("header", {}, make("span", {}, name), this._reset),
+      { class: "fid-group", "aria-label": group },
+      make("header", {}, make("span", {}, group), this._reset),
     );
-    this.tab = make("button", { type: "button", class: "fid-tab", title: `Show ${name}`, onclick: onOpen }, name);
+    this.tab = make(
+      "button",
+      { type: "button", class: "fid-tab", title: t("Show {group}", { group }), onclick: onOpen },
+      group,
+    );
   }
 
   add(slider) {

@@ -9,8 +9,12 @@
  * Nothing here touches the page.
  */
 
+import { t } from "../words/words.js";
+
 export const VERSION = 1;
 export const SIDES = ["left", "right"]; // of the picture
+const UNREADABLE = "The edit in the workflow is not readable as JSON. It stays as it is until you change something.";
+const NO_VALUES = "The edit in the workflow is no set of values. It stays as it is until you change something.";
 const STEPS = 1000; // a hand moves values by thousandths: finer than any slider
 
 /**
@@ -50,12 +54,15 @@ export function readEdit(text, controls) {
   const { content, notes } = parsed(text);
   const { version, values: given = {}, sides, pinned, plausible, other, ...rest } = content;
   if (version > VERSION) {
-    notes.push(`The edit is of version ${version}, this editor knows ${VERSION}: update the FantasyID nodes.`);
+    const known = VERSION;
+    notes.push(
+      t("The edit is of version {version}, this editor knows {known}: update the FantasyID nodes.", { version, known }),
+    );
   }
   const { values, unknown } = readValues(given, controls, notes);
   const strangers = Object.keys(unknown);
   if (strangers.length && controls.length) {
-    notes.push(`This head has no ${strangers.join(", ")}: kept in the workflow, without effect.`);
+    notes.push(t("This head has no {names}: kept in the workflow, without effect.", { names: strangers.join(", ") }));
   }
   const chosen = strings(sides).filter((side) => SIDES.includes(side));
   return {
@@ -75,15 +82,15 @@ export function readEdit(text, controls) {
 function parsed(text) {
   const unusable = (what) => ({
     content: {},
-    notes: [`The edit in the workflow is ${what}. It stays as it is until you change something.`],
+    notes: [t(what)],
   });
   let content;
   try {
     content = JSON.parse(text.trim() || "{}");
   } catch {
-    return unusable("not readable as JSON");
+    return unusable(UNREADABLE);
   }
-  if (!isRecord(content)) return unusable("no set of values");
+  if (!isRecord(content)) return unusable(NO_VALUES);
   const bare = !("version" in content) && !isRecord(content.values); // before version 1: the values alone
   return { content: bare ? { values: content } : content, notes: [] };
 }
@@ -111,13 +118,15 @@ function asPair(value) {
 }
 
 function readNumber(value, control, side, notes) {
+  const label = t(control.label ?? "");
   const say = (note) => notes.includes(note) || notes.push(note);
   if (typeof value !== "number" || Number.isNaN(value)) {
-    say(`${control.label} was no number and is 0 now.`);
+    say(t("{control} was no number and is 0 now.", { control: label }));
     return 0;
   }
   const within = limited(value, control);
-  if (within !== value && value !== 0) say(`${control.label} was ${value}, its limit is ${within}.`);
+  if (within !== value && value !== 0)
+    say(t("{control} was {value}, its limit is {limit}.", { control: label, value, limit: within }));
   return within;
 }
 

@@ -15,6 +15,7 @@ import { EditState } from "./state.js";
 import { installStyle } from "./style.js";
 import { Toolbar } from "./toolbar.js";
 import { FaceViewer } from "./viewer.js";
+import { t } from "../words/words.js";
 
 export const MIN_WIDTH = 420;
 export const MIN_HEIGHT = 560;
@@ -35,10 +36,14 @@ export class FaceEditor {
     this._status = make("div", { class: "fid-status", role: "status", "data-testid": "fid-status" });
     this._legend = make(
       "div",
-      { class: "fid-legend", hidden: true, title: "The bar under each slider: how much it moves the identity tokens." },
-      "Identity moves by:",
-      make("span", {}, make("i"), "3D shape"),
-      make("span", {}, make("i"), "warped picture"),
+      {
+        class: "fid-legend",
+        hidden: true,
+        title: t("The bar under each slider: how much it moves the identity tokens."),
+      },
+      t("Identity moves by:"),
+      make("span", {}, make("i"), t("3D shape")),
+      make("span", {}, make("i"), t("warped picture")),
     );
     this._plausible = make("input", {
       type: "checkbox",
@@ -47,9 +52,13 @@ export class FaceEditor {
     });
     this._plausibleRow = make(
       "label",
-      { class: "fid-plausible", hidden: true, title: "Keep edits to the shapes that faces of your FLAME model have." },
+      {
+        class: "fid-plausible",
+        hidden: true,
+        title: t("Keep edits to the shapes that faces of your FLAME model have."),
+      },
       this._plausible,
-      "Keep it plausible",
+      t("Keep it plausible"),
     );
     const body = make(
       "div",
@@ -69,7 +78,7 @@ export class FaceEditor {
       onChange(this.value);
     });
     this._listen();
-    this.stage.setMessage("Loading the head\u2026");
+    this.stage.setMessage(t("Loading the head\u2026"));
   }
 
   /** The edit's JSON as it belongs into the workflow. */

@@ -2,6 +2,8 @@
  * Heads that were fetched, so that undo, another tab, or a second editor shows them at once.
  */
 
+import { t } from "../words/words.js";
+
 const KEPT = 6; // of about half a megabyte
 
 export class RecentFiles {
@@ -28,7 +30,9 @@ export class RecentFiles {
     try {
       const response = await this._fetch(address);
       if (!response.ok) {
-        throw Object.assign(new Error(`the server answered ${response.status}.`), { status: response.status });
+        throw Object.assign(new Error(t("the server answered {status}.", { status: response.status })), {
+          status: response.status,
+        });
       }
       return await response.arrayBuffer();
     } catch (error) {
@@ -41,6 +45,7 @@ export class RecentFiles {
 /** The text of an answer, or null where there is no such file. @param {Response} response */
 export async function readText(response) {
   if (response.status === 404) return null;
-  if (!response.ok) throw new Error(`Your presets could not be read: the server answered ${response.status}.`);
+  if (!response.ok)
+    throw new Error(t("Your presets could not be read: the server answered {status}.", { status: response.status }));
   return response.text();
 }

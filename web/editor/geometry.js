@@ -5,6 +5,8 @@
  * precision, added to the base vertex and rounded to single precision once. Nothing here touches the page.
  */
 
+import { t } from "../words/words.js";
+
 const MAGIC = "FIDC";
 const VERSION = 1;
 const TYPES = { float32: Float32Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array };
@@ -43,11 +45,12 @@ export function parseHead(buffer) {
     const length = shape.reduce((product, size) => product * size, 1);
     const end = start + offset + length * TYPES[type].BYTES_PER_ELEMENT;
     if (end > buffer.byteLength) {
-      throw new Error(`The head is cut off: expected ${end} bytes, got ${buffer.byteLength}. Run the node again.`);
+      const sizes = { expected: end, got: buffer.byteLength };
+      throw new Error(t("The head is cut off: expected {expected} bytes, got {got}. Run the node again.", sizes));
     }
     return new TYPES[type](buffer, start + offset, length);
   };
-  if (!header.faces) throw new Error("This head is a cloud of points without triangles: load a mesh to see it.");
+  if (!header.faces) throw new Error(t("This head is a cloud of points without triangles: load a mesh to see it."));
   const base = read(header.vertices);
   const all = Uint32Array.from({ length: base.length / 3 }, (_, vertex) => vertex);
   return {
@@ -67,16 +70,20 @@ export function parseHead(buffer) {
 function readHeader(buffer) {
   const magic = buffer.byteLength < 12 ? "" : String.fromCharCode(...new Uint8Array(buffer, 0, 4));
   if (magic !== MAGIC) {
-    throw new Error(`Expected a packed head, got ${buffer.byteLength} bytes of something else. Run the node again.`);
+    const got = buffer.byteLength;
+    throw new Error(t("Expected a packed head, got {got} bytes of something else. Run the node again.", { got }));
   }
   const view = new DataView(buffer);
   const version = view.getUint32(4, true);
   if (version !== VERSION) {
-    throw new Error(`The head has format ${version}, this page reads format ${VERSION}. Reload the page.`);
+    const known = VERSION;
+    throw new Error(
+      t("The head has format {version}, this page reads format {known}. Reload the page.", { version, known }),
+    );
   }
   const length = view.getUint32(8, true);
   if (12 + length > buffer.byteLength) {
-    throw new Error(`The head is cut off: got ${buffer.byteLength} bytes. Run the node again.`);
+    throw new Error(t("The head is cut off: got {got} bytes. Run the node again.", { got: buffer.byteLength }));
   }
   const text = new TextDecoder().decode(new Uint8Array(buffer, 12, length));
   return { header: JSON.parse(text), start: 12 + length };

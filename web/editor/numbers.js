@@ -2,6 +2,8 @@
  * Numbers as the artist reads, types and steps them. Nothing here touches the page.
  */
 
+import { t } from "../words/words.js";
+
 const STEP = 0.01;
 const LARGE_STEP = 0.1;
 
@@ -55,7 +57,14 @@ export function stepped({ key, shiftKey, ctrlKey, altKey, metaKey }, value, { lo
  */
 export function effectText([vertices, warp]) {
   const percent = (value) =>
-    value === 0 ? "not" : value < 0.0005 ? "by less than 0.1 %" : `by ${(100 * value).toFixed(1)} %`;
+    value === 0
+      ? t("not")
+      : value < 0.0005
+        ? t("by less than 0.1 %")
+        : t("by {amount} %", { amount: (100 * value).toFixed(1) });
   const [shape, picture] = [vertices, warp].map(percent);
-  return `Moves the identity ${shape} through the 3D shape alone and ${picture} through the warped picture.`;
+  return t("Moves the identity {shape} through the 3D shape alone and {picture} through the warped picture.", {
+    shape,
+    picture,
+  });
 }

@@ -4,6 +4,7 @@
 
 import { icon, make } from "./dom.js";
 import { STARTERS, readShared, shareText } from "./presets.js";
+import { t } from "../words/words.js";
 
 /** A window below a button; one click elsewhere or Escape closes it. */
 class Popover {
@@ -39,7 +40,7 @@ class Popover {
 export class MirrorPopover extends Popover {
   /** @param {HTMLElement} button @param {import("./state.js").EditState} state */
   constructor(button, state) {
-    super(button, "Mirror");
+    super(button, t("Mirror"));
     const choice = (how, text) =>
       make(
         "button",
@@ -47,9 +48,9 @@ export class MirrorPopover extends Popover {
         text,
       );
     this.el.append(
-      choice("swap", "Exchange left and right"),
-      choice("left", "Left side for both"),
-      choice("right", "Right side for both"),
+      choice("swap", t("Exchange left and right")),
+      choice("left", t("Left side for both")),
+      choice("right", t("Right side for both")),
     );
   }
 }
@@ -57,7 +58,7 @@ export class MirrorPopover extends Popover {
 export class DicePopover extends Popover {
   /** @param {HTMLElement} button @param {import("./state.js").EditState} state */
   constructor(button, state) {
-    super(button, "Random face");
+    super(button, t("Random face"));
     const text = make("output", {}, "40 %");
     const amount = make("input", {
       type: "range",
@@ -66,19 +67,19 @@ export class DicePopover extends Popover {
       step: 0.05,
       value: 0.4,
       class: "fid-plain-range",
-      "aria-label": "How far from the original",
+      "aria-label": t("How far from the original"),
       oninput: () => (text.textContent = `${Math.round(100 * amount.valueAsNumber)} %`),
     });
     const roll = () => state.randomise(amount.valueAsNumber);
     this.el.append(
-      make("label", { class: "fid-row", title: "Of each control's limits" }, "How far", amount, text),
+      make("label", { class: "fid-row", title: t("Of each control's limits") }, t("How far"), amount, text),
       make(
         "button",
         { type: "button", class: "fid-wide", "data-testid": "fid-roll", onclick: roll },
         icon("dice"),
-        "Roll a random face",
+        t("Roll a random face"),
       ),
-      make("p", {}, "Pinned controls stay as they are."),
+      make("p", {}, t("Pinned controls stay as they are.")),
     );
   }
 }
@@ -91,24 +92,24 @@ export class PresetPopover extends Popover {
    * @param {(text: string) => void} say
    */
   constructor(button, state, presets, say) {
-    super(button, "Presets");
+    super(button, t("Presets"));
     this._state = state;
     this._presets = presets;
     this._say = say;
     this._list = make("div", { class: "fid-presets" });
     this._name = make("input", {
       type: "text",
-      placeholder: "Name of a new preset",
-      "aria-label": "Name of a new preset",
+      placeholder: t("Name of a new preset"),
+      "aria-label": t("Name of a new preset"),
       "data-testid": "fid-preset-name",
       onkeydown: (event) => event.key === "Enter" && this._save(),
     });
     this._json = make("textarea", {
       rows: 4,
       spellcheck: false,
-      "aria-label": "The edit as JSON",
+      "aria-label": t("The edit as JSON"),
       "data-testid": "fid-json",
-      title: "Copy this to pass the edit on, or paste somebody else's and press Apply.",
+      title: t("Copy this to pass the edit on, or paste somebody else's and press Apply."),
     });
     this._file = make("input", {
       type: "file",
@@ -122,16 +123,16 @@ export class PresetPopover extends Popover {
         "div",
         { class: "fid-row" },
         this._name,
-        this._command("Save", "save", "Save this face as a preset", () => this._save()),
+        this._command(t("Save"), "save", t("Save this face as a preset"), () => this._save()),
       ),
-      make("label", { class: "fid-share" }, "As JSON", this._json),
+      make("label", { class: "fid-share" }, t("As JSON"), this._json),
       make(
         "div",
         { class: "fid-row" },
-        this._command("Copy", "copy", "Copy the JSON", () => this._copy()),
-        this._command("Apply", "load", "Use the JSON above", () => this._apply(this._json.value)),
-        this._command("File", "save", "Save the JSON as a file", () => this._download()),
-        this._command("Open", "load", "Use a file", () => this._file.click()),
+        this._command(t("Copy"), "copy", t("Copy the JSON"), () => this._copy()),
+        this._command(t("Apply"), "load", t("Use the JSON above"), () => this._apply(this._json.value)),
+        this._command(t("File"), "save", t("Save the JSON as a file"), () => this._download()),
+        this._command(t("Open"), "load", t("Use a file"), () => this._file.click()),
       ),
       this._file,
     );
@@ -156,23 +157,24 @@ export class PresetPopover extends Popover {
   async _showList() {
     const own = await this._try(() => this._presets.own(), {});
     const entry = (name, values, mine) => {
+      const label = mine ? name : t(name);
       const use = make(
         "button",
         {
           type: "button",
           class: "fid-preset",
-          title: `Use ${name}`,
+          title: t("Use {name}", { name: label }),
           onclick: () => this._apply(JSON.stringify({ values })),
         },
-        name,
+        label,
       );
       const remove = make(
         "button",
         {
           type: "button",
           class: "fid-mini",
-          title: `Delete ${name}`,
-          "aria-label": `Delete ${name}`,
+          title: t("Delete {name}", { name }),
+          "aria-label": t("Delete {name}", { name }),
           onclick: () => this._remove(name),
         },
         icon("close"),
@@ -194,7 +196,7 @@ export class PresetPopover extends Popover {
     const saved = await this._try(() => this._presets.save(name, this._state.values).then(() => true));
     if (!saved) return;
     this._name.value = "";
-    this._say(`Saved the preset ${name.trim()}.`);
+    this._say(t("Saved the preset {name}.", { name: name.trim() }));
     await this._showList();
   }
 
@@ -206,7 +208,7 @@ export class PresetPopover extends Popover {
   _copy() {
     this._json.select();
     // The clipboard's newer interface is missing where ComfyUI is opened from another machine without https.
-    this._say(document.execCommand("copy") ? "Copied." : "Select the text and copy it with Ctrl+C.");
+    this._say(document.execCommand("copy") ? t("Copied.") : t("Select the text and copy it with Ctrl+C."));
   }
 
   _apply(text) {

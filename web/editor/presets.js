@@ -5,6 +5,9 @@
  */
 
 import { VERSION, readEdit, writeEdit, written } from "./edit.js";
+import { t } from "../words/words.js";
+
+const EXAMPLE = '{"version":1,"values":{"face_width":0.5}}';
 
 /** To start from: the paper's own examples first. */
 export const STARTERS = {
@@ -40,7 +43,7 @@ export class Presets {
    * @param {Record<string, import("./edit.js").Pair>} values
    */
   async save(name, values) {
-    if (!name.trim()) throw new Error("Give the preset a name.");
+    if (!name.trim()) throw new Error(t("Give the preset a name."));
     await this._change((own) => ({ ...own, [name.trim()]: written(values) }));
   }
 
@@ -75,12 +78,12 @@ export function readShared(text, controls) {
   try {
     content = JSON.parse(text);
   } catch {
-    throw new Error('This is no face edit. Expected text such as {"version":1,"values":{"face_width":0.5}}.');
+    throw new Error(t("This is no face edit. Expected text such as {example}.", { example: EXAMPLE }));
   }
   const { values, unknown, notes } = readEdit(text, controls);
   const marked = content !== null && typeof content === "object" && Object.hasOwn(content, "values");
   if (!marked && !Object.keys({ ...values, ...unknown }).length) {
-    throw new Error('This text holds no values. Expected text such as {"version":1,"values":{"face_width":0.5}}.');
+    throw new Error(t("This text holds no values. Expected text such as {example}.", { example: EXAMPLE }));
   }
   return { values, notes };
 }

@@ -3,6 +3,8 @@
  * workflow may hold more editors than that. Each editor draws here and copies the picture to its own 2D canvas.
  */
 
+import { t } from "../words/words.js";
+
 let shared = null; // made when the first editor draws, made anew when the browser takes the context away
 
 /** Loads three.js once, and only when an editor needs it. */
@@ -38,7 +40,7 @@ function makeRenderer(three) {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("webgl2", { alpha: true, antialias: false, powerPreference: "high-performance" });
   if (!context) {
-    throw new Error("This browser shows no WebGL2, which the 3D face needs: switch on hardware acceleration.");
+    throw new Error(t("This browser shows no WebGL2, which the 3D face needs: switch on hardware acceleration."));
   }
   const renderer = new three.WebGLRenderer({ canvas, context });
   renderer.autoClear = false;

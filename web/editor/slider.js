@@ -4,8 +4,7 @@
 
 import { icon, make } from "./dom.js";
 import { effectText, shown, stepped, typed } from "./numbers.js";
-
-const NUMBER_TITLE = "Type a value and press Enter.";
+import { t } from "../words/words.js";
 
 export class Slider {
   /**
@@ -15,15 +14,17 @@ export class Slider {
   constructor(control, state) {
     this.control = control;
     this._state = state;
-    this._label = make("span", { class: "fid-label", title: control.help }, control.label);
+    this._name = t(control.label);
+    this._help = t(control.help);
+    this._label = make("span", { class: "fid-label", title: this._help }, this._name);
     this._range = make("input", {
       type: "range",
       min: control.low,
       max: control.high,
       step: "any",
       class: "fid-range",
-      title: `${control.help} Arrow keys move it, with Shift faster; double-click or Delete sets it back.`,
-      "aria-label": control.label,
+      title: `${this._help} ${t("Arrow keys move it, with Shift faster; double-click or Delete sets it back.")}`,
+      "aria-label": this._name,
       "data-testid": `fid-slider-${control.name}`,
       oninput: () => this._preview(this._range.valueAsNumber),
       onchange: () => state.finish(),
@@ -36,16 +37,16 @@ export class Slider {
       type: "text",
       inputMode: "decimal",
       class: "fid-number",
-      "aria-label": `${control.label}, value`,
+      "aria-label": t("{control}, value", { control: this._name }),
       onfocus: () => this._number.select(),
       onkeydown: (event) => this._numberKey(event),
       onblur: () => this._takeNumber(),
     });
     this._bar = make("span", { class: "fid-effect" }, make("i"), make("i"));
-    this._pin = this._button("pin", "Pin: presets, dragging and dice leave this one alone.", () =>
+    this._pin = this._button("pin", t("Pin: presets, dragging and dice leave this one alone."), () =>
       state.togglePin(control.name),
     );
-    this._reset = this._button("reset", "Set back to 0.", () => state.reset([control.name]));
+    this._reset = this._button("reset", t("Set back to 0."), () => state.reset([control.name]));
     const track = make("span", { class: "fid-track" }, this._range, this._bar);
     this.el = make(
       "div",
@@ -72,7 +73,8 @@ export class Slider {
     if (document.activeElement !== this._number) this._number.value = shown(value);
     this._range.style.setProperty("--left", `${share(left)}%`);
     this._range.style.setProperty("--right", `${share(right)}%`);
-    this._number.title = left === right ? NUMBER_TITLE : `Left ${shown(left)}, right ${shown(right)}. ${NUMBER_TITLE}`;
+    const sides = left === right ? "" : t("Left {left}, right {right}.", { left: shown(left), right: shown(right) });
+    this._number.title = `${sides} ${t("Type a value and press Enter.")}`.trim();
     this.el.classList.toggle("fid-uneven", left !== right);
     this.el.classList.toggle("fid-changed", left !== 0 || right !== 0);
     const pinned = this._state.isPinned(name);
@@ -94,9 +96,9 @@ export class Slider {
     if (effect === undefined) return this._bar.removeAttribute("title");
     const width = (value) => `${largest > 0 ? Math.min(100, (100 * value) / largest) : 0}%`;
     [...this._bar.children].forEach((part, n) => (part.style.width = width(effect[n])));
-    const said = effect[2] || (none ? "No effect." : "");
+    const said = effect[2] ? t(effect[2]) : none ? t("No effect.") : "";
     this._bar.title = none ? said : `${effectText(effect)} ${said}`.trim();
-    this._label.title = `${this.control.help} ${said}`.trim();
+    this._label.title = `${this._help} ${said}`.trim();
   }
 
   focus() {
@@ -144,7 +146,7 @@ export class Slider {
         type: "button",
         class: `fid-mini fid-${name}`,
         title,
-        "aria-label": `${this.control.label}: ${title}`,
+        "aria-label": `${this._name}: ${title}`,
         onclick,
       },
       icon(name),

@@ -6,6 +6,7 @@ import { icon, make } from "./dom.js";
 import { reach } from "./geometry.js";
 import { Hand } from "./hand.js";
 import { shown } from "./numbers.js";
+import { t } from "../words/words.js";
 
 const HINT = "Drag the face to shape it, drag beside it to turn";
 const VIEWS = { front: "Front", half: "\u00be", side: "Side" };
@@ -44,11 +45,11 @@ export class Stage {
     this._handle = make(
       "div",
       { class: "fid-wipe", hidden: true, onpointermove: (event) => this._wipe(event) },
-      make("span", {}, "before"),
-      make("span", {}, "after"),
+      make("span", {}, t("before")),
+      make("span", {}, t("after")),
     );
     this._handle.addEventListener("pointerdown", (event) => this._handle.setPointerCapture(event.pointerId));
-    const look = { class: "fid-stage", role: "application", tabIndex: 0, "aria-label": "3D face" };
+    const look = { class: "fid-stage", role: "application", tabIndex: 0, "aria-label": t("3D face") };
     const parts = [this.canvas, this._handle, this._viewButtons(), this._showButtons(), this._label, this._message];
     this.el = make("div", { ...look, "data-testid": "fid-stage" }, ...parts);
     this.el.type = "textarea"; // ComfyUI leaves the undo keys to what looks like a text field: they are ours here
@@ -60,7 +61,7 @@ export class Stage {
   /** @param {import("./viewer.js").FaceViewer} viewer */
   setViewer(viewer) {
     this.viewer = this._hand.viewer = viewer;
-    this._label.textContent = HINT;
+    this._label.textContent = t(HINT);
   }
 
   /** A text instead of the head, or none. @param {string} text */
@@ -85,8 +86,8 @@ export class Stage {
 
   _viewButtons() {
     const buttons = Object.entries(VIEWS).map(([name, text], n) => {
-      const title = `View from this side (key ${n + 1})`;
-      return make("button", { type: "button", class: "fid-view", title, onclick: () => this._look(name) }, text);
+      const title = t("View from this side (key {key})", { key: n + 1 });
+      return make("button", { type: "button", class: "fid-view", title, onclick: () => this._look(name) }, t(text));
     });
     return make("div", { class: "fid-views" }, ...buttons);
   }
@@ -94,8 +95,8 @@ export class Stage {
   _showButtons() {
     const look = { type: "button", class: "fid-tool" };
     const before = {
-      title: "Hold to see the face without the edit (key B)",
-      "aria-label": "Show the face without the edit",
+      title: t("Hold to see the face without the edit (key B)"),
+      "aria-label": t("Show the face without the edit"),
       "data-testid": "fid-before",
       onpointerdown: () => this._before(true),
       onpointerup: () => this._before(false),
@@ -103,7 +104,9 @@ export class Stage {
     };
     this._toggles = Object.fromEntries(
       Object.entries(TOGGLES).map(([name, { key, title }]) => {
-        const words = { title: `${title} (key ${key.toUpperCase()})`, "aria-label": title, "aria-pressed": false };
+        const label = t(title);
+        const told = t("{what} (key {key})", { what: label, key: key.toUpperCase() });
+        const words = { title: told, "aria-label": label, "aria-pressed": false };
         const does = { "data-testid": `fid-${name}`, onclick: () => this._toggle(name) };
         return [name, make("button", { ...look, ...words, ...does }, icon(name))];
       }),
@@ -168,7 +171,7 @@ export class Stage {
 
   _found(controls) {
     this.canvas.style.cursor = controls.length ? "grab" : "default";
-    this._label.textContent = controls.map(({ label }) => label).join(" \u00b7 ") || (this._used ? "" : HINT);
+    this._label.textContent = controls.map(({ label }) => t(label)).join(" \u00b7 ") || (this._used ? "" : t(HINT));
     this._onControls(controls.map(({ name }) => name));
     if (controls[0] !== this._shown) this._highlight(controls[0] ?? null);
     this._shown = controls[0];
@@ -180,7 +183,7 @@ export class Stage {
     const change = ({ name }) => Math.abs(this._state.value(name) - grab.start(name));
     const told = grab.controls.filter((control) => change(control) > TOLD).sort((a, b) => change(b) - change(a));
     if (!told.length) return;
-    const texts = told.slice(0, 3).map(({ label, name }) => `${label} ${shown(this._state.value(name))}`);
+    const texts = told.slice(0, 3).map(({ label, name }) => `${t(label)} ${shown(this._state.value(name))}`);
     this._label.textContent = texts.join(" \u00b7 ");
   }
 

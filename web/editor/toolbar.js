@@ -5,6 +5,7 @@
 import { icon, make } from "./dom.js";
 import { SIDES } from "./edit.js";
 import { DicePopover, MirrorPopover, PresetPopover } from "./popovers.js";
+import { t } from "../words/words.js";
 
 const SIDE_CHOICES = {
   L: { sides: [SIDES[0]], title: "Move only the left side of the picture" },
@@ -20,15 +21,15 @@ export class Toolbar {
    */
   constructor(state, presets, say) {
     this._state = state;
-    this._undo = this._button("undo", "Undo (Ctrl+Z)", () => state.undo());
-    this._redo = this._button("redo", "Redo (Ctrl+Shift+Z)", () => state.redo());
+    this._undo = this._button("undo", t("Undo (Ctrl+Z)"), () => state.undo());
+    this._redo = this._button("redo", t("Redo (Ctrl+Shift+Z)"), () => state.redo());
     this._slots = ["A", "B"].map((slot) =>
       make(
         "button",
         {
           type: "button",
           class: "fid-slot",
-          title: `Version ${slot}: switch between two faces`,
+          title: t("Version {slot}: switch between two faces", { slot }),
           "data-testid": `fid-slot-${slot}`,
           onclick: () => state.showSlot(slot),
         },
@@ -41,18 +42,18 @@ export class Toolbar {
         {
           type: "button",
           class: "fid-slot",
-          title,
+          title: t(title),
           "data-testid": `fid-sides-${name.toLowerCase()}`,
           onclick: () => state.setSides(sides),
         },
-        name,
+        t(name),
       ),
     );
-    this._mirror = this._button("mirror", "Mirror the face, or make it even");
-    const dice = this._button("dice", "Random face");
-    const presetButton = this._button("presets", "Presets, and the edit as JSON");
-    presetButton.append("Presets");
-    this._reset = this._button("reset", "Set all controls back to 0, but for pinned ones", () => state.reset());
+    this._mirror = this._button("mirror", t("Mirror the face, or make it even"));
+    const dice = this._button("dice", t("Random face"));
+    const presetButton = this._button("presets", t("Presets, and the edit as JSON"));
+    presetButton.append(t("Presets"));
+    this._reset = this._button("reset", t("Set all controls back to 0, but for pinned ones"), () => state.reset());
     this._popovers = [
       new MirrorPopover(this._mirror, state),
       new DicePopover(dice, state),
@@ -60,11 +61,11 @@ export class Toolbar {
     ];
     this.el = make(
       "div",
-      { class: "fid-toolbar", role: "toolbar", "aria-label": "Face editor" },
+      { class: "fid-toolbar", role: "toolbar", "aria-label": t("Face editor") },
       this._undo,
       this._redo,
-      make("span", { class: "fid-slots", role: "group", "aria-label": "Versions" }, ...this._slots),
-      make("span", { class: "fid-slots", role: "group", "aria-label": "Sides that move" }, ...this._sides),
+      make("span", { class: "fid-slots", role: "group", "aria-label": t("Versions") }, ...this._slots),
+      make("span", { class: "fid-slots", role: "group", "aria-label": t("Sides that move") }, ...this._sides),
       this._mirror,
       make("span", { class: "fid-space" }),
       dice,

@@ -1,6 +1,7 @@
 /** Two pictures of one size over each other: a line that follows the pointer parts the one before from the one after. */
 
 import { make } from "../editor/dom.js";
+import { t } from "../words/words.js";
 
 export const HEIGHT = 260;
 const STEP = 0.05; // of an arrow key
@@ -23,19 +24,19 @@ export class Wipe {
     if (!document.getElementById("fantasyid-wipe-style")) {
       document.head.append(make("style", { id: "fantasyid-wipe-style" }, STYLE));
     }
-    this._before = make("img", { alt: "before the edit", draggable: false, "data-testid": "fid-wipe-before" });
-    this._after = make("img", { alt: "after the edit", draggable: false, "data-testid": "fid-wipe-after" });
+    this._before = make("img", { alt: t("before the edit"), draggable: false, "data-testid": "fid-wipe-before" });
+    this._after = make("img", { alt: t("after the edit"), draggable: false, "data-testid": "fid-wipe-after" });
     this._line = make("div", { class: "line" });
-    this._labels = [make("span", {}, "before"), make("span", {}, "after")];
+    this._labels = [make("span", {}, t("before")), make("span", {}, t("after"))];
     this._labels[0].style.left = this._labels[1].style.right = "6px";
-    this._note = make("span", { class: "note" }, "Run the workflow to see the change.");
+    this._note = make("span", { class: "note" }, t("Run the workflow to see the change."));
     this.el = make(
       "div",
       {
         class: "fantasyid-wipe",
         tabIndex: 0,
         role: "slider",
-        "aria-label": "Before and after",
+        "aria-label": t("Before and after"),
         "aria-valuemin": "0",
         "aria-valuemax": "100",
         "data-testid": "fid-compare",

@@ -94,6 +94,11 @@ def stretch(crop: np.ndarray, width: int, height: int) -> Tensor:
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255 * 2 - 1
 
 
+def as_pixels(frames: np.ndarray) -> Tensor:
+    """np.uint8 [T,H,W,3] -> pixels [1,3,T,H,W] in -1..1."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2)[None].float() / 255 * 2 - 1
+
+
 def load_schedule(folder: Path) -> Tensor:
     """Alpha-bar of the 1000 training timesteps as scheduler/scheduler_config.json says; official without one.
 

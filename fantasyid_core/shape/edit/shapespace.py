@@ -25,6 +25,9 @@ SPACE = 100
 LIMIT = 2.0
 """Standard deviations to either side: beyond it, one head in twenty."""
 
+GROUP = "FLAME shape"
+HELP = "A direction in which the faces of the FLAME model differ, in standard deviations."
+
 FAINT = 0.0003
 """Metres by which a component must move the vertices, on average, to count fully in a projection."""
 
@@ -33,11 +36,9 @@ def components(flame: FlameModel, frame: FaceFrame) -> tuple[dict[str, Slider], 
     """Name ("flame_1") -> control of the first components, and their displacements [K,V,3] in metres for one standard
     deviation, turned like the head. Raises ValueError for a model of another mesh than the head's."""
     directions = _directions(flame, frame, COMPONENTS)
-    text = "A direction in which the faces of the FLAME model differ, in standard deviations."
     names = [f"flame_{number}" for number in range(1, len(directions) + 1)]
     controls = {
-        name: Slider(f"FLAME {number}", "FLAME shape", text, (), None, -LIMIT, LIMIT)
-        for number, name in enumerate(names, 1)
+        name: Slider(f"FLAME {number}", GROUP, HELP, (), None, -LIMIT, LIMIT) for number, name in enumerate(names, 1)
     }
     return controls, directions
 

@@ -120,7 +120,7 @@ def movement(
     coarse = interpolate(before.points - after.points, faces, index, barycentric)
     inside = _inside(side, None if corners is None else (corners + 0.5) * (side / size) - 0.5)
     coarse *= inside[..., None]
-    coarse = _extended(coarse, known)
+    coarse = extended(coarse, known)
     coarse = cv2.GaussianBlur(coarse, (0, 0), SMOOTHING * side) * inside[..., None]
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
 
@@ -135,7 +135,7 @@ def resampled(crop: np.ndarray, field: np.ndarray) -> np.ndarray:
     rows, columns = np.indices(field.shape[:2], np.float32)
     from_x, from_y = columns + field[..., 0], rows + field[..., 1]
     sharp = cv2.remap(crop, from_x, from_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    softness = _softness(field)
+    softness = shrinking(field)
     if softness.max() < 1 / 255:
         return sharp
     blurred = cv2.GaussianBlur(crop, (0, 0), BLUR)
@@ -144,8 +144,8 @@ def resampled(crop: np.ndarray, field: np.ndarray) -> np.ndarray:
     return np.rint(mixed).astype(np.uint8)
 
 
-def _softness(field: np.ndarray) -> np.ndarray:  # [S,S] 0..1
-    """The share of the blurred crop at every pixel."""
+def shrinking(field: np.ndarray) -> np.ndarray:  # [h,w,2] -> [h,w], 0..1
+    """The share, at every pixel, of a picture blurred by `BLUR`: where the movement makes the picture smaller."""
     along_y, along_x = np.gradient(field, axis=(0, 1))
     # the longest step in the crop for one step in the result: the larger singular value
     a, b, c, d = 1 + along_x[..., 0], along_y[..., 0], along_x[..., 1], 1 + along_y[..., 1]
@@ -176,8 +176,8 @@ def _picture_corners(face: FaceCrop) -> np.ndarray | None:  # [4,2]
     return corners @ face.matrix[:, :2].T + face.matrix[:, 2]
 
 
-def _extended(values: np.ndarray, known: np.ndarray) -> np.ndarray:  # [h,w,2], [h,w]
-    """Values continued smoothly where they are not known, to 0 at the border.
+def extended(values: np.ndarray, known: np.ndarray, reach: float = REACH) -> np.ndarray:  # [h,w,2], [h,w]
+    """Values continued smoothly where they are not known, to 0 at the border; reach: in shares of the width.
 
     The screened Laplace equation, from coarse to fine (cascadic multigrid; Bornemann and Deuflhard 1996).
     """
@@ -189,8 +189,8 @@ def _extended(values: np.ndarray, known: np.ndarray) -> np.ndarray:  # [h,w,2], 
         half = (width + 1) // 2, (height + 1) // 2
         share = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
         mean = cv2.resize(values * known[..., None], half, interpolation=cv2.INTER_AREA) / share.clip(1e-6)[..., None]
-        found = cv2.resize(_extended(mean, share > 0), (width, height), interpolation=cv2.INTER_LINEAR)
-    kept = 1 / (1 + (1 / (REACH * width)) ** 2 / 4)
+        found = cv2.resize(extended(mean, share > 0, reach), (width, height), interpolation=cv2.INTER_LINEAR)
+    kept = 1 / (1 + (1 / (reach * width)) ** 2 / 4)
     kernel = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) * np.float32(kept / 4)
     fixed = known[..., None]
     for _ in range(ROUNDS):

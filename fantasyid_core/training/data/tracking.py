@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...face.cuts import colour_shares, reduced
 from ...face.detectors.detect import DetectedFace, head_pose
 from ...face.detectors.search import overlaps
-from .cuts import colour_shares, reduced
 from .reading import Frame
 from .settings import PrepareSettings
 from .tools import Tools

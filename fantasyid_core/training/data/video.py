@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...face.cuts import CutDetector
 from ...files.writing import write_aside
 from ...videofile import save_video
-from .cuts import CutDetector
 from .filters import find_fault, measure
 from .finding import Video
 from .reading import Frame, Unreadable, read_frames

@@ -80,6 +80,21 @@ def test_the_option_like_makes_a_video_again(run, source, tmp_path, capsys):
     assert not np.array_equal(read_video(other), read_video(first))
 
 
+def test_a_video_is_continued(run, source, tmp_path):
+    out = tmp_path / "out"
+    assert run([row(source, out="a.mp4")]) == 0
+    assert run([row(source, out="a.mp4"), row(source, out="b.mp4", after=str(out / "a.mp4"), frames=13)]) == 0
+    before, both = read_video(out / "a.mp4"), read_video(out / "b.mp4")
+    assert len(both) == len(before) + 16 - 1  # one frame of 16 is the last one of the other
+    difference = np.abs(both[: len(before)].astype(int) - before).mean()
+    assert difference < 8  # noise, which the video codec rounds a second time; two frames of it differ by 40 and more
+    assert options_of(out / "b.mp4")["after"] == "a.mp4"
+    again = tmp_path / "again.mp4"
+    assert main(["generate", "--like", str(out / "b.mp4"), "--out", str(again), "--device", "cpu"]) == 0
+    assert again.read_bytes() == (out / "b.mp4").read_bytes()
+    assert run([row(source, out="c.mp4", after="absent.mp4")]) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

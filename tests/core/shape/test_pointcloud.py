@@ -282,7 +282,7 @@ def test_pickles_in_arrays_are_never_run(tmp_path, suffix):
     objects = np.array([Intruder(tmp_path / "intruded")], dtype=object)
     path = tmp_path / f"head{suffix}"
     (np.save if suffix == ".npy" else np.savez)(path, **{"arr" if suffix == ".npy" else "vertices": objects})
-    with pytest.raises(ValueError, match=f"cannot be read as {suffix}"):
+    with pytest.raises(ValueError, match="it holds Python objects"):
         load_shape(path)
     assert not (tmp_path / "intruded").exists()
 

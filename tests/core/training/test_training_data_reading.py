@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from facevideos import picture, texture, walk, write
 
-from fantasyid_core.training.data.cuts import CutDetector
+from fantasyid_core.face.cuts import CutDetector
 from fantasyid_core.training.data.finding import find_videos
 from fantasyid_core.training.data.reading import Unreadable, read_frames
 from fantasyid_core.videofile import save_video

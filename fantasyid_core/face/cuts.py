@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from ...face.align import opencv
+from .align import opencv
 
 SIDE = 32  # pixels of the picture that is compared: grain and small motions vanish
 LEVELS = 4  # per colour channel of the histogram
@@ -21,7 +21,7 @@ class CutDetector:
 
     Change is half the L1 distance of colour histograms (0..1) and the mean difference of small pictures (0..1); one of
     the two must be large, and large against the median of the scene so far. What a slow dissolve, or a cut before the
-    same background, does to the face is seen by `tracking`.
+    same background, does to the face is seen by those who follow it (`training.data.tracking`, `shape.reshape.track`).
     """
 
     def __init__(self):
