@@ -63,7 +63,7 @@ def test_some_odd_values_end_in_an_error_of_the_node(host, with_tiny):
     assert not feed(host, with_tiny, random.Random(1).sample(places(with_tiny), 40))
 
 
-def test_some_odd_values_at_what_reads_files(host, with_the_files):
+def test_some_odd_values_end_in_an_error_of_what_reads_files(host, with_the_files):
     host.run(with_the_files)
     assert not feed(host, with_the_files, random.Random(2).sample(places(with_the_files), 30))
 
