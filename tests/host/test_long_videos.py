@@ -93,7 +93,7 @@ def test_frames_are_encoded_as_in_diffusers(comfy_host, vaes, count):
         assert relative_error(encode_frames(ours, frames / 255), expected) <= 1e-5
 
 
-def test_what_no_longer_video_can_be_made_with(comfy_host, both):
+def test_longer_videos_are_refused_where_they_cannot_be_made(comfy_host, both):
     from test_company import cached
 
     from fantasyid_core.host.comfy.video import sample_latent

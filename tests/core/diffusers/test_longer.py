@@ -24,7 +24,7 @@ def inputs(tmp_path_factory):
     return Inputs(write_random_model(folder / "model", 0, sizes), write_people(folder, 1)[0])
 
 
-def test_a_longer_video_of_the_small_model(inputs, monkeypatch):
+def test_a_longer_video_is_sampled_in_windows_that_each_show_the_person(inputs, monkeypatch):
     settings = Settings("she smiles", "", 3, 2, device="cpu", frames=13)  # 4 latent frames in windows of 2
     calls = []
     original = pipeline.make_denoiser
@@ -82,7 +82,7 @@ def test_the_identity_is_in_a_continuation_too(longer):
     assert all(not torch.equal(shown[:, frame], without[:, frame]) for frame in range(2, 9))
 
 
-def test_a_longer_continuation(longer):
+def test_a_continuation_may_be_longer_than_one_window(longer):
     inputs, settings, before = longer
     frames = generate(inputs._replace(after=before), replace(settings, frames=49))
     assert len(frames) == 33 + 49 - 5
@@ -101,7 +101,7 @@ def test_what_cannot_be_continued_stops_before_anything_is_loaded(longer, tmp_pa
         assert ADAPTER not in run.networks
 
 
-def test_what_does_not_go_together(inputs):
+def test_windows_with_a_cache_or_an_odd_length_are_refused(inputs):
     with pytest.raises(ValueError, match="would mix up the windows"):
         Settings("a", frames=97, cache="balanced")
     with pytest.raises(ValueError, match="Expected 5 frames, the model's own length, or more by 8 each.*got 12"):

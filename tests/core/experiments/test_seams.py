@@ -53,7 +53,7 @@ def test_a_longer_video_of_the_small_model_jumps_no_more_than_its_own():
     assert longer["mean edges"] <= own["mean edges"] and longer["max edges"] <= own["max edges"]
 
 
-def test_the_command(capsys):
+def test_the_command_prints_the_ideal_and_explains_wrong_lengths(capsys):
     assert main(["--people", "0", "--frames", "57", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["ideal"]
     assert rows == ideal([57])

@@ -22,7 +22,7 @@ def test_windows_cover_every_frame_with_overlap(frames, latents):
 
 
 @pytest.mark.parametrize("frames", [1, 45, 50, 53, 96])
-def test_lengths_that_no_window_has(frames):
+def test_lengths_that_windows_cannot_cover_are_refused(frames):
     """53 frames would be 14 latent frames, of which the VAE makes 56: it decodes pairs after the first three."""
     with pytest.raises(ValueError, match=r"Expected 49 frames, .* got \d+. The nearest is (49|57|97)"):
         latent_frames_for(frames, 13)
@@ -92,7 +92,7 @@ def test_the_held_frames_have_the_noise_of_their_step():
 
 
 @pytest.mark.parametrize(("native", "latents", "frames"), [(13, 3, 9), (8, 2, 5), (3, 1, 1), (2, 1, 1)])
-def test_how_much_of_a_video_is_repeated(native, latents, frames):
+def test_a_continuation_repeats_whole_latent_frames(native, latents, frames):
     assert held_latents(native) == latents and repeated_frames(latents) == frames
     video = np.arange(20)[:, None, None, None] * np.ones((1, 8, 12, 3))
     assert last_frames(video, (8, 12), native)[:, 0, 0, 0].tolist() == list(range(20 - frames, 20))
@@ -106,6 +106,6 @@ def test_how_much_of_a_video_is_repeated(native, latents, frames):
         (np.zeros((8, 12, 3)), r"got the shape \[8, 12, 3\]"),
     ],
 )
-def test_what_cannot_be_continued(video, message):
+def test_videos_that_cannot_be_continued_are_refused(video, message):
     with pytest.raises(ValueError, match=message):
         last_frames(video, (8, 12), 13)

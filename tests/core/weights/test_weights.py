@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from small import inputs_of, make_adapter, release_state
 
 from fantasyid_core import load_adapter
-from fantasyid_core.config import AdapterConfig, config_to_json
+from fantasyid_core.config import AdapterConfig
 from fantasyid_core.shape.head import synthetic_topology
 
 TOPOLOGY = synthetic_topology()
@@ -65,9 +66,7 @@ def test_dead_keys_are_dropped(folder, state):
 
 
 def test_an_adapter_file_carries_its_topology_and_config(tmp_path, state):
-    metadata = {
-        "fantasyid": json.dumps({"kind": "adapter", "adapter": json.loads(config_to_json(AdapterConfig.tiny()))})
-    }
+    metadata = {"fantasyid": json.dumps({"kind": "adapter", "adapter": asdict(AdapterConfig.tiny())})}
     save_file({**state, **TOPOLOGY.tensors()}, tmp_path / "adapter.safetensors", metadata)
     adapter = load_adapter(tmp_path / "adapter.safetensors")
     assert adapter.config == AdapterConfig.tiny()
