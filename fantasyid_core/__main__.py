@@ -24,6 +24,7 @@ from .cli import (
     inspect,
     prepare,
     reconstruct,
+    reshape,
     train,
 )
 from .cli.output import lasting_output
@@ -33,6 +34,7 @@ from .running.packages import lacks, require
 COMMANDS = {
     "generate": generate,
     "reconstruct": reconstruct,
+    "reshape": reshape,
     "inspect": inspect,
     "convert": convert,
     "doctor": doctor,

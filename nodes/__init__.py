@@ -5,7 +5,21 @@ A node is a schema plus one call into the core. The core is imported when a node
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import edit, editor, examples, face, folders, identity, identityfile, loaders, person, score, shape, video
+from . import (
+    edit,
+    editor,
+    examples,
+    face,
+    folders,
+    identity,
+    identityfile,
+    loaders,
+    person,
+    reshape,
+    score,
+    shape,
+    video,
+)
 
 
 class FantasyIDExtension(ComfyExtension):
@@ -30,6 +44,7 @@ class FantasyIDExtension(ComfyExtension):
             edit.EditShape,
             edit.BlendShapes,
             edit.WarpFace,
+            reshape.ReshapeVideo,
             edit.ShapePreview,
             identity.EncodeIdentity,
             identityfile.SaveIdentity,

@@ -1,6 +1,6 @@
 /**
  * FantasyID in ComfyUI's page, in both of its renderers: the face editor as a widget of the node Edit Shape, the circle
- * of people as one of Blend Shapes, before and after as a wipe on Warp Face, and room for the messages on nodes.
+ * of people as one of Blend Shapes, before and after as a wipe on Warp Face and Reshape Video, and room for the messages on nodes.
  *
  * The only file of this folder that does something when it is imported; `editor/`, `blend/` and `wipe/` know nothing of ComfyUI.
  */
@@ -19,6 +19,7 @@ import { t } from "./words/words.js";
 const TYPE = "FANTASYID_FACE_EDITOR";
 const CIRCLE = "FANTASYID_CIRCLE";
 const TEMPLATE = "/fantasyid/editor/template";
+const WIPED = ["FantasyID_WarpFace", "FantasyID_ReshapeVideo"];
 const PRESETS = "fantasyid_presets.json"; // in ComfyUI's folder of the user
 const TEMPLATE_NOTE = "This is not your person yet: run the workflow once to see yours. Edits are kept.";
 const GONE_NOTE = "The head of the last run is gone: run the workflow once more to see it. Edits are kept.";
@@ -125,7 +126,7 @@ class CircleWidget {
   }
 }
 
-/** Before and after on one node Warp Face. Undo needs its element to stay in the page: see `remount`. */
+/** Before and after on one node Warp Face or Reshape Video. Undo needs its element to stay in the page: see `remount`. */
 class WipeWidget {
   constructor(node) {
     this.node = node;
@@ -229,7 +230,7 @@ app.registerExtension({
     api.addEventListener("progress_text", onMessage);
   },
   nodeCreated(node) {
-    if (node.constructor.comfyClass === "FantasyID_WarpFace") new WipeWidget(node);
+    if (WIPED.includes(node.constructor.comfyClass)) new WipeWidget(node);
   },
   onNodeOutputsUpdated(outputs) {
     for (const each of widgets) {

@@ -10,6 +10,7 @@ _SHAPES = ("trimesh",)
 NEEDS: dict[str, tuple[str, ...]] = {
     "generate": (*_NETWORKS, *_PHOTOS, *_DIFFUSERS, *_SHAPES, "open_clip", "timm", "av", "tqdm"),
     "reconstruct": ("torch", "torchvision", "numpy", "safetensors", *_PHOTOS, *_SHAPES),
+    "reshape": ("torch", "numpy", "safetensors", "av", "tqdm", *_PHOTOS, *_SHAPES),
     "inspect": ("torch", "safetensors"),
     "convert": ("torch", "numpy", "safetensors", "tqdm"),
     "doctor": (),

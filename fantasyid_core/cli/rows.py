@@ -22,7 +22,9 @@ OF_THE_COMMAND = frozenset({"jobs", "certificate", "key", "command", "run", "hel
 """Options that are not of one video."""
 OF_THE_PLACE = frozenset({"out", "device", "offload", "fit", "parallel", "compile"})
 """Options that make no other video."""
-PATHS = frozenset({"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame"})
+PATHS = frozenset(
+    {"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame", "after"}
+)
 _SEVERAL = frozenset({"image", "models"})
 _WHOLE = re.compile(r"[+-]?\d+\.0+")  # a whole number as tables write it
 

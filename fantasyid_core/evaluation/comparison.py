@@ -20,8 +20,9 @@ from ..face.photo import FaceRequest
 from ..files.checkpoint import open_checkpoint
 from ..files.rows import lines_of
 from ..files.writing import write_aside
+from ..machine.folder import check_folder
 from ..machine.networks import Networks
-from ..pipeline import Inputs, Run, Settings, check_folder, decode, make_latents
+from ..pipeline import Inputs, Run, Settings, decode, make_latents
 from ..request import PersonRequest
 from ..videofile import save_video
 from ..weights.adapter import family_of, transformer_of

@@ -71,7 +71,7 @@ def find_face(
     request, notes = _current(request or FaceRequest())
     if not photos:
         raise ValueError("Expected at least one photo, got none. Connect a picture.")
-    target = None if like is None else _embedding_of(like, request)
+    target = None if like is None else embedding_of(like, request)
     crops, numbers, numbered, left_out = [], [], [], []
     for index, photo in enumerate(counted(photos)):
         try:
@@ -128,7 +128,8 @@ def _cut(photo: np.ndarray, request: FaceRequest, target: np.ndarray | None) -> 
     return replace(crop, notes=notes), draw_faces(photo, faces, chosen)
 
 
-def _embedding_of(like: np.ndarray, request: FaceRequest) -> np.ndarray:
+def embedding_of(like: np.ndarray, request: FaceRequest) -> np.ndarray:
+    """The ArcFace vector of the largest face of a picture. Raises ValueError without a face, and as `load_likeness`."""
     faces = detect_faces(like, "auto" if request.detector == "none" else request.detector, folders=request.folders)
     try:
         return _embed(like, choose_face(faces), request)

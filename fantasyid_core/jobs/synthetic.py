@@ -14,6 +14,7 @@ from pathlib import Path
 from ..running.packages import MissingPackage, lacks
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_PART = 2**22  # bytes that are looked at together
 _BOX = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _PACKET = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -33,7 +34,13 @@ def mark_synthetic(path: Path) -> None:
 
 def is_marked(path: Path) -> bool:
     """Whether the file holds IPTC's term for media made by a trained model."""
-    return SOURCE_TYPE.encode() in Path(path).read_bytes()
+    wanted, before = SOURCE_TYPE.encode(), b""
+    with Path(path).open("rb") as stream:
+        while part := stream.read(_PART):
+            if wanted in before + part:
+                return True
+            before = part[-len(wanted) :]
+    return False
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def test_few_modules_stand_loose():
     assert len(loose) <= LOOSE_MODULES, loose
 
 
-def test_the_front_tells_the_reading_order_of_all_rooms():
+def test_the_package_lists_all_rooms_in_their_order():
     legend = ast.get_docstring(ast.parse((CORE_FOLDER / "__init__.py").read_text(encoding="utf-8")))
     told = [room for room in ROOMS if room != "__main__"]
     places = [legend.find(f"    `{room}`") for room in told]

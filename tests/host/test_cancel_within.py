@@ -46,7 +46,7 @@ def without_identity(prompt: dict) -> dict:
 
 @pytest.mark.parametrize("change", [lambda prompt: prompt, without_identity, with_host_sampler],
                          ids=["identity", "plain model", "host's sampler"])  # fmt: skip
-def test_within_a_step(host, pack, interrupted_at, change):
+def test_sampling_ends_within_a_step_when_it_is_cancelled(host, pack, interrupted_at, change):
     import comfy.ldm.cogvideo.model
 
     prompt = change(video(steps=1))
@@ -57,7 +57,7 @@ def test_within_a_step(host, pack, interrupted_at, change):
     assert not any(block._forward_pre_hooks or block._forward_hooks for block in calls)
 
 
-def test_within_the_encoding_of_a_prompt(host, pack, small_host_models, interrupted_at):
+def test_encoding_a_prompt_ends_within_a_block_when_it_is_cancelled(host, pack, small_host_models, interrupted_at):
     import comfy.text_encoders.t5
 
     calls = interrupted_at(comfy.text_encoders.t5.T5Block, 1)
@@ -67,7 +67,7 @@ def test_within_the_encoding_of_a_prompt(host, pack, small_host_models, interrup
     assert not any(module._forward_pre_hooks for module in calls[0].modules())
 
 
-def test_while_the_renderer_is_compiled(host, pack, monkeypatch):
+def test_a_cancel_counts_while_the_renderer_is_compiled(host, pack, monkeypatch):
     import comfy.model_management
 
     portrait = sys.modules[f"{pack.__name__}.fantasyid_core.people.portrait"]

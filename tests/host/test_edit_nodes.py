@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from comfy_process import NodeError
+from packedhead import unpack_controls
 from PIL import Image
 from standinflame import stand_in
 from workflow_form import workflow_prompt
 
 from fantasyid_core.shape import edit_shape, load_shape, load_topology
-from fantasyid_core.shape.edit.controlpack import unpack_controls
 from fantasyid_core.shape.edit.faceframe import face_frame
 
 EDIT = '{"version": 1, "values": {"face_width": 0.5, "jaw_sharpness": {"left": 0.3, "right": 0}}}'
@@ -105,7 +105,7 @@ def edit_prompt(edit: str, shape: str = "face.ply") -> dict:
         ("[1, 2]", "Expected an edit such as"),
     ],
 )
-def test_a_broken_edit_is_a_sentence(host, head, edit, message):
+def test_a_broken_edit_is_explained(host, head, edit, message):
     with pytest.raises(NodeError, match=f"(?s)FantasyID_EditShape: .*{message}"):
         host.run(edit_prompt(edit))
 

@@ -78,19 +78,19 @@ def test_the_prompts_name_every_input_of_every_node(host, pack):
         assert set(info.get("required", {})) | set(info.get("optional", {})) <= named.get(name, set()), name
 
 
-def test_some_odd_values(host, with_tiny):
+def test_some_odd_values_end_in_an_error_of_the_node(host, with_tiny):
     host.run(with_tiny)
     assert not feed(host, with_tiny, random.Random(1).sample(places(with_tiny), 40))
 
 
-def test_some_odd_values_at_what_reads_files(host, with_the_files):
+def test_some_odd_values_end_in_an_error_of_what_reads_files(host, with_the_files):
     host.run(with_the_files)
     assert not feed(host, with_the_files, random.Random(2).sample(places(with_the_files, everything()), 30))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("prompt", ["with_tiny", "with_the_files"])
-def test_every_odd_value_at_every_input(host, prompt, request, capsys):
+def test_every_odd_value_at_every_input_ends_in_an_error_of_the_node(host, prompt, request, capsys):
     prompt = request.getfixturevalue(prompt)
     host.run(prompt)
     chosen = places(prompt, everything() if prompt != everything() else None)

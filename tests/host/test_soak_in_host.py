@@ -19,7 +19,7 @@ import pytest
 import torch
 from comfy_process import ROOT, Interrupted
 from small import inputs_of, make_adapter, make_transformer_state
-from workflow_form import WITHOUT_EFFECT, api_form
+from workflow_form import api_form, kinds_of
 
 from fantasyid_core.config import TransformerConfig
 
@@ -84,12 +84,12 @@ def attach_and_detach(cycles: int) -> int:
         tracemalloc.stop()
 
 
-def test_attached_and_detached_ten_times(host):
+def test_attaching_and_detaching_ten_times_leaves_nothing(host):
     assert attach_and_detach(10) < 2**20
 
 
 @pytest.mark.soak
-def test_attached_and_detached_a_thousand_times(host, capsys):
+def test_attaching_and_detaching_a_thousand_times_leaves_nothing(host, capsys):
     grown = attach_and_detach(1000)
     with capsys.disabled():
         print(f"\n1000 cycles: {grown} bytes more in use")
@@ -103,8 +103,7 @@ def test_attached_and_detached_a_thousand_times(host, capsys):
 def demo(host, pack) -> dict:
     pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
     workflow = json.loads((ROOT / "workflows" / "tiny_demo.json").read_text(encoding="utf-8"))
-    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
-    return api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
+    return api_form(workflow, {kind: host.object_info(kind) for kind in kinds_of(workflow)})
 
 
 class Use(NamedTuple):
@@ -176,12 +175,12 @@ def cancel_at_random(host, demo, decoded, runs: int) -> tuple[int, Use, Use]:
     return cancelled, before, after
 
 
-def test_a_few_runs_with_cancels(host, demo, decoded):
+def test_a_few_runs_with_cancels_leave_nothing(host, demo, decoded):
     cancel_at_random(host, demo, decoded, 3)
 
 
 @pytest.mark.soak
-def test_five_hundred_runs_with_cancels(host, demo, decoded, capsys):
+def test_five_hundred_runs_with_cancels_leave_nothing(host, demo, decoded, capsys):
     runs = int(os.environ.get("FANTASYID_SOAK_RUNS", 500))
     cancelled, before, after = cancel_at_random(host, demo, decoded, runs)
     with capsys.disabled():

@@ -73,6 +73,23 @@ NODES = {
         ["FANTASYID_SHAPE"],
     ),
     "FantasyID_WarpFace": (["face", "before", "after"], ["FANTASYID_FACE", "IMAGE"]),
+    "FantasyID_ReshapeVideo": (
+        [
+            "images",
+            "strength",
+            "shape_before",
+            "shape_after",
+            "edit",
+            "which_face",
+            "number",
+            "smoothing",
+            "only_the_rest",
+            "schedule",
+            "in_front",
+            "like",
+        ],
+        ["IMAGE", "MASK"],
+    ),
     "FantasyID_ShapePreview": (["shape", "before", "frames", "size"], ["IMAGE", "IMAGE", "FILE3DGLB"]),
     "FantasyID_EncodeIdentity": (
         ["adapter", "encoder", "face", "shape", "references", "approximate"],
@@ -101,14 +118,14 @@ NODES = {
     ),
     "FantasyID_EncodePrompt": (["clip", "text"], ["CONDITIONING"]),
     "FantasyID_VideoConditioning": (
-        ["positive", "negative", "vae", "face", "model"],
+        ["positive", "negative", "vae", "face", "model", "video"],
         ["CONDITIONING", "CONDITIONING", "LATENT"],
     ),
     "FantasyID_Sampler": (
-        ["model", "positive", "negative", "latent", "seed", "steps", "cfg", "solver"],
+        ["model", "positive", "negative", "latent", "seed", "steps", "cfg", "solver", "frames"],
         ["LATENT"],
     ),
-    "FantasyID_DecodeVideo": (["vae", "latent", "tile"], ["IMAGE"]),
+    "FantasyID_DecodeVideo": (["vae", "latent", "tile", "video"], ["IMAGE"]),
 }
 
 

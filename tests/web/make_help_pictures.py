@@ -105,6 +105,18 @@ def edit_shape() -> Image.Image:
     return picture
 
 
+def reshape_video() -> Image.Image:
+    """Five frames of the example video before and after."""
+    from fantasyid_core.shape import reshape_video as reshape
+    from fantasyid_core.videofile import read_video
+
+    before = read_video(ROOT / "people" / "fantasyid_talking.mp4")
+    after = reshape(before, {"face_width": 0.8, "jaw_sharpness": 0.6, "nose_length": -0.5})
+    shown = np.linspace(0, len(before) - 1, 5).astype(int)
+    rows = {"before": before, "after": after}
+    return sheet([[(name if n == shown[0] else "", frames[n]) for n in shown] for name, frames in rows.items()], 112)
+
+
 def blend_shapes() -> Image.Image:
     from fantasyid_core.shape.edit.blend import mix_people
 
@@ -199,8 +211,8 @@ def score_identity() -> Image.Image:
     return Image.fromarray(VideoScore(likeness, steady, motion).plot(width=640, height=380))
 
 
-MADE = (crop_face, reconstruct_face, edit_shape, warp_face, blend_shapes, shape_preview, sample_person, apply_identity,
-        mix_identities, encode_prompt, video_conditioning, score_identity)  # fmt: skip
+MADE = (crop_face, reconstruct_face, edit_shape, warp_face, reshape_video, blend_shapes, shape_preview, sample_person,
+        apply_identity, mix_identities, encode_prompt, video_conditioning, score_identity)  # fmt: skip
 
 
 def main(names: list[str]) -> None:

@@ -8,7 +8,7 @@ one place make a jump. `SCHEDULE_PRESETS` lists the names.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .typed_text import Scanner, number_text
 
@@ -24,9 +24,10 @@ SCHEDULE_PRESETS: dict[str, Points] = {
 }
 
 
-def parse_schedule(text: str) -> Points:
+def parse_schedule(text: str, of: str = "sampling") -> Points:
     """Points (percent 0..1, weight) of a schedule string, in order; an empty string is weight 1 throughout.
 
+    of: what the schedule runs over, as errors call it: the sampling, or the video.
     Raises ValueError with the position of the mistake: malformed or not finite numbers, a percent outside
     0..1 or before its predecessor, more than two points at one place, an unknown preset.
     """
@@ -44,20 +45,20 @@ def parse_schedule(text: str) -> Points:
         return list(SCHEDULE_PRESETS[preset])
     points: Points = []
     while not scan.at_end:
-        points.append(_read_point(scan, points))
+        points.append(_read_point(scan, points, of))
         scan.end_entry()
     return points
 
 
-def _read_point(scan: Scanner, before: Points) -> tuple[float, float]:
+def _read_point(scan: Scanner, before: Points, of: str) -> tuple[float, float]:
     start = scan.position
-    percent = scan.number("a part of the sampling from 0 to 1")
+    percent = scan.number(f"a part of the {of} from 0 to 1")
     if scan.take("%") is not None:
         percent /= 100
     if not 0 <= percent <= 1:
-        scan.fail("a part of the sampling from 0 to 1 (or 0% to 100%)", start)
+        scan.fail(f"a part of the {of} from 0 to 1 (or 0% to 100%)", start)
     if before and percent < before[-1][0]:
-        scan.fail(f"a part of the sampling from {number_text(before[-1][0])} on, in order", start)
+        scan.fail(f"a part of the {of} from {number_text(before[-1][0])} on, in order", start)
     if len(before) > 1 and percent == before[-1][0] == before[-2][0]:
         scan.fail("at most two points at one place (a jump)", start)
     if scan.take(":") is None:
@@ -81,15 +82,6 @@ def check_schedule(points: Sequence[tuple[float, float]]) -> Points:
     return points
 
 
-def format_schedule(points: Sequence[tuple[float, float]]) -> str:
-    """The string that `parse_schedule` reads back as exactly `points`; a preset's name for a preset."""
-    points = check_schedule(points)
-    for name, preset in SCHEDULE_PRESETS.items():
-        if points == preset:
-            return name
-    return ", ".join(f"{number_text(percent)}:{number_text(weight)}" for percent, weight in points)
-
-
 def schedule_weight(points: Sequence[tuple[float, float]], percent: float) -> float:
     """The weight at `percent` in 0..1: straight lines between the points; at a jump the later value."""
     (first, weight) = points[0]
@@ -104,3 +96,14 @@ def schedule_weight(points: Sequence[tuple[float, float]], percent: float) -> fl
 def between(low: float, high: float, part: float) -> float:
     """The straight line from `low` to `high`, exact at both ends."""
     return low * (1 - part) + high * part
+
+
+def scheduled(strength: float, text: str, of: str = "sampling") -> float | Callable[[float], float]:
+    """A strength that follows a schedule string: a function of the part of the whole, or for "" the number itself.
+
+    Raises as `parse_schedule`.
+    """
+    if not text.strip():
+        return strength
+    points = parse_schedule(text, of)
+    return lambda part: strength * schedule_weight(points, part)

@@ -69,6 +69,31 @@ def load_calibration(vertex_count: int) -> Calibration:
     return Calibration(corners, names=names, matrix=matrix, residual=float(arrays["residual"]), **numbers)
 
 
+def turning_path() -> Path:
+    """The file that `load_turning` reads."""
+    return Path(__file__).with_name("landmarks_turning.npz")
+
+
+@lru_cache(maxsize=2)
+def load_turning(path: Path | None = None) -> np.ndarray:  # [2,468,2]
+    """Millimetres by which points slide in the picture (x right, y up, no roll), for a sine of 1 of yaw and of pitch.
+
+    It is made by `python -m fantasyid_core.experiments.calibrate_turning`, from drawn heads alone.
+    """
+    with np.load(path or turning_path()) as stored:
+        turning = stored["turning"].astype(np.float64)
+    turning.setflags(write=False)
+    return turning
+
+
+def save_turning(path: Path, turning: np.ndarray) -> None:
+    """Writes what `load_turning` reads."""
+    from ...files.writing import write_aside
+
+    with write_aside(path) as aside, open(aside, "wb") as file:
+        np.savez_compressed(file, turning=turning.astype(np.float16))
+
+
 def save_calibration(path: Path, calibration: Calibration) -> None:
     """Writes what `load_calibration` reads, in as few bytes as do no harm."""
     from ...files.writing import write_aside

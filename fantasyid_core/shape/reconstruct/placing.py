@@ -23,6 +23,19 @@ class Pose:
         """Degrees, positive: the nose points to the right of the picture."""
         return float(np.degrees(np.arctan2(self.rotation[0, 2], self.rotation[2, 2])))
 
+    @property
+    def level(self) -> np.ndarray:
+        """[2,2], the head's roll: `vectors @ level` are a picture's vectors (y up) as they were without it, and
+        `vectors @ level.T` the way back."""
+        across = self.rotation[:2, 0] / max(np.hypot(*self.rotation[:2, 0]), 1e-9)
+        return np.array([[across[0], -across[1]], [across[1], across[0]]])
+
+    @property
+    def sines(self) -> tuple[float, float]:
+        """Of yaw (positive: to the picture's right) and pitch (positive: up), without the roll."""
+        right, up = self.rotation[:2, 2] @ self.level
+        return float(right), float(up)
+
     def upright(self, points: np.ndarray) -> np.ndarray:  # [N,3] -> [N,3]
         """From the picture to the head."""
         return (points - self.shift) @ self.rotation / self.scale

@@ -1,40 +1,48 @@
-"""One frame with all its people changed. It runs in many threads at once and keeps nothing."""
+"""One frame with all its people: first each head is placed, then the picture is changed.
+
+Both steps run in many threads at once and keep nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ...face.align import opencv
+from ..edit.fields import ramp
+from .clip import PersonClip
 from .cliphead import Lying
+from .covering import Covered, covered_vertices, sample, uncommon
 from .field import Drawing, Field, Grid, draw_on, grid_around, movement
+from .frames import Frame
+from .kept import kept_mask
 from .paste import joined, moved_picture
-from .report import FAINT, HIDDEN, TURNED
-
-if TYPE_CHECKING:
-    from .settings import ReshapeSettings
-    from .timeline import _Clip
+from .report import FAINT, HIDDEN, ODD, TURNED
+from .settings import ReshapeSettings
 
 LEAST_SHARE = 0.01  # of an edit, below which a frame is passed on
-UNUSUAL = "its face could not be placed"
+COVERED_FROM, COVERED_TO = 0.45, 0.75  # share of the face that is covered, between which the edit fades out
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """In one frame. clip: head, displacement and so on, or None. points: [478,3] in pixels, or None, and then the
-    reason. weight: 0..1, of the fades. strength: asked for in this frame."""
+    """Someone in one frame. clip: None where nothing is known or asked of them. weight: 0..1, of the fades. strength:
+    asked for in this frame. lying: the head in the frame, or None, and then the reason. scores: of `uncommon`, or
+    None."""
 
-    clip: _Clip | None
-    points: np.ndarray | None
-    weight: float
+    clip: PersonClip | None
     strength: float
     reason: str = ""
+    weight: float = 0.0
+    points: np.ndarray | None = None
+    lying: Lying | None = None
+    scores: np.ndarray | None = None
 
 
 class Done(NamedTuple):
-    """Of one person. applied: of the edit; lying: the head, None where nothing was changed, and then the reason."""
+    """What became of a person. applied: of the edit; lying: the head, None where nothing was changed, and then the
+    reason."""
 
     strength: float
     applied: float
@@ -52,59 +60,91 @@ class Changed(NamedTuple):
     def treated(self) -> bool:
         return any(each.lying is not None for each in self.people)
 
-    @property
-    def reason(self) -> str:
-        return next(each.reason for each in self.people)
-
 
 class _Head(NamedTuple):
+    person: Person
     grid: Grid
-    lying: Lying
     after: np.ndarray
     drawing: Drawing
+    covered: Covered | None
 
 
-def changed_frame(picture: np.ndarray, people: list[Person], faces: np.ndarray, settings: ReshapeSettings) -> Changed:
-    """The frame [H,W,3] with its people changed."""
+def placed(frame: Frame, clip: PersonClip, points: np.ndarray, weight: float, strength: float) -> Person:
+    """Where a person's head lies in a frame, and which of its places look covered."""
+    try:
+        lying = clip.head.placed(points)
+    except (ValueError, np.linalg.LinAlgError):
+        return Person(clip, strength, ODD)
+    scores = None
+    if clip.colours is not None:
+        seen = sample(frame.bytes, lying, clip.head.head.faces, clip.colours.places)
+        scores = None if seen is None else uncommon(seen, clip.colours)
+    return Person(clip, strength, "", weight, points, lying, scores)
+
+
+def changed_frame(
+    frame: Frame, people: list[Person], around: list[list[np.ndarray]], faces: np.ndarray, settings: ReshapeSettings
+) -> Changed:
+    """The frame with its people changed; around: for each of them the scores of this frame and its neighbours."""
     done, heads = [], []
-    for person in people:
-        told, head = _placed(person, picture, faces)
+    for person, scores in zip(people, around, strict=True):
+        told, head = _edited(person, scores, frame, faces, settings)
         done.append(told)
         heads += [head] if head is not None else []
+    picture = frame.picture
     if not heads:
         return Changed(picture, np.zeros(picture.shape[:2], np.float32), done)
     fields = [_moving(head, heads, faces, picture.shape[:2]) for head in heads]
-    new, mask = moved_picture(picture, joined(fields, [None] * len(fields)))
+    new, mask = moved_picture(picture, joined(fields, [_kept(head, frame, faces, settings) for head in heads]))
     return Changed(new, mask, done)
 
 
-def _placed(person: Person, picture: np.ndarray, faces: np.ndarray) -> tuple[Done, _Head | None]:
-    if person.points is None or person.clip is None:
-        return Done(person.strength, 0.0, None, None, person.reason), None
-    try:
-        lying = person.clip.head.placed(person.points)
-    except (ValueError, np.linalg.LinAlgError):
-        return Done(person.strength, 0.0, None, None, UNUSUAL), None
-    share = person.weight * lying.share
+def _edited(person: Person, scores: list, frame: Frame, faces: np.ndarray, settings) -> tuple[Done, _Head | None]:
+    def passed(reason: str) -> tuple[Done, None]:
+        return Done(person.strength, 0.0, None, None, reason), None
+
+    if person.lying is None:
+        return passed(person.reason)
+    lying, covered, open_share = person.lying, None, 1.0
+    if scores and settings.in_front:
+        covered = covered_vertices(scores, person.clip.colours)
+        open_share = _open_share(covered, person)
+    share = person.weight * lying.share * open_share
     if share < LEAST_SHARE:
-        return Done(person.strength, 0.0, None, None, TURNED if lying.share < LEAST_SHARE else HIDDEN), None
+        return passed(TURNED if lying.share < LEAST_SHARE else HIDDEN)
     applied = person.strength * share
     after = lying.moved(applied * person.clip.displacement)
-    grid = grid_around(np.concatenate([lying.vertices, after])[:, :2], lying.pose.scale, picture.shape[:2])
+    both = np.concatenate([lying.vertices, after])[:, :2]
+    grid = grid_around(both, lying.pose.scale, frame.picture.shape[:2])
     if grid is None or not np.any(applied * person.clip.displacement):
-        return Done(person.strength, 0.0, None, None, HIDDEN if grid is None else FAINT), None
-    head = _Head(grid, lying, after, draw_on(grid, after, faces))
+        return passed(HIDDEN if grid is None else FAINT)
+    head = _Head(person, grid, after, draw_on(grid, after, faces), covered)
     return Done(person.strength, applied, person.points, lying, ""), head
+
+
+def _open_share(covered: Covered | None, person: Person) -> float:
+    """Of the edit, as far as the face is not covered."""
+    if covered is None or person.scores is None:
+        return 1.0
+    there = person.clip.colours.places.vertices[np.isfinite(person.scores)]
+    return float(ramp(np.float64(covered.share[there].mean()), COVERED_TO, COVERED_FROM)) if len(there) else 1.0
+
+
+def _kept(head: _Head, frame: Frame, faces: np.ndarray, settings: ReshapeSettings) -> np.ndarray | None:
+    if head.covered is None:
+        return None
+    mask = kept_mask(frame.bytes, head.grid, head.person.lying, faces, head.covered)
+    return None if mask is None else settings.in_front * mask
 
 
 def _moving(head: _Head, heads: list[_Head], faces: np.ndarray, size: tuple[int, int]) -> Field:
     still = None
     for other in heads:
         if other is not head:
-            there = _outline(head.grid, other.lying.vertices) & (head.drawing.index < 0)
+            there = _outline(head.grid, other.person.lying.vertices) & (head.drawing.index < 0)
             still = there if still is None else still | there
-    before, after = head.lying.vertices[:, :2], head.after[:, :2]
-    return movement(head.drawing, before, after, faces, head.lying.pose.scale, size, still)
+    lying = head.person.lying
+    return movement(head.drawing, lying.vertices[:, :2], head.after[:, :2], faces, lying.pose.scale, size, still)
 
 
 def _outline(grid: Grid, vertices: np.ndarray) -> np.ndarray:  # bool [h,w]

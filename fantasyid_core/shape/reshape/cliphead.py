@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..edit.fields import ramp
+from ..reconstruct.calibration import load_turning
 from ..reconstruct.landmark_fit import LIKENESS, POINTS, SHARES, MeanHead
 from ..reconstruct.placing import Pose, pose_of
 
@@ -41,6 +42,7 @@ class ClipHead:
         lying = pose.seen(self.upright)
         # In the picture, where depth has no say: what of a habit is depth would move points of a turned head.
         expected = pose.seen(known.places(self.upright) + known.habit * (1, 1, 0))
+        expected[:, :2] += pose.scale * np.tensordot(pose.sines, load_turning(), 1) @ pose.level.T
         lying[:, :2] += self.head.gain @ (seen - expected)[:, :2]
         return Lying(pose, lying * (1, -1, 1))
 

@@ -13,6 +13,7 @@ TURNED = "the face was turned too far to the side"
 HIDDEN = "the face was covered or leaving the picture"
 OTHER_PERSON = "another person was seen"
 FAINT = "the strength was 0"
+ODD = "its points are at no face's places"
 
 
 class ReshapedFrame(NamedTuple):

@@ -17,6 +17,7 @@ from .track import Seen
 GAP = 5  # frames without a face that are bridged
 FADE = 6  # frames over which an edit fades
 AHEAD = GAP + FADE + 1  # so many frames to either side tell all there is to know
+JITTER = 0.006  # face sizes: a millimetre
 REACH = 2.5  # standard deviations to either side that count
 
 Around = Sequence[Seen | str | None]
@@ -44,7 +45,17 @@ def steady(around: Around, centre: int, smoothing: float) -> Steady:
         near = [centre]
     shares = _shares(np.array(near, float) - centre, max(smoothing, 0.5))
     points = np.tensordot(shares, np.stack([around[nth].points for nth in near]).astype(np.float64), 1)
+    if isinstance(now, Seen):
+        points = _near_enough(points, now.points.astype(np.float64))
     return Steady(points, _weight(around, centre))
+
+
+def _near_enough(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Smoothed points, but none farther from where it was seen than jitter is: a quick turn is no parabola."""
+    most = JITTER * np.ptp(seen[:, :2], axis=0).max()
+    away = points - seen
+    far = np.linalg.norm(away[:, :2], axis=1, keepdims=True)
+    return seen + away * np.minimum(1, most / far.clip(1e-12))
 
 
 def _seen(around: Around, nth: int, run: int) -> bool:
@@ -55,8 +66,8 @@ def _shares(times: np.ndarray, sigma: float) -> np.ndarray:
     """By how much values at these times count for the value at 0."""
     # Where there is nothing near, what there is counts: the nearest time as much as at one standard deviation.
     sigma = max(sigma, abs(times).min())
-    before, after = (times < 0).sum(), (times > 0).sum()
-    order = min(2, len(times) - 1) if 0 in times and min(before, after) else min(1, before, after)
+    both = (times < 0).any() and (times > 0).any()
+    order = min(2, len(times) - 1) if 0 in times else int(both)
     powers, weights = times[:, None] ** np.arange(order + 1), np.exp(-0.5 * (times / sigma) ** 2)
     inner = powers.T @ (weights[:, None] * powers)
     return np.linalg.solve(inner, (weights[:, None] * powers).T)[0]

@@ -10,7 +10,8 @@ import numpy as np
 from .edits import head_for, read_edits
 from .report import PersonReport, ReshapedFrame, ReshapeReport
 from .settings import PersonEdit, ReshapeSettings, Strength
-from .timeline import Timeline, check_strength
+from .strengths import check_strength
+from .timeline import Timeline
 
 if TYPE_CHECKING:
     from ..reconstruct.landmark_fit import MeanHead
@@ -62,7 +63,8 @@ def reshape_frames(
     """
     settings, report = settings or ReshapeSettings(), ReshapeReport() if report is None else report
     asked = read_edits(edit, settings)
-    check_strength(strength, *(each.who.strength for each in asked))
+    for each in (strength, *(one.who.strength for one in asked)):
+        check_strength(each)
     if count is None and hasattr(frames, "__len__"):
         count = len(frames)
     head = head_for(asked, topology, settings)

@@ -43,7 +43,7 @@ def test_what_the_header_is_parted_by_parts_the_cells(tmp_path, sign):
     assert (found.prompt, found.seed, found.cfg) == ("smiles, and nods", 1, 6.5)
 
 
-def test_whole_numbers_as_tables_write_them(tmp_path):
+def test_whole_numbers_are_read_as_tables_write_them(tmp_path):
     (found,) = rows_of(tmp_path, "jobs.csv", "prompt,seed,steps\nsmiles,7.0,25.00\n")
     assert (found.seed, found.steps) == (7, 25)
     with pytest.raises(ValueError, match="line 2.*seed.*7.5"):

@@ -135,7 +135,7 @@ def test_a_profile_longer_than_a_segment_of_a_jpeg_is_read_whole(tmp_path):
 
 
 @pytest.mark.parametrize(("index", "converted"), [("R03", True), ("R98", False), ("", False)])
-def test_adobe_rgb_of_cameras_that_embed_no_profile(tmp_path, index, converted):
+def test_adobe_rgb_of_cameras_that_embed_no_profile_is_recognised(tmp_path, index, converted):
     exif = Image.Exif()
     exif[0x8769] = {0xA001: 65535, 0xA005: {1: index}}
     smooth = np.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=-1)

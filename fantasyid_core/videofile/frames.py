@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .files.pixels import as_uint8
-from .files.writing import write_aside
-from .running.packages import REINSTALL, pip_command
+from ..files.pixels import as_uint8
+from ..files.writing import write_aside
+from ..running.packages import REINSTALL, pip_command
 
 if TYPE_CHECKING:
     import av
@@ -25,6 +25,7 @@ CRF = 17  # indistinguishable from the frames for the eye
 MAX_SIDE = 16384  # of H.264
 BT709 = 1  # the number of this colour standard in H.264 and in FFmpeg
 LIMITED_RANGE, FULL_RANGE = 1, 2
+MP4 = {"format": "mp4", "options": {"movflags": "+faststart"}}
 # Without x264's macroblock tree, equal frames give equal files; with it, one of 100 files differed.
 _REPEATABLE = {"x264-params": "mbtree=0"}
 
@@ -64,7 +65,7 @@ def save_video(
 
 def read_comment(path: str | os.PathLike) -> str:
     """The comment in a video's metadata, "" without one. Raises as `read_video`."""
-    with _opened(Path(path)) as container:
+    with opened(Path(path)) as container:
         return container.metadata.get("comment", "")
 
 
@@ -73,34 +74,54 @@ def read_video(path: str | os.PathLike) -> np.ndarray:
 
     Raises FileNotFoundError for a missing file and ValueError for one that is damaged, cut off or no video.
     """
-    with _opened(Path(path)) as container:
+    with opened(Path(path)) as container:
         if not container.streams.video:
             raise ValueError("there is no picture in it")
-        frames = [_rgb(frame) for frame in container.decode(video=0)]
+        frames = [rgb_of(frame) for frame in container.decode(video=0)]
         if not frames:
             raise ValueError("there are no frames in it")
     return np.stack(frames)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+def opened(path: Path) -> Iterator[av.container.InputContainer]:
     """The open video; what goes wrong with it in the body is told as `read_video` promises."""
+    with reading(path.name, ValueError), open_video(path) as container:
+        yield container
+
+
+def open_video(path: Path) -> av.container.InputContainer:
+    """Raises as `read_video`."""
     import av
 
     if not path.exists():
         raise FileNotFoundError(f"There is no video at {path}. Check the path and the spelling of the name.")
+    with reading(path.name):
+        return av.open(ffmpeg_name(path))
+
+
+@contextmanager
+def reading(name: str, *others: type[Exception]) -> Iterator[None]:
+    """What FFmpeg raises in the body, and `others`, becomes a sentence."""
+    import av
+
     try:
-        with av.open(_ffmpeg_name(path)) as container:
-            yield container
-    except (av.FFmpegError, ValueError, IndexError) as error:
-        raise ValueError(
-            f"{path.name} cannot be read as a video ({getattr(error, 'strerror', None) or error}): "
+        yield
+    except (av.FFmpegError, IndexError, *others) as error:
+        if isinstance(error, Unreadable):
+            raise
+        raise Unreadable(
+            f"{name} cannot be read as a video ({getattr(error, 'strerror', None) or error}): "
             "expected a complete file such as .mp4. Play it in a video player to see whether it is "
             "damaged, or write it again."
         ) from error
 
 
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
+class Unreadable(ValueError):
+    """A file of which no video can be read; the text is a sentence for the user."""
+
+
+def rgb_of(frame: av.VideoFrame) -> np.ndarray:
     # PyAV 14 decodes BT.709 as BT.601 unless all three are given.
     return frame.reformat(
         format="rgb24",
@@ -117,37 +138,58 @@ def _h264(
     """Yields encode(frame), frame np.uint8 [H,W,3] of `size` (H, W); the file is finished on leaving."""
     import av
 
-    height, width = (side + side % 2 for side in size)
+    with encoding(size), av.open(ffmpeg_name(path), "w", **MP4) as container:
+        if comment:
+            container.metadata["comment"] = comment
+        stream = h264_stream(container, size, Fraction(fps).limit_denominator(1001), crf)
+
+        def encode(frame: np.ndarray) -> None:
+            container.mux(stream.encode(picture_of(frame)))
+
+        yield encode
+        container.mux(stream.encode())  # what the encoder still holds back
+
+
+def h264_stream(
+    container: av.container.OutputContainer, size: tuple[int, int], rate: Fraction, crf: int
+) -> av.video.stream.VideoStream:
+    """A stream for frames of `size` (H, W), whose odd sides get one more row or column. RuntimeError without H.264."""
+    stream = container.add_stream(_encoder(), rate=rate, options={"crf": str(crf), **_REPEATABLE})
+    stream.height, stream.width = (side + side % 2 for side in size)
+    stream.pix_fmt = "yuv420p"
+    codec = stream.codec_context
+    codec.colorspace = codec.color_primaries = codec.color_trc = BT709
+    codec.color_range = LIMITED_RANGE
+    return stream
+
+
+def picture_of(frame: np.ndarray) -> av.VideoFrame:
+    """A frame np.uint8 [H,W,3] RGB as `h264_stream` takes it."""
+    import av
+
+    height, width = frame.shape[:2]
+    frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+    return picture.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE)
+
+
+@contextmanager
+def encoding(size: tuple[int, int]) -> Iterator[None]:
+    """What the encoder of frames of `size` (H, W) raises in the body is told in a sentence."""
+    import av
+
     try:
-        with av.open(_ffmpeg_name(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            if comment:
-                container.metadata["comment"] = comment
-            stream = container.add_stream(
-                _encoder(), rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf), **_REPEATABLE}
-            )
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            codec = stream.codec_context
-            codec.colorspace = codec.color_primaries = codec.color_trc = BT709
-            codec.color_range = LIMITED_RANGE
-
-            def encode(frame: np.ndarray) -> None:
-                frame = np.pad(frame, ((0, height - size[0]), (0, width - size[1]), (0, 0)), mode="edge")
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                picture = picture.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE)
-                container.mux(stream.encode(picture))
-
-            yield encode
-            container.mux(stream.encode())  # what the encoder still holds back
+        yield
     except av.FFmpegError as error:
         if isinstance(error, OSError):  # a full disk and the like: `write_aside` explains these
             raise
         raise RuntimeError(
-            f"Encoding {width} x {height} pixels as H.264 failed ({error}). "
+            f"Encoding {size[1]} x {size[0]} pixels as H.264 failed ({error}). "
             f"Update PyAV ({pip_command(['av'], '--upgrade')}) and try again."
         ) from error
 
 
-def _ffmpeg_name(path: Path) -> str:
+def ffmpeg_name(path: Path) -> str:
     # FFmpeg reads the part before a colon in a relative name as a protocol.
     return str(path.absolute())
 

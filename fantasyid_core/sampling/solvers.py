@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .options import DPM, SOLVERS
+from ..options import DPM, SOLVERS
 
 TRAIN_STEPS = 1000
 

@@ -1,0 +1,45 @@
+"""A finished video as the host's IMAGE, reshaped."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ...files.pixels import rounded
+from ...running.progress import counted
+from ...shape.reshape.report import ReshapeReport
+from ...shape.reshape.request import NOTHING, ReshapeRequest, reshape_as_asked
+
+
+class Reshaped(NamedTuple):
+    """images: float32 [T,H,W,3]. mask: float32 [T,H,W]. shown: one frame before and after, np.uint8 [H,W,3] each.
+    lines: for people."""
+
+    images: torch.Tensor
+    mask: torch.Tensor
+    shown: list[np.ndarray]
+    lines: list[str]
+
+
+def reshape_images(images: torch.Tensor, request: ReshapeRequest) -> Reshaped:
+    """The host's IMAGE, float [T,H,W,3] in 0..1, reshaped as it was asked for.
+
+    Frames that are not changed are the same bit for bit. Raises as `reshape_as_asked`.
+    """
+    frames, report = images.detach().cpu().float(), ReshapeReport()
+    made, mask = torch.empty_like(frames), torch.zeros(frames.shape[:3])
+    for number, each in enumerate(counted(reshape_as_asked(frames.numpy(), request, report=report), len(frames))):
+        made[number] = torch.from_numpy(np.ascontiguousarray(each.picture))
+        mask[number] = torch.from_numpy(each.mask)
+    number = _shown(mask)
+    lines = report.sentences() if request.edited or request.after is not None else [NOTHING]
+    return Reshaped(made, mask, [rounded(each[number]) for each in (frames, made)], lines)
+
+
+def _shown(mask: torch.Tensor) -> int:
+    """The frame that is shown: of those that were changed the one nearest to the middle of the video."""
+    changed = mask.flatten(1).any(dim=1).nonzero().flatten()
+    middle = len(mask) // 2
+    return int(changed[(changed - middle).abs().argmin()]) if len(changed) else middle
