@@ -108,7 +108,7 @@ def list_models() -> list[str]:
 
 def list_adapters() -> list[str]:
     """Safetensors files that may be adapters: those in no release folder, and what `convert` wrote."""
-    loose = {name for name in list_models() if name.endswith(".safetensors")}
+    loose = {name for name in list_models() if name.lower().endswith(".safetensors")}
     converted = {
         _relative(path, root)
         for root in model_roots()
@@ -124,7 +124,7 @@ def list_face_encoders() -> list[str]:
         _relative(path, root)
         for root in model_roots()
         for path in _below(root)
-        if path.parent.name == "face_encoder" and path.suffix in WEIGHTS
+        if path.parent.name == "face_encoder" and path.suffix.lower() in WEIGHTS
     )
     return [*_names_in(CLIP_VISION), *dict.fromkeys(in_release)]
 
@@ -142,7 +142,7 @@ def list_identities() -> list[str]:
         _relative(path, folder) + mark
         for folder, mark in places
         for path in sorted(_below(folder))
-        if path.suffix == ".safetensors" and _is_identity(path)
+        if path.suffix.lower() == ".safetensors" and _is_identity(path)
     ]
 
 
@@ -243,7 +243,7 @@ def _check_length(prefix: str, suffix: str) -> None:
 
 def _models_in(root: str) -> Iterator[Path]:
     for path in _below(root, _is_release):
-        if os.path.isdir(path) or (path.suffix in WEIGHTS and not path.name.startswith("topology")):
+        if os.path.isdir(path) or (path.suffix.lower() in WEIGHTS and not path.name.startswith("topology")):
             yield path
 
 
@@ -253,7 +253,7 @@ def _is_release(folder: Path) -> bool:
     names = [path.name for path in _entries(folder)]
     if all(any(fnmatch(name, form) for name in names) for form in (CONVERTED_TRANSFORMER, CONVERTED_ADAPTER)):
         return True
-    return "config.json" in names and any(Path(name).suffix in WEIGHTS for name in names)
+    return "config.json" in names and any(Path(name).suffix.lower() in WEIGHTS for name in names)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from ..files.rows import lines_of
 from ..files.writing import write_aside
 from ..machine.folder import check_folder
 from ..machine.networks import Networks
+from ..modelfiles import entries
 from ..pipeline import Inputs, Run, Settings, decode, make_latents
 from ..request import PersonRequest
 from ..videofile import save_video
@@ -114,12 +115,12 @@ def find_people(folder: str | os.PathLike) -> tuple[Member, ...]:
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder of photos at {folder}. Check the path and the spelling.")
     photos: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in PICTURES and not path.name.startswith("."):
+    for path in entries(folder):
+        if path.suffix.lower() in PICTURES:
             photos.setdefault(path.stem.split(APART)[0], []).append(path)
     if not photos:
         raise ValueError(f"{folder} holds no photos: expected files that end in {', '.join(PICTURES)}.")
-    shapes = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SHAPES}
+    shapes = {path.stem: path for path in entries(folder) if path.suffix.lower() in SHAPES}
     return tuple(Member(name, tuple(paths), shapes.get(name)) for name, paths in photos.items())
 
 

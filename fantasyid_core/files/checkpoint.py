@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..modelfiles.listing import entries
 from .keymaps import named_face_modules
 from .tensorfile import DTYPE_NAMES
 from .writing import is_tar
@@ -148,7 +149,7 @@ def _is_count(value) -> bool:
 
 def _open_folder(folder: Path) -> Checkpoint:
     inner = transformer_folder(folder)
-    files = _indexed_files(inner) or sorted(inner.glob("*.safetensors")) or _pickles_in(inner)
+    files = _indexed_files(inner) or _with_suffix(inner, ".safetensors") or _with_suffix(inner, *_PICKLES)
     if not files:
         raise FileNotFoundError(
             f"No weights in {inner}: expected *.safetensors (or .bin, .pt) there or in {folder}/transformer. "
@@ -157,13 +158,14 @@ def _open_folder(folder: Path) -> Checkpoint:
     return _merge(str(inner), files, read_config(inner))
 
 
-def _pickles_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in _PICKLES)
+def _with_suffix(folder: Path, *suffixes: str) -> list[Path]:
+    """Without what begins with a dot: macOS puts a file ._NAME beside each one on the disks of other systems."""
+    return [path for path in entries(folder) if path.suffix.lower() in suffixes]
 
 
 def _indexed_files(folder: Path) -> list[Path]:
     """Files named by a shard index; ValueError when some are missing."""
-    for index in sorted(folder.glob("*.index.json")):
+    for index in (path for path in entries(folder) if path.name.endswith(".index.json")):
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8-sig"))["weight_map"].values()))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ..face.encoder import OFFICIAL_FILE, ORIGIN
+from ..modelfiles import entries
 
 
 def check_folder(folder: str | os.PathLike) -> None:
@@ -25,7 +26,7 @@ def find_face_encoder(folder: str | os.PathLike) -> Path:
     place = Path(folder) / "face_encoder"
     if (place / OFFICIAL_FILE).is_file():
         return place / OFFICIAL_FILE
-    files = sorted(path for path in place.glob("*") if path.suffix in (".safetensors", ".pt", ".bin"))
+    files = [path for path in entries(place) if path.suffix.lower() in (".safetensors", ".pt", ".bin")]
     if not files:
         raise FileNotFoundError(f"Expected the face encoder in {place}, got no weights there. {ORIGIN}")
     if len(files) > 1:

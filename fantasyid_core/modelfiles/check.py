@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from .listing import files_below
+from .listing import entries, files_below
 from .row import ModelFile, OfficialFile
 from .table import MODEL_FILES
 
@@ -126,7 +126,7 @@ def _parts(path: Path) -> list[Path]:
     """The file itself, and the others of "model-00001-of-00003.safetensors"."""
     if not _PART.search(path.name):
         return [path]
-    return [path, *(part for part in sorted(path.parent.glob(f"*-of-*{path.suffix}")) if part != path)]
+    return [path, *(part for part in entries(path.parent) if part.match(f"*-of-*{path.suffix}") and part != path)]
 
 
 def _missing_parts(path: Path) -> str | None:

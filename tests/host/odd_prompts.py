@@ -44,8 +44,14 @@ def everything() -> dict:
         "c": own("VideoConditioning", positive=["t", 0], negative=["t", 0], vae=["m", 3], face=["w", 0],
                   model=["m", 0]),
         "s": own("Sampler", model=["a", 0], positive=["c", 0], negative=["c", 1], latent=["c", 2], seed=0, steps=1,
-                  cfg=1.0, solver="ddim"),
+                  cfg=1.0, solver="ddim", frames=0),
         "d": own("DecodeVideo", vae=["m", 3], latent=["s", 0], tile=0),
+        "c2": own("VideoConditioning", positive=["t", 0], negative=["t", 0], vae=["m", 3], face=["w", 0],
+                  model=["m", 0], video=["d", 0]),
+        "s2": own("Sampler", model=["a", 0], positive=["c2", 0], negative=["c2", 1], latent=["c2", 2], seed=1, steps=1,
+                  cfg=1.0, solver="ddim"),
+        "d2": own("DecodeVideo", vae=["m", 3], latent=["s2", 0], tile=0, video=["d", 0]),
+        "o2": node("PreviewImage", images=["d2", 0]),
         "o": node("PreviewImage", images=["d", 0]),
     }  # fmt: skip
 
@@ -100,18 +106,21 @@ def known_to(host, prompt: dict) -> dict:
 
 
 def places(prompt: dict, done: dict | None = None) -> list[tuple[str, str, object]]:
-    """Every input of every node of the pack with every odd value; those that make the run long are left out, and those
-    that another prompt `done` has, too."""
+    """Every input of every node of the pack once, with every odd value; those that make the run long are left out, and
+    those that another prompt `done` has, too."""
     tried = {(each["class_type"], key) for each in (done or {}).values() for key in each["inputs"]}
-    return [
-        (name, key, value)
-        for name, each in prompt.items()
-        if each["class_type"].startswith("FantasyID_")
-        for key in each["inputs"]
-        if (each["class_type"], key) not in tried
-        for value in ODD
-        if not (key in LONG and isinstance(value, int) and value > 7)
-    ]
+    found = []
+    for name, each in prompt.items():
+        own_keys = [key for key in each["inputs"] if (each["class_type"], key) not in tried]
+        tried.update((each["class_type"], key) for key in own_keys)
+        if each["class_type"].startswith("FantasyID_"):
+            found += [
+                (name, key, value)
+                for key in own_keys
+                for value in ODD
+                if not (key in LONG and isinstance(value, int) and value > 7)
+            ]
+    return found
 
 
 def feed(host, prompt: dict, chosen) -> list[str]:

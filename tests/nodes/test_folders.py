@@ -34,6 +34,13 @@ def test_release_folders_and_single_files_are_offered(folders, models):
     assert folders.list_adapters() == [adapter]
 
 
+def test_capital_letters_hide_no_file_and_what_macos_leaves_is_not_offered(folders, models):
+    for name in ("LOUD.SAFETENSORS", "._LOUD.SAFETENSORS", "._quiet.safetensors"):
+        touch(models / name)
+    assert "LOUD.SAFETENSORS" in folders.list_models() and "LOUD.SAFETENSORS" in folders.list_adapters()
+    assert not [name for name in folders.list_models() if name.startswith("._")]
+
+
 def test_a_new_file_is_offered_at_once(folders, models):
     assert folders.list_models() == [folders.TINY]
     touch(models / "new.safetensors")

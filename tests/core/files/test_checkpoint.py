@@ -26,7 +26,7 @@ def assert_same(got, expected=TENSORS):
 
 def write_folder(folder, name="diffusion_pytorch_model.safetensors", config=None):
     folder.mkdir(parents=True)
-    (save_file if name.endswith("safetensors") else torch.save)(TENSORS, folder / name)
+    (save_file if name.lower().endswith("safetensors") else torch.save)(TENSORS, folder / name)
     (folder / "config.json").write_text(json.dumps(config or {"num_layers": 2}))
 
 
@@ -183,3 +183,26 @@ def test_loaders_map_what_keeps_its_dtype(tmp_path, kind):
     (path,) = (folder / "transformer").glob("*.safetensors")
     assert lie_in_one_map(load(folder, dtype=torch.float32).parameters(), path)
     assert not lie_in_one_map(load(folder, dtype=torch.bfloat16).parameters(), path)
+
+
+APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        \x00\x02"
+"""How the files ._NAME begin that macOS puts beside each file on the disks of other systems."""
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "b.bin", "C.SAFETENSORS"])
+def test_what_macos_puts_beside_the_weights_is_passed_over(tmp_path, name):
+    write_folder(tmp_path / "transformer", name)
+    for beside in (name, "config.json", f"{name}.index.json"):
+        (tmp_path / "transformer" / f"._{beside}").write_bytes(APPLE_DOUBLE)
+    assert_same(read_all(open_checkpoint(tmp_path)))
+
+
+def test_what_macos_puts_beside_the_parts_is_passed_over(tmp_path):
+    names = {}
+    for number, (key, tensor) in enumerate(TENSORS.items(), 1):
+        name = names[key] = f"model-0000{number}-of-00002.safetensors"
+        save_file({key: tensor}, tmp_path / name)
+        (tmp_path / f"._{name}").write_bytes(APPLE_DOUBLE)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    (tmp_path / "._model.safetensors.index.json").write_bytes(APPLE_DOUBLE)
+    assert_same(read_all(open_checkpoint(tmp_path)))
