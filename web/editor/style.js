@@ -141,7 +141,7 @@ const STYLE = `
   .fid-slots { flex: none; margin-left: 3px; }
   .fid-space, .fid-rail { display: none; }
   .fid-under { width: max-content; white-space: normal; }
-  .fid-slider { grid-template-columns: 84px minmax(50px, 1fr) 38px 18px 18px; gap: 2px; padding-left: 6px; }
+  .fid-slider { grid-template-columns: 110px minmax(50px, 1fr) 38px 18px 18px; gap: 2px; padding-left: 6px; }
   .fid-popover { top: 58px; }
 }
 `;
