@@ -122,6 +122,12 @@ def in_use() -> Use:
     return Use(sum(tensors.values()), len(objects), psutil.Process().memory_info().rss)
 
 
+def in_use_after(host, demo) -> Use:
+    """After a whole run: one that was cancelled may have loaded less."""
+    host.run(with_seed(demo, SEEDS), cached=True)
+    return in_use()
+
+
 def with_seed(demo: dict, seed: int) -> dict:
     prompt = copy.deepcopy(demo)
     for each in prompt.values():
@@ -168,9 +174,8 @@ def cancel_at_random(host, demo, decoded, runs: int) -> tuple[int, Use, Use]:
             host.on_progress = None
             comfy.model_management.interrupt_current_processing(False)
         if number == runs // 10:  # what is loaded once is loaded by now
-            before = in_use()
-    host.run(with_seed(demo, SEEDS), cached=True)
-    after = in_use()
+            before = in_use_after(host, demo)
+    after = in_use_after(host, demo)
     assert all(map(torch.equal, decoded(with_seed(demo, 0)), expected[0]))
     return cancelled, before, after
 
