@@ -13,7 +13,7 @@ from ...face.align import opencv
 from ..edit.fields import ramp
 from .clip import PersonClip
 from .cliphead import Lying
-from .covering import covered_vertices, sample, uncommon
+from .covering import Covered, covered_vertices, sample, uncommon
 from .field import Drawing, Field, Grid, draw_on, grid_around, movement
 from .frames import Frame
 from .kept import kept_mask
@@ -66,7 +66,7 @@ class _Head(NamedTuple):
     grid: Grid
     after: np.ndarray
     drawing: Drawing
-    covered: np.ndarray | None
+    covered: Covered | None
 
 
 def placed(frame: Frame, clip: PersonClip, points: np.ndarray, weight: float, strength: float) -> Person:
@@ -122,12 +122,12 @@ def _edited(person: Person, scores: list, frame: Frame, faces: np.ndarray, setti
     return Done(person.strength, applied, person.points, lying, ""), head
 
 
-def _open_share(covered: np.ndarray | None, person: Person) -> float:
+def _open_share(covered: Covered | None, person: Person) -> float:
     """Of the edit, as far as the face is not covered."""
     if covered is None or person.scores is None:
         return 1.0
     there = person.clip.colours.places.vertices[np.isfinite(person.scores)]
-    return float(ramp(np.float64(covered[there].mean()), COVERED_TO, COVERED_FROM)) if len(there) else 1.0
+    return float(ramp(np.float64(covered.share[there].mean()), COVERED_TO, COVERED_FROM)) if len(there) else 1.0
 
 
 def _kept(head: _Head, frame: Frame, faces: np.ndarray, settings: ReshapeSettings) -> np.ndarray | None:

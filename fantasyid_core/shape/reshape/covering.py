@@ -22,9 +22,10 @@ SPACING = 4.0  # millimetres between the places that are looked at
 SPREAD = 6.0  # millimetres over which neighbours are asked
 FEWEST = 5  # frames that tell the colours
 FACING = 0.35  # cosine to the viewer below which skin is seen too flatly
-NOISE = 14.0  # levels of 255 that a place may differ, and so many times its own spread over the clip
-TIMES = 3.0
+NOISE = 10.0  # levels of 255 that a place may differ, and so many times its own spread over the clip
+TIMES = 1.5
 ROUNDS, ROBUST = 6, 0.12  # of the fit of the light; natural logarithm that counts half
+HEARD = 4.0  # weight of the places around a vertex from which on it is known; 14 amid them
 HARDLY = 0.02  # share of the face below which nothing is covered
 
 
@@ -128,7 +129,7 @@ def uncommon(seen: Sample, known: Colours) -> np.ndarray:  # [K]
     usual, colours = known.usual[told], seen.colours[told]
     expected = usual * np.exp(_light(np.log(colours.clip(4)) - np.log(usual.clip(4)), known.places.flat[told]))
     away = np.abs(colours - expected).max(axis=1)
-    result[told] = ramp(away / (NOISE + TIMES * known.spread[told]), 1.0, 2.0)
+    result[told] = ramp(away / (NOISE + TIMES * known.spread[told]), 1.0, 1.8)
     return result
 
 
@@ -143,16 +144,22 @@ def _light(difference: np.ndarray, flat: np.ndarray) -> np.ndarray:  # [K,3], [K
     return fitted
 
 
-def covered_vertices(scores: list[np.ndarray], known: Colours) -> np.ndarray | None:  # several [K] -> [V]
-    """How surely every vertex is covered, 0..1, from a frame's and its neighbours' scores; None when nothing is."""
-    with np.errstate(all="ignore"):
-        stacked = np.stack(scores)
-        told = np.isfinite(stacked)
-        mean = np.where(told, stacked, 0).sum(axis=0) / told.sum(axis=0).clip(1)
+class Covered(NamedTuple):
+    """share: [V], how surely every vertex is covered, 0..1. told: bool [V], whether its neighbourhood was looked at."""
+
+    share: np.ndarray
+    told: np.ndarray
+
+
+def covered_vertices(scores: list[np.ndarray], known: Colours) -> Covered | None:  # several [K]
+    """From a frame's and its neighbours' scores; None when nothing is covered."""
+    stacked = np.stack(scores)
+    told = np.isfinite(stacked)
+    mean = np.where(told, stacked, 0).sum(axis=0) / told.sum(axis=0).clip(1)
     there = told.any(axis=0).astype(np.float32)
     if not there.any() or (mean * there).sum() / there.sum() < HARDLY:
         return None
     near = known.places.near
-    share = (near @ (mean * there).astype(np.float32)) / (near @ there).clip(1e-3)
-    share = np.where((near @ there) > 0.2, share, 0)
-    return ramp(share, 0.3, 0.6)
+    heard = near @ there
+    share = (near @ (mean * there).astype(np.float32)) / heard.clip(1e-3)
+    return Covered(ramp(np.where(heard > HEARD, share, 0), 0.3, 0.6), heard > HEARD)

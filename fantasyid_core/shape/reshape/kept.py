@@ -10,7 +10,7 @@ import numpy as np
 from ...face.align import opencv
 from ..draw.raster import interpolate
 from .cliphead import Lying
-from .covering import reduced
+from .covering import Covered, reduced
 from .field import Grid, draw_on
 
 SURELY, HARDLY = 0.85, 0.15  # covered
@@ -20,28 +20,27 @@ RADIUS, STIFFNESS = 2, 40.0  # of the guided filter: pixels of the drawing, leve
 WIDER = 1  # pixels of the drawing by which the mask is larger than what is seen
 
 
-def kept_mask(
-    picture: np.ndarray, grid: Grid, lying: Lying, faces: np.ndarray, covered: np.ndarray
-) -> np.ndarray | None:
-    """np.float32 [height,width] of the grid's part of a picture np.uint8 [H,W,3], 0..1; covered: [V], 0..1."""
+def kept_mask(picture: np.ndarray, grid: Grid, lying: Lying, faces: np.ndarray, covered: Covered) -> np.ndarray | None:
+    """np.float32 [height,width] of the grid's part of a picture np.uint8 [H,W,3], 0..1; None without any."""
     cv2 = opencv()
     drawing = draw_on(grid, lying.vertices, faces)
-    share, on_head = interpolate(covered, faces, drawing.index, drawing.barycentric), drawing.index >= 0
+    both = np.column_stack([covered.share, covered.told])
+    share, told = np.moveaxis(interpolate(both, faces, drawing.index, drawing.barycentric), -1, 0)
     small = reduced(picture, grid)
-    rough = _cut_out(small, share, on_head)
+    rough = _cut_out(small, share, told > 0.5)
     if rough is None:
         return None
     rough = cv2.dilate(rough.astype(np.float32), np.ones((2 * WIDER + 1,) * 2))
     return guided(np.ascontiguousarray(grid.cut(picture)), small, rough)
 
 
-def _cut_out(small: np.ndarray, share: np.ndarray, on_head: np.ndarray) -> np.ndarray | None:  # bool [h,w]
+def _cut_out(small: np.ndarray, share: np.ndarray, told: np.ndarray) -> np.ndarray | None:  # bool [h,w]
     cv2 = opencv()
     sure = share > SURELY
     if sure.sum() < SMALLEST:
         return None
     marks = np.full(share.shape, cv2.GC_PR_BGD, np.uint8)
-    marks[on_head & (share < HARDLY)] = cv2.GC_BGD
+    marks[told & (share < HARDLY)] = cv2.GC_BGD
     marks[share > 0.5] = cv2.GC_PR_FGD
     marks[sure] = cv2.GC_FGD
     cv2.setRNGSeed(0)

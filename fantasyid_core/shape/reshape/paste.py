@@ -5,18 +5,18 @@ numbers of sRGB, so that edges get no dark rims."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from ...face.align import opencv
 from ..edit.warp import BLUR, shrinking
+from .behind import without
 from .field import LEAST, Field
+from .light import mixed
 
 MASK_FROM, MASK_TO = 0.05, 1.0  # pixels of movement between which the mask rises to 1
 MARGIN = 4  # pixels around what is fetched, for cubic interpolation and the softer picture
-STEPS = 2**16  # of light, in the way back to bytes
 
 
 class Movement(NamedTuple):
@@ -67,21 +67,24 @@ def moved_picture(picture: np.ndarray, movement: Movement, fetch=None) -> tuple[
         slice(movement.left + columns.start, movement.left + columns.stop),
     )
     changed = ((np.hypot(*np.moveaxis(shift, -1, 0)) - MASK_FROM) / (MASK_TO - MASK_FROM)).clip(0, 1)
-    new = (fetch or fetched)(picture, shift, there[0].start, there[1].start)
-    if movement.kept is not None and movement.kept.any():
-        kept = _kept_and_fetched(movement.kept, shift, rows, columns)
+    covered = movement.kept is not None and movement.kept.any()
+    behind = _behind(picture, movement) if covered else picture
+    new = (fetch or fetched)(behind, shift, there[0].start, there[1].start)
+    if covered:
+        kept = movement.kept[window]
         new, changed = mixed(new, picture[there], kept[..., None]), changed * (1 - kept)
     result = picture.copy()
     result[there], mask[there] = new, changed
     return result, mask
 
 
-def _kept_and_fetched(kept: np.ndarray, shift: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
-    """The share of every pixel that stays: because something stands there, or where its new value would come from."""
-    cv2 = opencv()
-    across, down = (np.arange(part.start, part.stop, dtype=np.float32) for part in (columns, rows))
-    source = cv2.remap(kept, shift[..., 0] + across, shift[..., 1] + down[:, None], cv2.INTER_LINEAR)
-    return np.maximum(kept[rows, columns], source)
+def _behind(picture: np.ndarray, movement: Movement) -> np.ndarray:
+    """The picture without what stands before the face, so that none of it is fetched from beside it."""
+    height, width = movement.kept.shape
+    part = slice(movement.top, movement.top + height), slice(movement.left, movement.left + width)
+    result = picture.copy()
+    result[part] = without(picture[part], movement.kept)
+    return result
 
 
 def fetched(picture: np.ndarray, shift: np.ndarray, top: int, left: int) -> np.ndarray:
@@ -111,41 +114,6 @@ def _needed(picture: np.ndarray, shift: np.ndarray, top: int, left: int) -> tupl
     first = np.array([left, top])
     limits = np.array(picture.shape[1::-1])
     return (first - reach).clip(0, limits - 1), (first + shift.shape[1::-1] + reach).clip(1, limits)
-
-
-def mixed(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:  # [h,w,3], [h,w,3], [h,w,1]
-    """Both pictures as light, `other` by its share; in the type of `one`, whose values stay where the share is 0."""
-    some = share[..., 0] > 0
-    first, second, part = one[some], other[some], share[some]
-    light = _light(first) * (1 - part) + _light(second) * part
-    result = one.copy()
-    result[some] = _stored(light, one.dtype)
-    return result
-
-
-def _light(values: np.ndarray) -> np.ndarray:
-    """sRGB -> linear light in 0..1, np.float32."""
-    if values.dtype == np.uint8:
-        return _table()[values]
-    values = values.astype(np.float32)
-    return np.where(values <= 0.04045, values / 12.92, ((values.clip(0) + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def _stored(light: np.ndarray, kind) -> np.ndarray:
-    """Linear light -> sRGB."""
-    if kind == np.uint8:
-        return _table_back()[(light * (STEPS - 1) + 0.5).clip(0, STEPS - 1).astype(np.int32)]
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light.clip(1e-9) ** (1 / 2.4) - 0.055).astype(kind)
-
-
-@lru_cache(maxsize=1)
-def _table() -> np.ndarray:
-    return _light(np.arange(256, dtype=np.float32) / 255)
-
-
-@lru_cache(maxsize=1)
-def _table_back() -> np.ndarray:
-    return np.rint(255 * _stored(np.linspace(0, 1, STEPS, dtype=np.float32), np.float32)).astype(np.uint8)
 
 
 def _window(shift: np.ndarray) -> tuple[slice, slice] | None:
