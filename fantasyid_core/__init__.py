@@ -7,7 +7,7 @@ stands above it (`tests/core/test_architecture.py` holds this):
     `options`         the words that users choose among
     `running`         how far long work is, whether it shall go on, and which packages it needs
     `modelfiles`      the model files that users bring: what, where from, whether sound
-    `sampling`        the solvers
+    `sampling`        the solvers, windows over longer videos, continuations
     `files`           reading and writing files that anybody may have made
     `videofile`       frames to an .mp4 and back
     `face`            photo -> faces -> crop -> ViT features

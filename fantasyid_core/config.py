@@ -7,10 +7,9 @@ branch and the injection. Both have a `tiny()` for tests and the demo.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 
 PIXELS_PER_LATENT = 8
 """Of the CogVideoX VAE: pixels along a side of what one latent covers. (FantasyID-Tiny's own VAE covers 4.)"""
@@ -310,8 +309,3 @@ def config_from_mapping(kind: type, values: Mapping, defaults=None):
     known = {field.name for field in fields(kind)}
     picked = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known}
     return replace(defaults, **picked) if defaults is not None else kind(**picked)
-
-
-def config_to_json(config) -> str:
-    """JSON of a config, for the metadata of a safetensors file (which holds strings only)."""
-    return json.dumps(asdict(config))

@@ -43,6 +43,20 @@ PARALLELS = ROWS, GUIDANCE, SEQUENCE, BOTH = "rows", "guidance", "sequence", "bo
 STORAGES = "same", "fp8"
 """How the transformer's matrices are stored while it samples: as they compute, or in 8 bits."""
 
+ATTENTIONS = NATIVE, *NAMED_ATTENTIONS = (
+    "native",
+    "native-math",
+    "native-flash",
+    "native-efficient",
+    "native-cudnn",
+    "flex",
+    "flash",
+    "flash-3",
+    "sage",
+    "xformers",
+)
+"""What computes attention: PyTorch's own choice, one of its kernels, or a package; the first three also on a CPU."""
+
 CACHES = EXACT, BALANCED, FAST, *NAMED_CACHES = (
     "exact",
     "balanced",

@@ -48,7 +48,10 @@ class SamplePerson(io.ComfyNode):
     @cancellable("numba")
     def execute(cls, seed: int, picture: int) -> io.NodeOutput:
         from ..fantasyid_core.people.portrait import make_portrait
+        from ..fantasyid_core.people.render import compile_note
 
+        if note := compile_note():
+            say(cls, [note])
         face, shape = make_portrait(seed, picture)
         say(cls, [shape.name])
         return io.NodeOutput(face, shape, face.image(), ui=preview(cls, face.image()))

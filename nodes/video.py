@@ -62,6 +62,12 @@ class VideoConditioning(io.ComfyNode):
                     tooltip="The model that defines the video's size. When it is not connected, the video has 49 "
                     "frames of 720 x 480 pixels.",
                 ),
+                io.Image.Input(
+                    "video",
+                    optional=True,
+                    tooltip="The frames of a video to be continued. The new video begins with its last frames (9 of "
+                    "them for a released model) instead of the face.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="For the sampler."),
@@ -72,10 +78,10 @@ class VideoConditioning(io.ComfyNode):
 
     @classmethod
     @cancellable()
-    def execute(cls, positive, negative, vae, face, model=None) -> io.NodeOutput:
+    def execute(cls, positive, negative, vae, face, model=None, video=None) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.condition import condition_video
 
-        return io.NodeOutput(*condition_video(positive, negative, vae, face, model))
+        return io.NodeOutput(*condition_video(positive, negative, vae, face, model, video))
 
 
 def sampling_inputs() -> list:
@@ -129,6 +135,17 @@ class Sampler(io.ComfyNode):
                     tooltip="The seed of the noise. The same seed gives the same video.",
                 ),
                 *sampling_inputs(),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=10001,
+                    step=1,
+                    optional=True,
+                    tooltip="The number of frames of a longer video, which is blended from windows of the model's own "
+                    "length: 49, 57, 65 and so on for a released model. The model was not trained for it. 0 is the "
+                    "model's own length.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The video, for Decode Video.")],
         )
@@ -136,11 +153,11 @@ class Sampler(io.ComfyNode):
     @classmethod
     @cancellable()
     def execute(
-        cls, model, positive, negative, latent, seed: int, steps: int, cfg: float, solver: str
+        cls, model, positive, negative, latent, seed: int, steps: int, cfg: float, solver: str, frames: int = 0
     ) -> io.NodeOutput:
         from ..fantasyid_core.host.comfy.video import sample_latent
 
-        settings = {"seed": seed, "steps": steps, "cfg": cfg, "solver": solver}
+        settings = {"seed": seed, "steps": steps, "cfg": cfg, "solver": solver, "frames": frames}
         return io.NodeOutput(sample_latent(model, positive, negative, latent, **settings))
 
 
@@ -164,13 +181,19 @@ class DecodeVideo(io.ComfyNode):
                     tooltip="0 decodes whole pictures, which is exact. If memory runs out, 256 decodes tiles of 256 x "
                     "256 pixels and blends their seams. 128 is the smallest.",
                 ),
+                io.Image.Input(
+                    "video",
+                    optional=True,
+                    tooltip="The video that was continued (the same as at Video Conditioning). Its frames come first, "
+                    "and those that both show are there once.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="The frames, for Create Video at 8 fps.")],
         )
 
     @classmethod
     @cancellable()
-    def execute(cls, vae, latent, tile: int) -> io.NodeOutput:
-        from ..fantasyid_core.host.comfy import decode_video
+    def execute(cls, vae, latent, tile: int, video=None) -> io.NodeOutput:
+        from ..fantasyid_core.host.comfy.video import decode_latent
 
-        return io.NodeOutput(decode_video(vae, latent["samples"], tile))
+        return io.NodeOutput(decode_latent(vae, latent, tile, video))

@@ -1,7 +1,7 @@
 """Makes a video of the person in a photo, from the photo and a sentence.
 
-The size is the model's own (720x480 for the release), so there is no option for it; so is the length (49 frames),
-beyond which it was not trained.
+The size is the model's own (720x480 for the release), so there is no option for it. So is the length (49 frames): with
+--frames a longer video is blended from windows of that length, and --after continues a video.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..options import CACHES, COMPUTING, DPM, DTYPES, OFFLOADS, PARALLELS, SOLVERS, STORAGES
+from ..options import ATTENTIONS, CACHES, COMPUTING, DPM, DTYPES, OFFLOADS, PARALLELS, SOLVERS, STORAGES
 from .person import add_person_arguments, person_of
 from .rows import OF_THE_COMMAND, OF_THE_PLACE, arguments_of_row, kept_options, options_to_keep, read_rows
 
@@ -38,6 +38,9 @@ def add_video_arguments(parser: argparse.ArgumentParser) -> None:
     needed.add_argument("--out", metavar="FILE.mp4", help="the video")
     add_person_arguments(parser)
     add_sampling_arguments(parser)
+    needed.add_argument(
+        "--after", metavar="VIDEO.mp4", help="continues this video: begins with its last frames, and writes both as one"
+    )
     extra = parser.add_argument_group("where things are")
     extra.add_argument("--topology", metavar="FILE", help="transform.pkl, if it is not in the model folder")
     extra.add_argument("--face-encoder", metavar="FILE", help="EVA-CLIP, if it is not in DIR/face_encoder")
@@ -65,7 +68,9 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
         help="which solver samples the video; dpm is the official one (default: %(default)s)",
     )
     group.add_argument(
-        "--frames", type=int, help="of a longer video, in blended windows; the model was not trained for it"
+        "--frames",
+        type=int,
+        help="number of frames of a longer video, which the model was not trained for (49, 57, ...)",
     )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", help="cpu, cuda, cuda:1, mps ... (default: cuda if there is one)")
@@ -95,6 +100,12 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, steps: int = 50) -> 
         default=CACHES[0],
         help="what a step takes from earlier ones: nothing, a little (balanced), more (fast), or a mechanism by name",
     )
+    machine.add_argument(
+        "--attention",
+        choices=ATTENTIONS,
+        default=ATTENTIONS[0],
+        help="what computes attention: PyTorch's own choice (native), one of its kernels, or an installed package",
+    )
     machine.add_argument("--compile", action="store_true", help="compile the blocks: minutes once, then faster steps")
     machine.add_argument(
         "--parallel",
@@ -114,12 +125,10 @@ def run(arguments: argparse.Namespace) -> int:
         bars("starting", 0, 1)
         from ..jobs.sharing import own_device
         from ..jobs.synthetic import Signature
-        from ..pipeline import Inputs
 
         own_device(arguments)
         signature = Signature(arguments.certificate, arguments.key) if arguments.certificate else None
-        files = (arguments.topology, arguments.face_encoder, arguments.approximate)
-        inputs = Inputs(arguments.model, person_of(arguments), *files)
+        inputs = inputs_of(arguments)
         make_video(inputs, arguments, bars, signature)
     return 0
 
@@ -187,17 +196,23 @@ def run_rows(arguments: argparse.Namespace) -> int:
 def job_of(arguments: argparse.Namespace, where: str, number: int, folder: Path):
     """The job of a row. Raises ValueError naming the place `where`."""
     from ..jobs import Job
-    from ..pipeline import Inputs
 
     arguments.out = arguments.out or f"{number:04}.mp4"
     check_needed(arguments, where)
     try:
-        files = (arguments.topology, arguments.face_encoder, arguments.approximate)
-        inputs = Inputs(arguments.model, person_of(arguments), *files)
+        inputs = inputs_of(arguments)
         options = options_to_keep(arguments, add_video_arguments, folder)
         return Job(arguments.out, inputs, settings_of(arguments), options)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def inputs_of(arguments: argparse.Namespace):
+    """The person and the files that the options name."""
+    from ..pipeline import Inputs
+
+    files = (arguments.topology, arguments.face_encoder, arguments.approximate, arguments.after)
+    return Inputs(arguments.model, person_of(arguments), *files)
 
 
 def settings_of(arguments: argparse.Namespace):
@@ -225,6 +240,7 @@ def settings_of(arguments: argparse.Namespace):
         compile=arguments.compile,
         parallel=arguments.parallel,
         frames=arguments.frames,
+        attention=arguments.attention,
     )
 
 

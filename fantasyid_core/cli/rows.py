@@ -11,16 +11,22 @@ import csv
 import difflib
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ..files.rows import lines_of, table_of
 
 OF_THE_COMMAND = frozenset({"jobs", "certificate", "key", "command", "run", "help"})
 """Options that are not of one video."""
 OF_THE_PLACE = frozenset({"out", "device", "offload", "fit", "parallel", "compile"})
 """Options that make no other video."""
-PATHS = frozenset({"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame"})
+PATHS = frozenset(
+    {"model", "image", "shape", "person", "like", "topology", "face_encoder", "models", "deca", "flame", "after"}
+)
 _SEVERAL = frozenset({"image", "models"})
+_WHOLE = re.compile(r"[+-]?\d+\.0+")  # a whole number as tables write it
 
 
 class RowParser(argparse.ArgumentParser):
@@ -50,7 +56,7 @@ def read_rows(path: str | os.PathLike) -> list[tuple[int, dict[str, Any]]]:
 
 def _json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if not line.strip():
             continue
         try:
@@ -69,7 +75,8 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _csv_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
-    reader, rows = csv.DictReader(text.splitlines(), strict=True), []
+    reader, rows = table_of(text), []
+    _check_header(path, reader.fieldnames or [])
     try:
         for row in reader:
             if row.pop(None, None):
@@ -80,6 +87,12 @@ def _csv_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not readable as CSV ({error}).") from error
     return rows
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    names = [name.strip() for name in names]
+    if twice := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
+        raise ValueError(f"{path}: the header names {', '.join(twice)} twice. Give every column a name of its own.")
 
 
 def arguments_of_row(
@@ -120,6 +133,8 @@ def _words(action: argparse.Action, value: Any) -> list[str]:
         return (
             [option, *map(str, values)] if action.nargs else [word for each in values for word in (option, str(each))]
         )
+    if action.type is int and _WHOLE.fullmatch(str(value).strip()):
+        value = str(value).partition(".")[0]
     return [f"{option}={value}"]
 
 

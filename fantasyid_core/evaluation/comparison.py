@@ -18,9 +18,11 @@ from typing import NamedTuple
 
 from ..face.photo import FaceRequest
 from ..files.checkpoint import open_checkpoint
+from ..files.rows import lines_of
 from ..files.writing import write_aside
+from ..machine.folder import check_folder
 from ..machine.networks import Networks
-from ..pipeline import Inputs, Run, Settings, check_folder, decode, make_latents
+from ..pipeline import Inputs, Run, Settings, decode, make_latents
 from ..request import PersonRequest
 from ..videofile import save_video
 from ..weights.adapter import family_of, transformer_of
@@ -123,7 +125,7 @@ def find_people(folder: str | os.PathLike) -> tuple[Member, ...]:
 
 def read_prompts(path: str | os.PathLike) -> tuple[str, ...]:
     """One prompt per line; empty lines and those that begin with # are passed over. ValueError when there is none."""
-    lines = (line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines())
+    lines = (line.strip() for line in lines_of(Path(path).read_text(encoding="utf-8-sig")))
     prompts = tuple(line for line in lines if line and not line.startswith("#"))
     if not prompts:
         raise ValueError(f"{path} holds no prompt: expected one per line.")

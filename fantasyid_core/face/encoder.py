@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from ..files.checkpoint import Checkpoint, open_file
 from ..files.strict import first_five, mismatch, not_finite
@@ -168,7 +169,7 @@ def _empty_trunk(config: EvaConfig) -> nn.Module:
     described = open_clip.get_model_config(_OPEN_CLIP)
     vision = described["vision_cfg"]
     name, pool = vision["timm_model_name"], vision["timm_pool"]
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingWritten():
         if config.sizes == EvaConfig().sizes:
             trunk = TimmModel(name, described["embed_dim"], vision["image_size"], pool, vision["timm_proj"]).trunk
         else:
@@ -177,6 +178,20 @@ def _empty_trunk(config: EvaConfig) -> nn.Module:
     # The table of angles is computed, not loaded, so it cannot stay on the meta device.
     trunk.rope.to_empty(device="cpu").init_non_persistent_buffers()
     return trunk
+
+
+class _NothingWritten(TorchFunctionMode):
+    """Leaves out what timm writes into parameters without memory: it is lost, takes a second and loads a compiler."""
+
+    WRITES = frozenset({"uniform_", "erfinv_", "mul_", "add_", "clamp_", "div_", "zero_", "fill_"})
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self.WRITES:
+            written = next(iter((*args, *kwargs.values())))
+            if written.is_meta:
+                return written
+        return func(*args, **kwargs)
 
 
 def _timm_sizes(config: EvaConfig) -> dict:

@@ -73,7 +73,7 @@ def load_picture(path: str | os.PathLike) -> np.ndarray:
                 "one that shows the face best if it is another.",
                 stacklevel=2,
             )
-        return _to_rgb(to_srgb(image), name)
+        return _to_rgb(to_srgb(_eight_bits(image, name)), name)
 
 
 def picture_from_image(image: torch.Tensor | np.ndarray, index: int = 0) -> np.ndarray:
@@ -151,11 +151,20 @@ def _learn_heic() -> None:
         pass  # `filekind.HEIC` says so when a HEIC file comes
 
 
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    """One channel of 16 or 32 bits as 8 bits, with its profile; other pictures as they are."""
+    from PIL import Image
+
+    if not image.mode.startswith("I;16") and image.mode not in ("I", "F"):
+        return image
+    grey = Image.fromarray(_deep_grey_to_uint8(image, name))
+    grey.info = {key: image.info[key] for key in ("icc_profile",) if key in image.info}
+    return grey
+
+
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
     from PIL import Image
 
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return np.repeat(_deep_grey_to_uint8(image, name)[..., None], 3, axis=-1)
     if image.mode in ALPHA_MODES or "transparency" in image.info:
         if image.mode == "La":  # PIL has no direct way from premultiplied grey to RGBA
             image = image.convert("LA")

@@ -37,8 +37,10 @@ _COUNTS = (
     "max_text_seq_length",
     "cross_attn_interval",
 )
-# A memory-mapped pickle keeps what was read resident until it is closed: reopen after this many bytes.
-_REOPEN_AFTER = 400 * 2**20
+_MEND = "Download it again."
+# A mapped file keeps what was read resident until it is closed: reopen after this many bytes. A pickle takes longer.
+_REOPEN_AFTER = 64 * 2**20
+_UNPICKLE_AFTER = 400 * 2**20
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,13 @@ def open_checkpoint(source) -> Checkpoint:
     raise FileNotFoundError(f"{path} does not exist. Expected a model folder or a .safetensors, .bin or .pt file.")
 
 
-def open_file(path: str | os.PathLike) -> Checkpoint:
-    """One .safetensors or PyTorch file alone, whatever lies beside it; ValueError when it cannot be read."""
+def open_file(path: str | os.PathLike, mend: str = _MEND) -> Checkpoint:
+    """One .safetensors or PyTorch file alone, whatever lies beside it; ValueError when it cannot be read.
+
+    mend: what the user shall do about a .safetensors file that is damaged.
+    """
     path = Path(path)
-    return _merge(str(path), [path], {})
+    return _merge(str(path), [path], {}, mend)
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -173,10 +178,11 @@ def _indexed_files(folder: Path) -> list[Path]:
     return []
 
 
-def _merge(name: str, files: list[Path], config: dict) -> Checkpoint:
+def _merge(name: str, files: list[Path], config: dict, mend: str = _MEND) -> Checkpoint:
     checkpoint = Checkpoint(name, {}, {}, config, files=tuple(files))
     for path in files:
-        reader = _SafetensorsReader(path) if path.suffix in (".safetensors", ".sft") else _PickleReader(path)
+        is_pickle = path.suffix.lower() not in (".safetensors", ".sft")
+        reader = _PickleReader(path) if is_pickle else _SafetensorsReader(path, mend)
         twice = [key for key in reader.tensors if key in checkpoint.tensors]
         if twice:
             raise ValueError(
@@ -209,18 +215,20 @@ class _StateDictReader:
 
 
 class _SafetensorsReader:
-    """One safetensors file. Opened anew for every tensor: a lasting map would keep all that was read resident."""
+    """One safetensors file."""
 
-    def __init__(self, path: Path):
-        self.path, self._mapped = path, None
+    def __init__(self, path: Path, mend: str):
+        self.path, self.mend, self._mapped, self._opened, self._bytes_read = path, mend, None, None, 0
         with self._open() as file:
             self.metadata = file.metadata() or {}
             self.tensors = {key: _safetensors_info(file, key, path) for key in file.keys()}
 
     def read(self, key: str, dtype: torch.dtype | None = None) -> Tensor:
-        with self._open() as file:
-            # A copy: the tensor would otherwise hold on to the map of the file.
-            return _copy(file.get_tensor(key), dtype)
+        if self._opened is None or self._bytes_read > _REOPEN_AFTER:
+            self._opened, self._bytes_read = self._open(), 0
+        self._bytes_read += self.tensors[key].bytes
+        # A copy: the tensor would otherwise hold on to the map of the file.
+        return _copy(self._opened.get_tensor(key), dtype)
 
     def map(self, key: str) -> Tensor:
         if self._mapped is None:  # one map for all tensors, which keep it as long as one of them lives
@@ -234,8 +242,7 @@ class _SafetensorsReader:
             return safe_open(self.path, framework="pt", device="cpu")
         except (SafetensorError, OSError, ValueError) as error:
             raise ValueError(
-                f"{self.path} is not a readable safetensors file ({error}). It is truncated or corrupt; "
-                "download it again."
+                f"{self.path} is not a readable safetensors file ({error}). It is truncated or corrupt. {self.mend}"
             ) from error
 
 
@@ -264,7 +271,7 @@ class _PickleReader:
         value = self._load()[key]
         self._bytes_read += value.nbytes
         value = _copy(value, dtype)
-        if self._bytes_read > _REOPEN_AFTER:
+        if self._bytes_read > _UNPICKLE_AFTER:
             self._state, self._bytes_read = None, 0
         return value
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 _BLOCK = "face_abstractor.layers.9.0.net"
 _OWN_BLOCK = "encoder.face_abstractor.abstractor"
@@ -111,6 +111,10 @@ DIFFUSERS_TO_HOST = [
 ]
 
 
+# A checkpoint has some thousand names, and each is asked for several times: for sizes, for the plan, for loading.
+_remembered = lru_cache(maxsize=2**14)
+
+
 def rename(key: str, rules: Iterable[tuple[str, str]], reverse: bool = False) -> str | None:
     """`key` in the other convention, or None when no rule covers it."""
     for source, target in rules:
@@ -122,11 +126,13 @@ def rename(key: str, rules: Iterable[tuple[str, str]], reverse: bool = False) ->
     return None
 
 
+@_remembered
 def is_dead(key: str) -> bool:
     """Whether the tensor `key` of the official checkpoint has no effect."""
     return any(re.fullmatch(pattern, key) for pattern in DEAD_IN_RELEASE)
 
 
+@_remembered
 def adapter_name(key: str) -> str | None:
     """Name in a file of any variant -> name in `IdentityAdapter`, None for dead and foreign keys."""
     if key.startswith(PAPER_PREFIX):
@@ -171,11 +177,13 @@ def paper_name(key: str) -> str:
     return PAPER_PREFIX + key
 
 
+@_remembered
 def host_name(key: str) -> str | None:
     """Diffusers' CogVideoX transformer name -> ComfyUI's, None for keys of FantasyID and others."""
     return rename(key, DIFFUSERS_TO_HOST)
 
 
+@_remembered
 def diffusers_name(key: str) -> str | None:
     """ComfyUI's CogVideoX transformer name -> diffusers'."""
     return rename(key, DIFFUSERS_TO_HOST, reverse=True)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.checkpoint import open_file
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 
@@ -171,18 +172,10 @@ def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
 
 
 def _read(path: Path) -> StoredIdentity:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            names, metadata = list(file.keys()), file.metadata() or {}
-            _check_kind(path.name, names, metadata)
-            # Copies: the tensors would otherwise hold on to the map of the file.
-            tensors = {name: file.get_tensor(name).clone() for name in _TENSORS if name in names}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path.name} cannot be read ({error}): it is truncated, damaged or no .safetensors file. {_AGAIN}"
-        ) from error
+    file = open_file(path, _AGAIN)
+    metadata = file.metadata
+    _check_kind(path.name, list(file), metadata)
+    tensors = {name: file.read(name) for name in _TENSORS if name in file}
     _check_tensors(tensors, path.name, _AGAIN)
     _check_edit(metadata.get("edit", ""), path.name, _AGAIN)
     if _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(tensors, metadata):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..machine.settings import LATER
 from ..options import OFFLOADS, ROWS
 from ..pipeline import Inputs, Settings
 from ..videofile import read_comment
@@ -45,8 +46,9 @@ class Job:
 
     @property
     def person_key(self) -> str:
-        """Equal for videos of the same person in the same model."""
-        return fingerprint([self.network_key, self.inputs.person])
+        """Equal for videos of the same person with the same first picture in the same model."""
+        after = self.inputs.after
+        return fingerprint([self.network_key, self.inputs.person, *([] if after is None else [after])])
 
     @property
     def network_key(self) -> str:
@@ -60,9 +62,9 @@ class Job:
         return record_for(self.inputs, self.settings, self.options)
 
     def missing_files(self) -> list[str]:
-        """The files of the person that are not there."""
+        """The files of the person, and of the video that is continued, that are not there."""
         person = self.inputs.person
-        named = [person.shape, person.saved, person.like, *person.photo_list]
+        named = [person.shape, person.saved, person.like, *person.photo_list, self.inputs.after]
         return [str(path) for path in named if isinstance(path, (str, os.PathLike)) and not Path(path).is_file()]
 
 
@@ -71,7 +73,8 @@ def record_for(inputs: Inputs, settings: Settings, options: Mapping[str, Any]) -
     # Neither where the video is computed nor where the files lie changes the video.
     settings = dataclasses.replace(settings, device=None, offload=OFFLOADS[0], parallel=ROWS, compile=False)
     person = fingerprint(inputs.person, contents=True)
-    made_of = fingerprint([Path(inputs.model).name, settings, person, *_accepted(inputs)])
+    after = [] if inputs.after is None else [fingerprint(["after", inputs.after], contents=True)]
+    made_of = fingerprint([Path(inputs.model).name, settings, person, *_accepted(inputs), *after])
     return json.dumps({_KEY: __version__, "made of": made_of, "options": dict(options)}, sort_keys=True)
 
 
@@ -111,6 +114,8 @@ def fingerprint(value: Any, contents: bool = False) -> str:
 def _parts(value: Any, contents: bool):
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         for each in dataclasses.fields(value):
+            if each.metadata.get(LATER) and getattr(value, each.name) == each.default:
+                continue
             yield each.name.encode()
             yield from _parts(getattr(value, each.name), contents)
     elif isinstance(value, torch.Tensor):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import pipeline
+from ..machine.folder import check_folder
 from ..machine.placement import ROW_ERRORS, is_of_the_machine
 from ..videofile import save_video
 from .job import Job
@@ -94,7 +94,7 @@ class _Course:
                 missing = job.missing_files()
                 if missing:
                     raise FileNotFoundError(f"There is no file {', '.join(missing)}. Check the path and the spelling.")
-                pipeline.check_folder(job.inputs.model)
+                check_folder(job.inputs.model)
                 is_done = self.manifest.is_done(job)
             except (OSError, ValueError) as error:
                 self._tell(job, FAILED, str(error))

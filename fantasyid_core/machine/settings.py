@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from ..identity.steering.layer_weights import check_strength
-from ..options import CACHES, DPM, EXACT, OFFLOADS, PARALLELS, ROWS, SOLVERS, STORAGES
+from ..options import ATTENTIONS, CACHES, DPM, EXACT, NATIVE, OFFLOADS, PARALLELS, ROWS, SOLVERS, STORAGES
 from ..sampling import make_steps
 from ..weights.adapter import check_float
+
+LATER = "added later"
+"""Metadata of a field that counts in a video's fingerprint only when it is not the default, so that older videos keep
+theirs."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Settings:
     cache: what a step reuses from earlier steps, a word of `options.CACHES`. storage: how the transformer's matrices
     are stored while it samples, a word of `options.STORAGES`. compile: compiles its blocks, once per run.
     parallel: what several processes divide among them, a word of `options.PARALLELS`. frames: number of frames of a
-    video longer than the model's own, which it was not trained for (`host.diffusers.windows`); None is the model's own.
+    video longer than the model's own, which it was not trained for (`sampling.windows`); None is the model's own.
+    attention: what computes attention, a word of `options.ATTENTIONS`.
     """
 
     prompt: str
@@ -43,6 +48,7 @@ class Settings:
     compile: bool = False
     parallel: str = ROWS
     frames: int | None = None
+    attention: str = field(default=NATIVE, metadata={LATER: True})
 
     @property
     def machine(self) -> tuple:
@@ -61,6 +67,7 @@ class Settings:
             ("cache", CACHES),
             ("storage", STORAGES),
             ("parallel", PARALLELS),
+            ("attention", ATTENTIONS),
         )
         for what, known in choices:
             value = getattr(self, what.split()[0])

@@ -20,10 +20,6 @@ def _rising(t):
     return t * t * (3 - 2 * t)
 
 
-def _once(t):  # there and back
-    return np.sin(np.pi * t) ** 2
-
-
 def _swing(t):
     return np.sin(2 * np.pi * t)
 

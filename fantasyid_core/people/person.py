@@ -71,10 +71,6 @@ def held_out_seeds(count: int, start: int = 0) -> range:
     return _seeds(count, start, HELD_OUT_FROM, "evaluation")
 
 
-def is_held_out(seed: int) -> bool:
-    return _checked_seed(seed) >= HELD_OUT_FROM
-
-
 def sample_person(seed: int) -> Person:
     """The person of a seed: the same on every machine. Shape parameters are uniform in -1..1 and independent.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..face.align import FaceCrop
+from ..running.progress import patiently
 from ..shape.faceshape import FaceShape
 from ..shape.ownhead.mesh import head_mesh
 from .backdrop import sample_backdrop
@@ -27,10 +28,14 @@ def make_portrait(seed: int, number: int = 0, size: int = 512) -> Portrait:
     vertices, in metres, with its place in the picture. Raises ValueError for seeds, numbers and sizes out of range,
     RuntimeError without the package numba.
     """
-    import torch
-
     if number < 0:
         raise ValueError(f"Expected the number of a picture from 0 on, got {number}.")
+    return patiently(lambda: _portrait(seed, number, size))  # the first one is compiled for a minute
+
+
+def _portrait(seed: int, number: int, size: int) -> Portrait:
+    import torch
+
     person, draw = sample_person(seed), Draw(seed, "reference", number)
     row = sample_portrait(draw)[None]
     picture = render_frames(person, row, sample_backdrop(draw), size)[0]

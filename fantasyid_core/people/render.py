@@ -6,6 +6,7 @@ The camera is far away (scaled orthographic). Pixels: x to the right, y down, in
 from __future__ import annotations
 
 import operator
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 MAX_SIZE, MAX_SAMPLES = 4096, 8
 NO_REGION = 255
+
+
+def compile_note() -> str:
+    """A sentence for who waits for the first picture of this process, else ""."""
+    if f"{__package__}.frame_kernels" in sys.modules:
+        return ""
+    return "Drawing. After an installation or an update the renderer is compiled first: that takes a minute or two."
 
 
 class Maps(NamedTuple):

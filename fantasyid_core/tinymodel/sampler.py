@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..host import diffusers as diffusers_host
 from ..sampling import OfficialNoise, Step, alphas_cumprod, make_steps, sample
+from ..sampling.windows import latent_frames_for, windowed
 from ..weights.adapter import load_adapter
 from .loading import SHIPPED
 from .models import TinyCodec, TinyModels, tiny_models
@@ -53,13 +54,20 @@ def load_networks(folder: str | os.PathLike | None = None) -> TinyNetworks:
 class TinySampler:
     """A sampler as `people.instruments` takes them. steps: DDIM steps. cfg: guidance by the prompt; 1 is none.
 
-    One seed is the same noise for everybody. `strength` 0 leaves the identity out.
+    One seed is the same noise for everybody. `strength` 0 leaves the identity out. frames: of videos longer than the
+    model's own, in windows.
     """
 
     def __init__(
-        self, networks: TinyNetworks | None = None, steps: int = STEPS, cfg: float = 1.0, strength: float = 1.0
+        self,
+        networks: TinyNetworks | None = None,
+        steps: int = STEPS,
+        cfg: float = 1.0,
+        strength: float = 1.0,
+        frames: int | None = None,
     ):
         self.networks = networks or load_networks()
+        self.frames = frames
         self.strength, self._cfg, self._steps = strength, cfg, make_steps(steps, alphas_cumprod())
         self._codec = TinyCodec(self.networks.small.vae)
 
@@ -86,8 +94,9 @@ class TinySampler:
         transformer, text = self.networks.transformer, self.networks.small.text_encoder
         sizes = diffusers_host.transformer_sizes(transformer)
         channels, frames, height, width = sizes.latent_shape
+        total = latent_frames_for(self.frames, frames) if self.frames else frames
         draws = [
-            OfficialNoise((1, frames, channels, height, width), torch.Generator().manual_seed(seed)) for seed in seeds
+            OfficialNoise((1, total, channels, height, width), torch.Generator().manual_seed(seed)) for seed in seeds
         ]
         noise = torch.cat([each.initial() for each in draws])
         guided = self._cfg > 1
@@ -109,5 +118,5 @@ class TinySampler:
 
         injector = self.networks.adapter.injector(tokens, self.strength)
         with diffusers_host.attach(transformer, injector):
-            latents = sample(denoise, noise, self._steps, "ddim", None)
+            latents = sample(windowed(denoise, total, frames), noise, self._steps, "ddim", None)
         return (self._codec.decode(latents).clamp(0, 1) * 255).round().to(torch.uint8).numpy()

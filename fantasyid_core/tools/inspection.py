@@ -18,10 +18,10 @@ from ..face.likeness import other_arcface
 from ..files.checkpoint import Checkpoint, open_checkpoint, read_config
 from ..files.keymaps import is_dead
 from ..identity.network.fit import layers_by_block
+from ..machine.folder import find_face_encoder
 from ..machine.plans import cpu_dtype, plans, stage_bytes
 from ..machine.sizes import model_sizes
 from ..modelfiles import MODEL_FILES, file_problems, find_model_file, model_file
-from ..pipeline import find_face_encoder
 from ..shape.topology.topology import Topology, load_topology
 from ..weights.adapter import (
     TOPOLOGY_PREFIX,

@@ -50,10 +50,6 @@ class ClipCache:
                 self._write(part, make(part))
             self._ensured.add(number)
 
-    def is_complete(self) -> bool:
-        """Whether every part is there and undamaged; reads all of them."""
-        return all(map(self._is_good, self._parts()))
-
     def rows(self, name: str, indices: Iterable[int]) -> np.ndarray:
         """The rows `indices` of the array `name`, in memory."""
         return np.stack([self.row(name, index) for index in indices])

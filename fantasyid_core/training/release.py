@@ -14,7 +14,8 @@ from ..files.checkpoint import open_checkpoint
 from ..host import diffusers as diffusers_host
 from ..host.diffusers import others as diffusers_models
 from ..identity.adapter import IdentityAdapter
-from ..pipeline import check_folder, find_face_encoder, prompt_ids
+from ..machine.folder import check_folder, find_face_encoder
+from ..pipeline import prompt_ids
 from ..shape.topology.topology import load_topology
 from ..weights.adapter import load_adapter
 from ..weights.transformer import transformer_config

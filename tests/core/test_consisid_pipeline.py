@@ -15,7 +15,8 @@ from fantasyid_core.config import AdapterConfig, TransformerConfig
 from fantasyid_core.face.consisid import load_readers, load_tower, prepare_face
 from fantasyid_core.face.photo import FaceRequest
 from fantasyid_core.host.diffusers import others as diffusers_models
-from fantasyid_core.pipeline import Inputs, Run, Settings, find_face_encoder, generate, make_latents
+from fantasyid_core.machine.folder import find_face_encoder
+from fantasyid_core.pipeline import Inputs, Run, Settings, generate, make_latents
 from fantasyid_core.request import PersonRequest, load_face
 from fantasyid_core.tools.random_model import write_random_model
 

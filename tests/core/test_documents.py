@@ -52,7 +52,7 @@ def test_files_that_are_named_exist(path):
     assert not missing, f"{path.name}: {missing}"
 
 
-def test_the_readme_is_a_door():
+def test_the_readme_is_short_and_begins_with_pictures_and_links():
     """Short, with the pictures before the first heading, and with every document within reach."""
     text = text_of(ROOT / "README.md")
     assert len(text.splitlines()) <= 130

@@ -27,7 +27,7 @@ def test_pages_show_every_picture_and_no_other():
         assert len(words.split()) > 2, f"{page}: say what the picture shows, for those who do not see it"
 
 
-def test_they_are_small():
+def test_pictures_are_small():
     assert sum(path.stat().st_size for path in (DOCS / "pictures").iterdir()) < 700_000
 
 

@@ -48,7 +48,7 @@ def test_the_host_is_fetched_and_its_tests_run(install, capsys):
     assert "its tests run too" in capsys.readouterr().out
 
 
-def test_it_is_fetched_once(install, monkeypatch):
+def test_comfyui_is_fetched_once(install, monkeypatch):
     install.main(["test", "--comfyui"])
     monkeypatch.setattr(install.subprocess, "run", lambda *some, **more: pytest.fail("fetched again"))
     assert install.fetch_comfyui() == install.COMFYUI
@@ -62,7 +62,7 @@ def test_another_release_is_fetched_anew(install):
     assert not (install.COMFYUI / "old.py").exists() and (install.COMFYUI / "main.py").is_file()
 
 
-def test_a_repository_out_of_reach_is_a_sentence_and_leaves_nothing(install, monkeypatch, capsys, tmp_path):
+def test_a_repository_out_of_reach_is_explained_and_leaves_nothing(install, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(install, "COMFYUI_SOURCE", (tmp_path / "absent").as_uri())
     assert install.main(["test", "--comfyui"]) == 1
     said = capsys.readouterr().out

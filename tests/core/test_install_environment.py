@@ -300,7 +300,7 @@ def test_a_failing_check_fails_the_whole(install, runs, capsys, ruff, tests, exp
     assert len(runs["commands"]) == 2 and ("ruff check found" in capsys.readouterr().out) == bool(ruff)
 
 
-def test_an_interrupt_and_a_full_disk_are_sentences(install, runs, monkeypatch, capsys):
+def test_an_interrupt_and_a_full_disk_are_explained(install, runs, monkeypatch, capsys):
     def interrupt(recipe, steps):
         raise KeyboardInterrupt
 

@@ -210,12 +210,12 @@ def test_the_identity_networks_in_their_full_size_make_a_video(reference_topolog
         ({"seed": -1}, "seed of 0"),
     ],
 )
-def test_settings_that_make_no_sense(changes, message):
+def test_settings_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         settings(**changes)
 
 
-def test_half_precision_overflow_is_no_video(inputs, monkeypatch):
+def test_an_overflow_in_half_precision_is_an_error(inputs, monkeypatch):
     vae = diffusers_models.load_vae(inputs.model)
     vae.decoder.conv_out.conv.bias.data.fill_(float("nan"))
     monkeypatch.setattr(diffusers_models, "load_vae", lambda *_: vae)
@@ -223,7 +223,7 @@ def test_half_precision_overflow_is_no_video(inputs, monkeypatch):
         generate(inputs, settings(steps=1))
 
 
-def test_a_text_encoder_of_another_width(inputs):
+def test_a_text_encoder_of_another_width_is_refused(inputs):
     sizes = TransformerConfig.tiny(text_embed_dim=4096)
     with pytest.raises(ValueError, match="226 text tokens of width 4096, text_encoder/ gives 226 of width 64"):
         pipeline._check_text(sizes, torch.zeros(2, 226, 64))

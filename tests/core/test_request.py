@@ -68,7 +68,7 @@ def test_several_photos_may_be_files_and_arrays(photo):
     assert len(face.others) == 1
 
 
-def test_what_makes_no_sense_is_refused():
+def test_requests_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="pose among neutral, as photographed, got 'sideways'"):
         PersonRequest("a.jpg", pose="sideways")
     with pytest.raises(ValueError, match="joining among average, concatenate, got 'sum'"):

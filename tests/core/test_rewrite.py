@@ -76,7 +76,7 @@ def test_other_containers_are_read(tmp_path, name, codec):
     np.testing.assert_allclose(levels(tmp_path / "out.mp4"), LEVELS, atol=6)
 
 
-def test_one_frame_and_odd_sides(tmp_path):
+def test_one_frame_and_odd_sides_are_written(tmp_path):
     source = write(tmp_path / "in.mp4", FRAMES[:1], UNEVEN[:1])
     odd = np.full((31, 47, 3), 90, np.uint8)
     rewrite_video(source, tmp_path / "out.mp4", lambda frames, count: [odd for _ in frames])
@@ -143,7 +143,7 @@ def test_what_breaks_off_leaves_the_older_file_and_nothing_else(tmp_path, error)
     assert names(tmp_path) == ["in.mp4", "out.mp4"] and (tmp_path / "out.mp4").read_bytes() == b"older"
 
 
-def test_what_is_no_video_is_a_sentence(tmp_path):
+def test_what_is_no_video_is_explained(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.jpg")
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     (tmp_path / "text.mp4").write_text("not a video")

@@ -38,7 +38,7 @@ def start():
 
 
 @pytest.mark.parametrize("count", [50, 25, 10, 1])
-def test_dpm_is_diffusers_on_equal_noise(count):
+def test_dpm_equals_diffusers_on_equal_noise(count):
     from diffusers import CogVideoXDPMScheduler
 
     scheduler = CogVideoXDPMScheduler(**SCHEDULER)
@@ -52,7 +52,7 @@ def test_dpm_is_diffusers_on_equal_noise(count):
 
 
 @pytest.mark.parametrize("count", [50, 20])
-def test_ddim_is_diffusers(count):
+def test_ddim_equals_diffusers(count):
     from diffusers import CogVideoXDDIMScheduler
 
     scheduler = CogVideoXDDIMScheduler(**SCHEDULER)
@@ -63,7 +63,7 @@ def test_ddim_is_diffusers(count):
     assert relative_error(sample(denoise, start(), make_steps(count), "ddim"), x) <= 1e-5
 
 
-def test_noise_levels_are_diffusers_with_and_without_shift():
+def test_noise_levels_equal_those_of_diffusers_with_and_without_shift():
     from diffusers import CogVideoXDPMScheduler
 
     for shift in (1.0, 3.0):
@@ -89,7 +89,7 @@ def test_a_perfect_denoiser_gives_its_picture(solver, count):
     assert torch.equal(result, picture)
 
 
-def test_steps_chain():
+def test_each_step_begins_where_the_one_before_ends():
     steps = make_steps(30)
     assert [step.next_alpha for step in steps[:-1]] == [step.alpha for step in steps[1:]]
     assert steps[0].timestep == 999 and steps[-1].next_alpha == 1
@@ -112,6 +112,21 @@ def test_progress_is_told_after_every_step_and_can_stop():
 def test_impossible_step_counts_are_refused(count):
     with pytest.raises(ValueError, match=f"Expected 1 to 1000 sampling steps, got {count}"):
         make_steps(count)
+
+
+@pytest.mark.parametrize("solver", ["dpm", "ddim"])
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_numbers_that_are_not_finite_end_the_run_in_their_step(solver, number):
+    steps, calls = make_steps(4), []
+
+    def denoise(x, step):
+        calls.append(step.index)
+        return x if step.index < 2 else torch.full_like(x, number)
+
+    noise = torch.zeros(1, 1, 2, 2, 2)
+    with pytest.raises(RuntimeError, match="In step 3 of 4 the model gave numbers that are not finite.*bf16 or fp32"):
+        sample(denoise, noise, steps, solver, lambda index: noise)
+    assert calls == [0, 1, 2]
 
 
 def test_unknown_solvers_are_refused():

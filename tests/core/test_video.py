@@ -82,7 +82,7 @@ def test_odd_sides_repeat_their_last_row_or_column(tmp_path, height, width):
 
 
 @pytest.mark.parametrize("fps", [8, 12.5, 30000 / 1001, 0.5])
-def test_frame_rates(tmp_path, fps):
+def test_frame_rates_are_kept(tmp_path, fps):
     save_video(flat_frames(), tmp_path / "clip.mp4", fps=fps)
     with av.open(str(tmp_path / "clip.mp4")) as container:
         assert float(container.streams.video[0].average_rate) == pytest.approx(fps, rel=1e-6)
@@ -94,7 +94,7 @@ def test_progress_counts_every_frame(tmp_path):
     assert calls == [(done, 6) for done in range(1, 7)]
 
 
-def test_relative_name_with_a_colon(tmp_path, monkeypatch):
+def test_a_relative_name_with_a_colon_is_written_and_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_video(flat_frames(), "take1:wide.mp4")
     assert len(read_video("take1:wide.mp4")) == 6
@@ -133,7 +133,7 @@ def test_the_encoder_itself_runs_out_of_space(tmp_path, limit):
     assert contents(tmp_path) == {"clip.mp4": b"the older video"}
 
 
-def test_folder_that_cannot_be_written_to(tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "blocked").write_bytes(b"a file, not a folder")
     with pytest.raises(OSError, match="Cannot write .*clip.mp4"):
         save_video(flat_frames(), tmp_path / "blocked" / "clip.mp4")

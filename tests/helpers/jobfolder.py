@@ -1,4 +1,4 @@
-"""A small model, four people and twenty jobs; shared by the tests of jobs."""
+"""A small model, three people and twelve jobs; shared by the tests of jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fantasyid_core.shape import save_shape, synthetic_head
 from fantasyid_core.shape.head import synthetic_topology
 from fantasyid_core.tools.random_model import write_random_model
 
-PEOPLE, PROMPTS = 4, 5
+PEOPLE, PROMPTS = 3, 4
 
 
 def write_people(folder, count=PEOPLE) -> list[PersonRequest]:
@@ -38,7 +38,7 @@ def write_model(folder):
 
 
 def make_jobs(folder, steps: int = 2, **changes) -> list[Job]:
-    """20 jobs of 4 people and 5 prompts, in an order that mixes them."""
+    """Jobs of all people with all prompts, in an order that mixes them."""
     model, people = write_model(folder / "model"), write_people(folder)
     jobs = []
     for number in range(PEOPLE * PROMPTS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from functools import partial
@@ -35,6 +36,8 @@ def pack(host: ComfyProcess):
     """The pack as the host has imported it (its `fantasyid_core` is another import than the tests' own)."""
     module = host.load_pack(ROOT)
     import_core(f"{module.__name__}.fantasyid_core", hosts=("comfy",))
+    gc.collect()
+    gc.freeze()
     return module
 
 

@@ -121,7 +121,7 @@ def test_the_node_draws_its_weights(execute, people, host):
         ({"identity_guidance": float("inf")}, "finite"),
     ],
 )
-def test_settings_that_make_no_sense_get_a_sentence(execute, people, settings, message):
+def test_settings_that_make_no_sense_are_explained(execute, people, settings, message):
     model, adapter, (person, _) = people
     with pytest.raises(ValueError, match=message):
         execute("ApplyIdentity", model=model, adapter=adapter, identity=person, strength=1.0, **settings)

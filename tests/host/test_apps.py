@@ -23,7 +23,7 @@ def test_the_app_names_inputs_and_outputs_that_are_there(host, pack, path):
         assert isinstance(kind, list) or kind in (*NUMBERS_AND_TEXT, DYNAMIC), f"{name} of node {number} is no widget"
         linked = [each["name"] for each in nodes[number]["inputs"] if each["link"] is not None]
         assert name not in linked and nodes[number]["mode"] == 0
-        assert shown["description"] and len(shown["description"]) <= 52  # one line of the host's panel
+        assert shown["description"] and len(shown["description"]) <= 30  # one line of the host's panel
     assert app["outputs"]
     for number in app["outputs"]:
         assert host.object_info(nodes[number]["type"])["output_node"]

@@ -339,7 +339,7 @@ def test_the_identity_branch_runs_on_the_host(comfy_host, adapter, tokens):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
-def test_other_dtypes_run(comfy_host, adapter, tokens, run, dtype):
+def test_half_precision_models_sample_finite_latents(comfy_host, adapter, tokens, run, dtype):
     model = comfy_host.load_model(make_transformer_state(SIZES), config=CONFIG, dtype=dtype)
     patched = comfy_host.attach(model, adapter, tokens)
     assert torch.isfinite(run(patched)).all()

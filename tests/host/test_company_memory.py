@@ -189,15 +189,15 @@ def on_two_devices(model):
     return patched
 
 
-def windows(model, length=FRAMES, causal_window_fix=False):
+def windows(model, length=FRAMES, causal_window_fix=False, **more):
     """`model` behind Context Windows (Manual) over the latent frames."""
     node = host_module("comfy_extras.nodes_context_windows").ContextWindowsManualNode
     settings = {"context_stride": 1, "closed_loop": False, "fuse_method": "pyramid", "dim": 2, "freenoise": False}
     schedule = {"context_length": length, "context_overlap": 1, "context_schedule": "standard_static"}
-    return node.execute(model, **schedule, **settings, causal_window_fix=causal_window_fix).result[0]
+    return node.execute(model, **schedule, **settings, causal_window_fix=causal_window_fix, **more).result[0]
 
 
-def prediction(model, noise):
+def prediction(model, noise, conditioning=CONDITIONING):
     """D of one step in the middle of the schedule, through the host's own sampling."""
     import comfy.sample
     import comfy.samplers
@@ -211,7 +211,7 @@ def prediction(model, noise):
 
     with torch.inference_mode():
         empty, sigmas = torch.zeros_like(noise), torch.tensor([1.0, 0.0])
-        comfy.sample.sample_custom(model, noise, 6.0, OneStep(), sigmas, *CONDITIONING, empty, disable_pbar=True)
+        comfy.sample.sample_custom(model, noise, 6.0, OneStep(), sigmas, *conditioning, empty, disable_pbar=True)
     return found[0]
 
 
@@ -249,6 +249,24 @@ def test_windows_of_the_models_own_length_each_show_the_person(
         assert relative_error(result, prediction(windows(model), LONG)) > 1e-3
 
 
+def test_the_hosts_windows_keep_the_first_picture_when_asked(comfy_host, model):
+    """docs/comfyui.md names the settings: then every window is told the picture of its first frame."""
+    from comfy.patcher_extension import WrappersMP
+
+    seen = []
+
+    def watch(executor, x, t, c_concat=None, *rest, **options):
+        seen.append(c_concat[:, :, 0].clone())
+        return executor(x, t, c_concat, *rest, **options)
+
+    picture = torch.randn(1, 16, 1, *SIZES.latent_shape[2:])
+    conditioning = [[[text, {"concat_latent_image": picture}]] for ((text, _),) in CONDITIONING]
+    patched = windows(model, cond_retain_index_list="0")
+    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "watch", watch)
+    prediction(patched, LONG, conditioning)
+    assert len(seen) == 2 and torch.equal(seen[0], seen[1]) and seen[0].abs().max() > 0
+
+
 def test_windows_of_another_length_are_refused(comfy_host, model, adapter, tokens, run, nothing_stays):
     """Shorter windows, and those the host lengthens by a frame: the model knows its own number of frames only."""
     message = f"context windows of {FRAMES} latent frames.*got {{}}. Set context_length.*causal_window_fix off"
@@ -268,7 +286,7 @@ def test_a_mask_over_frames_is_refused_in_windows(comfy_host, model, adapter, to
     with nothing_stays(model):
         person = comfy_host.attach(model, adapter, tokens, mask=mask)
         windowed = windows(person)
-        with pytest.raises(ValueError, match="mask of one picture beside context windows"):
+        with pytest.raises(ValueError, match="mask of one picture for a video longer than"):
             prediction(windowed, LONG)
         assert torch.equal(prediction(windowed, NOISE), prediction(person, NOISE))
         prediction(windows(comfy_host.attach(model, adapter, tokens, mask=mask[:1])), LONG)

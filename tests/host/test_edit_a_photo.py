@@ -36,7 +36,7 @@ def test_a_photo_alone_is_edited_and_compared(host, prompt, monkeypatch):
     from server import PromptServer
 
     said = {}
-    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node, _: said.update({node: text}))
     before, after = compared(host, host.run(prompt))
     assert before.shape == after.shape == (512, 512, 3)
     changed = np.abs(after - before).mean(axis=-1)
@@ -53,7 +53,7 @@ def test_every_method_but_deca_needs_no_file(host, prompt, method):
     assert compared(host, host.run(prompt))[1].shape == (512, 512, 3)
 
 
-def test_deca_without_its_files_and_unknown_methods_are_sentences(host, prompt):
+def test_deca_without_its_files_and_unknown_methods_are_explained(host, prompt):
     prompt["4"]["inputs"]["method"] = "deca"
     with pytest.raises(NodeError, match="deca_model.tar"):
         host.run(prompt)

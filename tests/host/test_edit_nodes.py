@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from comfy_process import NodeError
+from packedhead import unpack_controls
 from PIL import Image
 from standinflame import stand_in
 from workflow_form import workflow_prompt
 
 from fantasyid_core.shape import edit_shape, load_shape, load_topology
-from fantasyid_core.shape.edit.controlpack import unpack_controls
 from fantasyid_core.shape.edit.faceframe import face_frame
 
 EDIT = '{"version": 1, "values": {"face_width": 0.5, "jaw_sharpness": {"left": 0.3, "right": 0}}}'
@@ -84,7 +84,7 @@ def test_what_the_edit_ignores_is_said_on_the_node(host, head, face_files, monke
     from server import PromptServer
 
     said = {}
-    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node, _: said.update({node: text}))
     host.run(edit_prompt('{"values": {"third_eye": 1, "face_width": 7, "age": NaN}}'))
     assert "does not know: third_eye" in said["edit"] and "face_width was 7" in said["edit"]
     assert "age was nan" in said["edit"] and "vertices move, at most by" in said["edit"]
@@ -105,7 +105,7 @@ def edit_prompt(edit: str, shape: str = "face.ply") -> dict:
         ("[1, 2]", "Expected an edit such as"),
     ],
 )
-def test_a_broken_edit_is_a_sentence(host, head, edit, message):
+def test_a_broken_edit_is_explained(host, head, edit, message):
     with pytest.raises(NodeError, match=f"(?s)FantasyID_EditShape: .*{message}"):
         host.run(edit_prompt(edit))
 

@@ -73,7 +73,7 @@ def test_the_text_on_the_node_says_what_is_worth_knowing(host, face_files, monke
     from server import PromptServer
 
     said = {}
-    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node, _: said.update({node: text}))
     host.run(graph("one.jpg"))
     assert "Head turned by" in said["crop"] and "tilted" in said["crop"]
     assert "5023 vertices" in said["make"]
@@ -84,7 +84,7 @@ def test_a_workflow_with_a_detector_that_is_no_more_runs_and_says_so(host, face_
     from server import PromptServer
 
     said = {}
-    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node, _: said.update({node: text}))
     host.run(graph("one.jpg", crop={"detector": "cascade"}))
     assert "The detector cascade is no more: mediapipe is used" in said["crop"]
     with pytest.raises(NodeError, match="Expected a detector out of auto, insightface, .*got 'magic'"):

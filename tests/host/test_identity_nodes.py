@@ -81,7 +81,7 @@ def test_other_safetensors_files_are_not_offered(host, pack):
         (host.input_dir / "short.safetensors").unlink()
 
 
-def test_mixed_people(execute, person):
+def test_mixed_people_are_the_weighted_mean_of_their_tokens(execute, person):
     one, two, three = (person["make"](seed) for seed in range(3))
     (mixed,) = execute("MixIdentities", identity_1=one, identity_2=two, identity_3=three, weight_1=3.0, weight_3=0.0)
     assert torch.allclose(mixed.tokens, 0.75 * one.tokens + 0.25 * two.tokens, atol=1e-6)
@@ -90,7 +90,7 @@ def test_mixed_people(execute, person):
         execute("MixIdentities", identity_1=one, identity_2=replace(two, adapter="0" * 16))
 
 
-def test_a_lora_in_diffusers_names(host, execute, person):
+def test_a_lora_with_the_names_of_diffusers_is_loaded(host, execute, person):
     folder = host.models_dir / "loras"
     folder.mkdir(exist_ok=True)
     weight = person["model"].model.diffusion_model.blocks[0].q.weight
@@ -105,7 +105,7 @@ def test_a_lora_in_diffusers_names(host, execute, person):
     assert load_file(folder / "style.safetensors").keys()
 
 
-def test_scores_of_a_video(host, pack, execute, monkeypatch):
+def test_a_video_is_scored_against_the_reference(host, pack, execute, monkeypatch):
     """ArcFace and the detector are recorded: the vector is the mean colour, the face fills the frame."""
     package = pack.__name__ + ".fantasyid_core."
     face_module = sys.modules.get(package + "face.likeness") or __import__(package + "face.likeness", fromlist=["x"])
@@ -208,7 +208,7 @@ def test_a_preview_stops_the_sampling(pack, inputs):
         ({"preview": 1.5}, "0 to 1 of the steps"),
     ],
 )
-def test_searches_that_make_no_sense(pack, inputs, changes, message):
+def test_searches_that_make_no_sense_are_refused(pack, inputs, changes, message):
     core = pack.__name__ + ".fantasyid_core."
     best = __import__(core + "host.comfy.best", fromlist=["best_video"])
     options = {"seeds": [0, 1], "score": by_brightness(core, []), **changes}

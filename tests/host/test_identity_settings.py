@@ -208,7 +208,7 @@ def test_all_people_share_one_hook_per_block_and_one_projection(
     assert seen == [([1, 1], [SharedLayer, SharedLayer], {0: (0, 1, 2), 1: (0, 1, 2)})]
 
 
-def test_people_with_ranges_of_their_own(comfy_host, model, adapter, tokens, other_tokens, run):
+def test_people_with_ranges_of_their_own_act_in_these_alone(comfy_host, model, adapter, tokens, other_tokens, run):
     """In every step the same as only those who show."""
     early, late = {"end_percent": 0.4}, {"start_percent": 0.5}
     both = comfy_host.attach(comfy_host.attach(model, adapter, tokens, **early), adapter, other_tokens, **late)

@@ -156,7 +156,7 @@ def test_the_hosts_own_loader_reads_none_of_it(model, lora):
     assert comfy.lora.load_lora(lora, keys, log_missing=False) == {}
 
 
-def test_the_report_in_words(load_lora, model, lora):
+def test_the_report_counts_what_changed_and_names_what_did_not_fit(load_lora, model, lora):
     state = {**lora, "lora_te_text_model.lora_up.weight": torch.zeros(1, 1)}
     words = load_lora(model, state, 0.8)[1].describe()
     assert "8 weights changed (rank 4, scale 1.5 x 0.8)" in words

@@ -167,7 +167,7 @@ def test_five_points_turn_the_face_upright(execute):
         (picture(), "15,19 30,19 22,27 16,34 85,34", "outside the picture"),
     ],
 )
-def test_pictures_and_points_that_cannot_work_get_a_sentence(execute, image, points, message):
+def test_pictures_and_points_that_cannot_work_are_explained(execute, image, points, message):
     with pytest.raises(ValueError, match=message):
         execute("CropFace", image=image, points=points, **CENTRE)
 
@@ -244,7 +244,7 @@ def test_adapters_are_told_apart(pack, loaded):
         ({"start_percent": 1.5}, "start and end between 0 and 1"),
     ],
 )
-def test_settings_out_of_range_get_a_sentence(execute, loaded, change, message):
+def test_settings_out_of_range_are_explained(execute, loaded, change, message):
     inputs = {"model": loaded["model"], "adapter": loaded["adapter"], "strength": 1.0} | change
     with pytest.raises(ValueError, match=message):
         execute("ApplyIdentity", identity=identity_of(execute, loaded), **inputs)

@@ -7,19 +7,18 @@ import json
 import numpy as np
 import pytest
 from comfy_process import ROOT
-from workflow_form import WITHOUT_EFFECT, api_form
+from workflow_form import api_form, kinds_of
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
-DECODED = {"14": "as is", "18": "wider face", "22": "sharper jaw", "26": "blended"}
-SCALED = "30"  # the node that gets all four side by side
+DECODED = {"11:4": "as is", "12:4": "wider face", "13:4": "sharper jaw", "14:4": "blended"}
+SCALED = "15:4"  # the node that gets all four side by side
 RELEASE_LACKS = ("CLIPTextEncode", {"text": "nods"}, "clip", 2)
 
 
 @pytest.fixture
 def prompt(host, pack) -> dict:
     workflow = json.loads((ROOT / "workflows" / "tiny_demo.json").read_text(encoding="utf-8"))
-    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
-    return api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
+    return api_form(workflow, {kind: host.object_info(kind) for kind in kinds_of(workflow)})
 
 
 def test_the_demo_runs_with_what_comes_along(host, prompt, decoded):
@@ -44,7 +43,7 @@ def test_the_host_makes_what_the_command_makes(host, prompt, decoded):
     (member,) = make_cast([3])
     text = prompt["3"]["inputs"]["text"]
     ours = TinySampler()(member.shape.vertices.numpy(), member.picture[None], text, seed=0)
-    prompt[SCALED]["inputs"]["image"] = ["14", 0]  # of the four videos the first alone
+    prompt[SCALED]["inputs"]["image"] = ["11:4", 0]  # of the four videos the first alone
     (hosted,) = ((frames.numpy() * 255).round() for frames in decoded(prompt))
     difference = np.abs(hosted - ours)
     assert difference.mean() < 0.05 and difference.max() <= 4  # of 255

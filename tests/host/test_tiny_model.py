@@ -50,14 +50,14 @@ def tiny(host, folder):
 
 @pytest.fixture
 def person(tiny):
-    from fantasyid_core.host.comfy.encode import encode_identity
+    from fantasyid_core.host.comfy.encode import encode_person
 
     mesh = head_mesh()
     crop = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
     face = FaceCrop(crop, np.eye(2, 3), TEMPLATE.astype(np.float32))
     shape = FaceShape(torch.tensor(mesh.template, dtype=torch.float32), mesh.faces)
     with torch.inference_mode():
-        return face, encode_identity(tiny.adapter, tiny.encoder, face, shape)
+        return face, encode_person(tiny.adapter, tiny.encoder, face, shape).tokens
 
 
 def test_the_hosts_own_nodes_take_its_vae(host, tiny, folder):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from comfy_process import ROOT, Interrupted, NodeError
-from workflow_form import WITHOUT_EFFECT, api_form
+from workflow_form import api_form, kinds_of
 
 from fantasyid_core.config import TransformerConfig
 
@@ -51,8 +51,7 @@ def without_identity(prompt: dict) -> dict:
 
 def test_both_forms_of_the_workflow_say_the_same(host, pack):
     workflow = json.loads(UI_FORM.read_text(encoding="utf-8"))
-    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
-    derived = api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
+    derived = api_form(workflow, {kind: host.object_info(kind) for kind in kinds_of(workflow)})
     assert derived == json.loads(API_FORM.read_text(encoding="utf-8"))
 
 
@@ -191,7 +190,7 @@ def test_what_cannot_work_is_refused_before_anything_is_loaded(host, prompt, nod
     assert message in host.validate(prompt)
 
 
-def test_a_bad_shape_stops_the_run_with_a_sentence(host, prompt):
+def test_a_bad_shape_stops_the_run_and_is_explained(host, prompt):
     header = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
     (host.input_dir / "cube.ply").write_text(f"{header}end_header\n0 0 0\n")
     prompt["7"]["inputs"]["shape"] = "cube.ply"

@@ -1,4 +1,4 @@
-"""The workflow as the frontend saves it -> as it sends it to the host, for workflows without subgraphs."""
+"""The workflow as the frontend saves it -> as it sends it to the host."""
 
 from __future__ import annotations
 
@@ -11,22 +11,63 @@ WITHOUT_EFFECT = ("MarkdownNote", "Note")
 NUMBERS_AND_TEXT = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 BYPASSED = 4  # a node's mode
 DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
+OUTSIDE = -10  # the origin of links from the inputs of a subgraph
 
 
 def api_form(workflow: dict, object_info: Mapping[str, dict]) -> dict:
     """`workflow` (litegraph 0.4) in API form; object_info: node id -> what the host tells the frontend.
 
-    ValueError when widgets, inputs or links do not fit the nodes.
+    A node 3 inside of the subgraph node 11 is called "11:3". ValueError when widgets, inputs or links do not fit the
+    nodes.
     """
-    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
-    for node in workflow["nodes"]:
+    nodes, links = flattened(workflow)
+    return {
+        name: {"class_type": node["type"], "inputs": _inputs(node, object_info[node["type"]], links[name])}
+        for name, node in nodes.items()
+    }
+
+
+def kinds_of(workflow: dict) -> set[str]:
+    """The kinds of nodes that the host runs."""
+    return {node["type"] for node in flattened(workflow)[0].values()}
+
+
+def flattened(workflow: dict) -> tuple[dict[str, dict], dict[str, dict[int, list]]]:
+    """Nodes by name, and for each the source [name, output] of every link that it has; no subgraph is left."""
+    subgraphs = {each["id"]: each for each in workflow.get("definitions", {}).get("subgraphs", [])}
+    whole = {str(node["id"]): node for node in workflow["nodes"] if node["type"] not in WITHOUT_EFFECT}
+    links = {link[0]: _source(str(link[1]), link[2], whole, subgraphs) for link in workflow["links"]}
+    for node in whole.values():
         if node["mode"] == BYPASSED:
             _pass_by(node, links)
-    return {
-        str(node["id"]): {"class_type": node["type"], "inputs": _inputs(node, object_info[node["type"]], links)}
-        for node in workflow["nodes"]
-        if node["type"] not in WITHOUT_EFFECT and node["mode"] != BYPASSED
-    }
+    nodes, sources = {}, {}
+    for name, node in whole.items():
+        if node["mode"] == BYPASSED:
+            continue
+        if node["type"] in subgraphs:
+            subgraph = subgraphs[node["type"]]
+            nodes |= {f"{name}:{each['id']}": each for each in subgraph["nodes"]}
+            given = [links[each["link"]] for each in node["inputs"]]
+            inside = {link["id"]: _inner_source(name, link, given) for link in subgraph["links"]}
+            sources |= {f"{name}:{each['id']}": inside for each in subgraph["nodes"]}
+        else:
+            nodes[name], sources[name] = node, links
+    return nodes, sources
+
+
+def _source(name: str, slot: int, whole: dict[str, dict], subgraphs: dict[str, dict]) -> list:
+    """Where the output `slot` of a node of the whole graph comes from."""
+    subgraph = subgraphs.get(whole[name]["type"])
+    if subgraph is None:
+        return [name, slot]
+    (link,) = (link for link in subgraph["links"] if link["id"] == subgraph["outputs"][slot]["linkIds"][0])
+    return _inner_source(name, link, [])
+
+
+def _inner_source(name: str, link: dict, given: list) -> list:
+    if link["origin_id"] == OUTSIDE:
+        return given[link["origin_slot"]]
+    return [f"{name}:{link['origin_id']}", link["origin_slot"]]
 
 
 def _pass_by(node: dict, links: dict) -> None:
@@ -72,8 +113,7 @@ def workflow_prompt(host, name: str, on: int | None = None) -> dict:
     workflow = json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
     for node in workflow["nodes"]:
         node["mode"] = 0 if node["id"] == on else node["mode"]
-    kinds = {node["type"] for node in workflow["nodes"]} - set(WITHOUT_EFFECT)
-    prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds})
+    prompt = api_form(workflow, {kind: host.object_info(kind) for kind in kinds_of(workflow)})
     if name not in ("edit_a_photo", "reshape_any_video"):  # which have no model
         prompt["3"]["inputs"]["encoder"] = "eva.safetensors"
         prompt["16"]["inputs"]["steps"] = 1

@@ -118,14 +118,14 @@ NODES = {
     ),
     "FantasyID_EncodePrompt": (["clip", "text"], ["CONDITIONING"]),
     "FantasyID_VideoConditioning": (
-        ["positive", "negative", "vae", "face", "model"],
+        ["positive", "negative", "vae", "face", "model", "video"],
         ["CONDITIONING", "CONDITIONING", "LATENT"],
     ),
     "FantasyID_Sampler": (
-        ["model", "positive", "negative", "latent", "seed", "steps", "cfg", "solver"],
+        ["model", "positive", "negative", "latent", "seed", "steps", "cfg", "solver", "frames"],
         ["LATENT"],
     ),
-    "FantasyID_DecodeVideo": (["vae", "latent", "tile"], ["IMAGE"]),
+    "FantasyID_DecodeVideo": (["vae", "latent", "tile", "video"], ["IMAGE"]),
 }
 
 

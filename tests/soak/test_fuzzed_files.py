@@ -169,11 +169,11 @@ def fuzz(kind: str, folder, count: int) -> None:
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_damaged_files(kind, tmp_path):
+def test_damaged_files_end_in_an_error_or_in_data(kind, tmp_path):
     fuzz(kind, tmp_path, SHORT)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", READERS)
-def test_thousands_of_damaged_files(kind, tmp_path):
+def test_thousands_of_damaged_files_end_in_an_error_or_in_data(kind, tmp_path):
     fuzz(kind, tmp_path, LONG)

@@ -125,11 +125,11 @@ def kill(name, folder, times):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_killed_writer(name, tmp_path):
+def test_a_killed_writer_leaves_a_whole_file(name, tmp_path):
     kill(name, tmp_path, SHORT)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", KINDS)
-def test_many_killed_writers(name, tmp_path):
+def test_many_killed_writers_leave_whole_files(name, tmp_path):
     kill(name, tmp_path, LONG)

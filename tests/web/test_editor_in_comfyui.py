@@ -116,7 +116,7 @@ def test_before_the_first_run_a_template_can_be_edited(page):
     assert page.evaluate(SHOWN) != before
 
 
-def test_edit_queue_save_reload(page, comfy, portraits):
+def test_an_edit_survives_queueing_saving_and_reloading(page, comfy, portraits):
     base = load_shape(portraits("one.ply"))
     base = np.asarray(getattr(base, "vertices", base))
     place = page.evaluate("[...node().pos]")

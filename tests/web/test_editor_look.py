@@ -18,7 +18,7 @@ def test_the_head_is_drawn_and_stays_as_it_is(editor):
     keep_screenshot(editor, "editor")
 
 
-def test_focus_can_be_seen(editor):
+def test_the_focused_element_has_an_outline(editor):
     editor.keyboard.press("Tab")
     for _ in range(4):
         outline = editor.evaluate("getComputedStyle(document.activeElement).outlineWidth")
@@ -26,7 +26,7 @@ def test_focus_can_be_seen(editor):
         editor.keyboard.press("Tab")
 
 
-def test_before_and_after(editor):
+def test_the_wipe_shows_the_face_before_and_after(editor):
     plain = editor.evaluate(DRAWN)
     editor.evaluate("editor.state.set({ jaw_width: 1, head_length: 1 })")
     editor.wait_for_timeout(50)
@@ -85,7 +85,7 @@ def test_measured_effects_are_shown(editor):
     keep_screenshot(editor, "editor_effects")
 
 
-@pytest.mark.parametrize("width", [420, 560, 980])
+@pytest.mark.parametrize("width", [276, 420, 560, 980])
 def test_nothing_is_clipped(editor, width):
     editor.set_viewport_size({"width": width + 40, "height": 660})
     editor.evaluate(f"document.querySelector('.place').style.width = '{width}px'")

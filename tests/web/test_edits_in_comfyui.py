@@ -113,7 +113,7 @@ def test_the_picture_that_the_video_starts_from_follows_a_dragged_slider(page, c
     assert (expected != face.crop).mean() > 0.05
 
 
-def test_the_circle_of_people(page, comfy, portraits):
+def test_dragging_on_the_circle_mixes_the_people(page, comfy, portraits):
     build(page, BLEND)
     pad = part(page, "circle")
     pad.wait_for()

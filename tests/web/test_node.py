@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.test.mjs")), ids=lambda path: path.name.removesuffix(".test.mjs"))
-def test_in_node(path):
+def test_the_tests_of_the_modules_pass_in_node(path):
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is absent: the face editor's modules were not tested (install Node.js 20 or newer)")

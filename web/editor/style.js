@@ -1,4 +1,4 @@
-/** How the editor looks: ComfyUI's colours where it defines them, compact, legible from 420 pixels on. */
+/** How the editor looks: ComfyUI's colours where it defines them, compact, legible from 270 pixels on. */
 
 const ID = "fantasyid-editor-style";
 
@@ -135,6 +135,14 @@ const STYLE = `
   .fid-body { flex-direction: row; }
   .fid-stage { flex: 1 1 56%; }
   .fid-side { flex: 1 1 44%; min-width: 330px; max-width: 460px; border-top: 0; border-left: 1px solid var(--fid-line); }
+}
+@container (max-width: 360px) { /* ComfyUI's form of an App */
+  .fid-toolbar { flex-wrap: wrap; height: auto; padding: 3px; }
+  .fid-slots { flex: none; margin-left: 3px; }
+  .fid-space, .fid-rail { display: none; }
+  .fid-under { width: max-content; white-space: normal; }
+  .fid-slider { grid-template-columns: 84px minmax(50px, 1fr) 38px 18px 18px; gap: 2px; padding-left: 6px; }
+  .fid-popover { top: 58px; }
 }
 `;
 

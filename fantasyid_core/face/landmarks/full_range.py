@@ -12,7 +12,6 @@ from .layers import DoubleBlock
 
 SIDE = 192
 CELL = 4  # pixels per cell of the grid, each of which has one anchor
-STRIDE = 32  # sides of the pixels are multiples of it
 VALUES = 16  # as in `short_range`
 
 

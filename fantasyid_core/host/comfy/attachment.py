@@ -36,6 +36,7 @@ from .layers import (
     prepare_layers,
     release_layers,
 )
+from .listening import blocks_listening
 from .model import model_fingerprint
 from .notes import say_on_running_node
 from .sampler import is_exact, start_note
@@ -140,7 +141,8 @@ class IdentityInjection:
             if shown:
                 prepare_layers(patcher, self.entries, shown)
             patcher.set_attachments(_GUIDER, weakref.ref(guider))
-            return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
+            with blocks_listening(patcher.model.diffusion_model):
+                return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
         finally:
             patcher.remove_attachments(_GUIDER)
             release_layers(patcher)

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...config import CONSISID, TransformerConfig
+from ...sampling.continuation import last_frames
 from .corrections import native_sizes
 from .layers import KEY
 from .preview import PREVIEW_KEY, preview_map
-from .vae import check_vae, encode_crop
+from .vae import check_vae, encode_crop, encode_frames, picture_size
 
 if TYPE_CHECKING:
     from ...face.align import FaceCrop
 
+BEGIN = "fantasyid_begin"  # of a LATENT: latents [1, C, T, h, w], unscaled, which the video begins with
 WITHOUT_PICTURE = "fantasyid_without_picture"  # attachment of a MODEL that was trained without a first picture
 
 
@@ -25,11 +27,13 @@ def shows_parsed(model) -> bool:
     return loaded_as == CONSISID or any(entry.adapter.config.is_consisid for entry in entries)
 
 
-def condition_video(positive, negative, vae, face: FaceCrop, model=None):
+def condition_video(positive, negative, vae, face: FaceCrop, model=None, video=None):
     """The face as the video's first picture: positive, negative, and an empty LATENT of the model's own size.
 
-    Without `model` the size is that of CogVideoX-5B-I2V 1.0. The LATENT carries the map for live previews. Raises
-    ValueError for a VAE that belongs to another model, and for a crop with its background when the model is ConsisID.
+    Without `model` the size is that of CogVideoX-5B-I2V 1.0. The LATENT carries the map for live previews.
+    video: frames [T, H, W, 3] in 0..1 to be continued. Then its last frames are what the new video begins with, and
+    the first of them is the first picture. Raises ValueError for a VAE that belongs to another model, for a crop with
+    its background when the model is ConsisID, and for a video that cannot be continued.
     """
     import comfy.model_management
     import node_helpers
@@ -42,9 +46,13 @@ def condition_video(positive, negative, vae, face: FaceCrop, model=None):
             "ConsisID is shown face and hair on white as the first picture, got the whole crop. Connect the output "
             "face of Encode Identity here."
         )
-    values = {} if without else {"concat_latent_image": encode_crop(vae, face.first_image(), sizes)}
     empty = torch.zeros(1, *sizes.latent_shape, device=comfy.model_management.intermediate_device())
     latent = {"samples": empty, PREVIEW_KEY: preview_map(vae)}
+    picture = face.first_image()
+    if video is not None:
+        last = last_frames(video, picture_size(vae, sizes), sizes.latent_frames)
+        latent[BEGIN], picture = encode_frames(vae, last), last[:1]
+    values = {} if without else {"concat_latent_image": encode_crop(vae, picture, sizes)}
     conditionings = (node_helpers.conditioning_set_values(each, values) for each in (positive, negative))
     return *conditionings, latent
 

@@ -88,12 +88,15 @@ _EMBED_SIZES = (
 )
 
 
-def check_latent(sizes: TransformerConfig, shape) -> None:
-    """Raises ValueError unless `shape` is [B, C, T, H, W] of the model's own size."""
-    if tuple(shape[1:]) != sizes.latent_shape:
+def check_latent(sizes: TransformerConfig, shape, frames: int | None = None) -> None:
+    """Raises ValueError unless `shape` is [B, C, T, H, W] of the model's own size; frames: T of a longer video."""
+    channels, own, *rest = sizes.latent_shape
+    expected = channels, frames or own, *rest
+    if tuple(shape[1:]) != expected:
         raise ValueError(
-            f"Expected latents [B, {', '.join(map(str, sizes.latent_shape))}] ({sizes.describe_size()}), got "
-            f"{list(shape)}. CogVideoX 1.0 knows this one size; use FantasyID Video Conditioning for the latent."
+            f"Expected latents [B, {', '.join(map(str, expected))}] ({sizes.describe_size()}), got {list(shape)}. "
+            "CogVideoX 1.0 knows this one size; use FantasyID Video Conditioning for the latent, and frames of "
+            "FantasyID Sampler for a longer video."
         )
 
 
@@ -110,13 +113,19 @@ def check_window(sizes: TransformerConfig, shape, window, masks: Iterable[Tensor
             f"Expected context windows of {sizes.latent_frames} latent frames, the one length the model knows, got "
             f"{shape[2]}. Set context_length to {sizes.latent_frames} and switch causal_window_fix off."
         )
+    if window.total_frames != sizes.latent_frames:
+        check_still(sizes, masks)
+
+
+def check_still(sizes: TransformerConfig, masks: Iterable[Tensor]) -> None:
+    """Raises ValueError when a mask (weights of the video tokens [1, N, 1]) changes over the frames of a window."""
     for mask in masks:
         frames = mask.reshape(sizes.latent_frames, -1)
-        if window.total_frames != sizes.latent_frames and not (frames == frames[0]).all():
+        if not (frames == frames[0]).all():
             raise ValueError(
-                f"Expected a mask of one picture beside context windows, got one that changes within the "
-                f"{sizes.latent_frames} latent frames of a window; the video has {window.total_frames}. Give one "
-                "picture, or take the context windows out."
+                f"Expected a mask of one picture for a video longer than the model's own, got one that changes within "
+                f"the {sizes.latent_frames} latent frames of a window. Give one picture, or make the video of the "
+                "model's own length."
             )
 
 

@@ -75,11 +75,6 @@ class EncodedPerson(NamedTuple):
     approximate: tuple[str, ...] = ()
 
 
-def encode_identity(adapter, encoder, face, shape=None, references: str = AVERAGE) -> Tensor:
-    """The tokens of `encode_person` alone."""
-    return encode_person(adapter, encoder, face, shape, references).tokens
-
-
 def encode_person(
     adapter: IdentityAdapter,
     encoder: HostedFaceEncoder,

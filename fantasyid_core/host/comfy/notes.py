@@ -6,12 +6,13 @@ import logging
 
 
 def show_text(text: str, node_id: str) -> None:
-    """Shows `text` on the node with this id in every open page; nothing happens without a server."""
+    """Shows `text` on the node with this id in the page that queued the run: another page may have another node of
+    this id. Of a run that no page queued, every page is told. Nothing happens without a server."""
     from server import PromptServer
 
     server = getattr(PromptServer, "instance", None)
     if server is not None:
-        server.send_progress_text(text, node_id)
+        server.send_progress_text(text, node_id, server.client_id)
 
 
 def say_on_running_node(text: str) -> None:

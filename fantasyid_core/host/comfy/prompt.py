@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ...config import TransformerConfig
+from .listening import module_listening
 from .tinymodel import is_tiny_text
 
 _END, _PAD = 1, 0  # T5's own ids
@@ -19,7 +20,8 @@ def encode_prompt(clip, text: str, length: int = TransformerConfig.max_text_seq_
     if is_tiny_text(clip):
         return clip.encode_from_tokens_scheduled(clip.tokenize(text))
     tokens = [[(token, 1.0) for token in prompt_ids(clip, text, length)]]
-    return clip.encode_from_tokens_scheduled({"t5xxl": tokens})
+    with module_listening(clip.cond_stage_model):
+        return clip.encode_from_tokens_scheduled({"t5xxl": tokens})
 
 
 def prompt_ids(clip, text: str, length: int) -> list[int]:

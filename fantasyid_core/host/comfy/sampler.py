@@ -6,13 +6,18 @@ the model works in variance-preserving space), hence a Sampler of our own.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from ...options import DPM, SOLVERS
 from ...sampling import OfficialNoise, Step, make_steps
 from ...sampling import sample as run_solver
+from ...sampling.continuation import held
+from ...sampling.windows import latent_frames_for, windowed
 from .corrections import check_latent, check_text, native_sizes
+from .listening import blocks_listening
 
 
 def initial_noise(shape, seed: int) -> Tensor:
@@ -33,6 +38,8 @@ def sample(
     seed: int = 0,
     callback=None,
     step_noise=None,
+    frames: int = 0,
+    begin: Tensor | None = None,
 ) -> Tensor:
     """Denoises `noise` [B, C, T, H, W] as the official pipeline; returns latents as the host's VAE takes them.
 
@@ -40,6 +47,8 @@ def sample(
     from the same generator, or from `step_noise(index)`. A given `noise` leaves the generator untouched (as
     latents given to the official pipeline do), so it should not come from the same seed.
     callback(step, D, x, total) is called after every step.
+    frames: of a video longer than the model's own, in blended windows (`sampling.windows`); 0 is the model's own.
+    begin: latents [B, C, T', H, W] as the host's VAE makes them, which the video begins with (`continuation`).
     Raises ValueError for another size, length, token count, solver or a patched noise schedule.
     """
     import comfy.sample
@@ -48,19 +57,38 @@ def sample(
     if solver not in SOLVERS:
         raise ValueError(f"Expected a solver among {', '.join(SOLVERS)}, got {solver!r}.")
     check_text_of(sizes, positive, negative)
-    shape = (1, *sizes.latent_shape) if noise is None else noise.shape
-    check_latent(sizes, shape)
-    batch, channels, frames, height, width = shape
-    draws = OfficialNoise((batch, frames, channels, height, width), torch.Generator().manual_seed(seed))
+    own = sizes.latent_frames
+    total = latent_frames_for(frames, own, sizes.temporal_compression_ratio) if frames else own
+    channels, _, height, width = sizes.latent_shape
+    shape = (1, channels, total, height, width) if noise is None else noise.shape
+    check_latent(sizes, shape, total)
+    draws = OfficialNoise((shape[0], total, channels, height, width), torch.Generator().manual_seed(seed))
     if noise is None:
         noise = draws.initial().transpose(1, 2)
     plan = make_steps(steps)
     sigmas = _sigmas(model, plan)
-    sampler = _exact_sampler(plan, solver, step_noise or (lambda index: draws(index).transpose(1, 2)))
-    empty = torch.zeros(shape)
+    if begin is not None:
+        begin = model.model.process_latent_in(begin.float())
+    video = _Video(noise, own, begin)
+    sampler = _exact_sampler(plan, solver, step_noise or (lambda index: draws(index).transpose(1, 2)), video)
+    # The host is told of one window, by which it prepares the conditions and counts the memory.
+    window = noise[:, :, :own]
     return comfy.sample.sample_custom(
-        model, noise, cfg, sampler, sigmas, positive, negative, empty, callback=callback, seed=seed
+        model, window, cfg, sampler, sigmas, positive, negative, torch.zeros_like(window), callback=callback, seed=seed
     )
+
+
+class _Video(NamedTuple):
+    """What is sampled: noise of its whole length, the latent frames of a window, and what it begins with."""
+
+    noise: Tensor  # [B, C, T, H, W]
+    window: int
+    begin: Tensor | None  # [B, C, T', H, W], in the model's scale
+
+    def around(self, denoise, x: Tensor):
+        """`denoise` of windows -> of the whole video; x: on the device and in the dtype of sampling."""
+        begin = None if self.begin is None else self.begin.to(x)
+        return held(windowed(denoise, self.noise.shape[2], self.window, dim=2), begin, dim=2)
 
 
 def _sigmas(model, plan: list[Step]) -> Tensor:
@@ -93,7 +121,7 @@ def start_note(sampler, model_sampling) -> str:
     )
 
 
-def _exact_sampler(plan: list[Step], solver: str, step_noise):
+def _exact_sampler(plan: list[Step], solver: str, step_noise, video: _Video):
     import comfy.samplers
 
     class ExactSampler(comfy.samplers.Sampler):
@@ -110,10 +138,11 @@ def _exact_sampler(plan: list[Step], solver: str, step_noise):
             denoise_mask=None,
             disable_pbar=False,
         ):
-            denoise = _denoiser(guider, sigmas, extra_args)
+            denoise = video.around(_denoiser(guider, sigmas, extra_args), noise)
             draw = lambda index: step_noise(index).to(noise)  # noqa: E731
             on_step = _on_step(callback, len(plan), disable_pbar)
-            return run_solver(denoise, noise, plan, solver, draw, on_step)
+            with blocks_listening(guider.inner_model.diffusion_model):
+                return run_solver(denoise, video.noise.to(noise), plan, solver, draw, on_step)
 
     return ExactSampler()
 

@@ -19,11 +19,30 @@ def encode_crop(vae, image: Tensor, sizes: TransformerConfig) -> Tensor:
     import comfy.utils
 
     check_vae(vae, sizes)
-    side = vae.spacial_compression_encode()  # pixels per latent
-    height, width = sizes.sample_height * side, sizes.sample_width * side
+    height, width = picture_size(vae, sizes)
     stretched = comfy.utils.common_upscale(image[..., :3].movedim(-1, 1), width, height, "lanczos", "disabled")
     with module_listening(vae.first_stage_model):
         return vae.encode(stretched.movedim(1, -1))
+
+
+def picture_size(vae, sizes: TransformerConfig) -> tuple[int, int]:
+    """Height and width in pixels of a video of `sizes`, as `vae` encodes it."""
+    side = vae.spacial_compression_encode()  # pixels per latent
+    return sizes.sample_height * side, sizes.sample_width * side
+
+
+def encode_frames(vae, frames: Tensor) -> Tensor:
+    """Frames [T, H, W, 3] in 0..1, T at most 15 -> unscaled latents [1, C, T', h, w], equal to diffusers' encode."""
+    check_vae(vae)
+    first_stage = vae.first_stage_model
+    with module_listening(first_stage):
+        if not hasattr(first_stage, "encoder"):  # FantasyID-Tiny's
+            return vae.encode(frames)
+        pixels = vae.process_input(frames[..., :3].movedim(-1, 0)[None])  # [1, 3, T, H, W]
+        _load(vae, vae.memory_used_encode(pixels.shape, vae.vae_dtype))
+        # The host's own encode takes the odd frame apart; diffusers' takes up to 15 frames at once.
+        found, _ = first_stage.encoder(pixels.to(vae.device, vae.vae_dtype))
+        return found.chunk(2, dim=1)[0].to(vae.output_device, torch.float32)
 
 
 def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
@@ -38,14 +57,31 @@ def decode_video(vae, latents: Tensor, tile: int = 0) -> Tensor:
             f"Expected video latents [B, {vae.latent_channels}, T, h, w] for this VAE, got {list(latents.shape)}. "
             "Connect the latent of FantasyID Sampler, and the VAE that belongs to its model."
         )
+    if not torch.isfinite(latents).all():
+        raise ValueError(
+            "Expected the latent of a video, got one with numbers that are not finite (NaN or infinite): what made it "
+            "failed. A model in fp16 is the usual cause; load it in bf16 or fp32."
+        )
     if tile and tile < 128:
         raise ValueError(f"Expected a tile of 0 (whole picture) or at least 128 pixels, got {tile}.")
     side = tile // PIXELS_PER_LATENT
-    _load(vae, latents if not tile else latents[..., :side, :side])
+    part = latents if not tile else latents[..., :side, :side]
+    _load(vae, vae.memory_used_decode(part.shape, vae.vae_dtype))
     decoder = getattr(vae.first_stage_model, "decoder", None)
     with module_listening(vae.first_stage_model, decoder, _decoder_calls(vae, latents, side)):
         frames = [_decode(vae, latents[i : i + 1], side) for i in range(latents.shape[0])]
-    return torch.cat(frames).movedim(1, -1)
+    return _finite(torch.cat(frames).movedim(1, -1), vae)
+
+
+def _finite(video: Tensor, vae) -> Tensor:
+    """The very same frames; ValueError when a number of them is not finite."""
+    if not torch.isfinite(video).all():
+        raise ValueError(
+            f"The VAE gave numbers that are not finite (NaN or infinite) in {str(vae.vae_dtype).split('.')[-1]}, so "
+            "the video would be black. Start ComfyUI with --fp32-vae, or with --bf16-vae where the graphics card knows "
+            "it."
+        )
+    return video
 
 
 def _decoder_calls(vae, latents: Tensor, tile: int) -> int:
@@ -69,10 +105,9 @@ def check_vae(vae, sizes: TransformerConfig | None = None) -> None:
         )
 
 
-def _load(vae, latents: Tensor) -> None:
+def _load(vae, memory: int) -> None:
     import comfy.model_management
 
-    memory = vae.memory_used_decode(latents.shape, vae.vae_dtype)
     comfy.model_management.load_models_gpu([vae.patcher], memory_required=memory, force_full_load=vae.disable_offload)
 
 

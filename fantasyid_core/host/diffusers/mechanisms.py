@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ...options import BALANCED, CACHES, EXACT, FAST
+from ...options import BALANCED, CACHES, EXACT, FAST, NATIVE
 from .attach import attach
+from .attention import attending
 
 FIRST_BLOCK, FASTER, PYRAMID, TAYLOR, MAG = CACHES[3:]
 _SINCE = {FIRST_BLOCK: "0.34", FASTER: "0.33", PYRAMID: "0.32", TAYLOR: "0.36", MAG: "0.37"}
@@ -208,13 +209,20 @@ _TRACES = "forward", "_diffusers_hook"
 
 @contextmanager
 def attached(
-    transformer, injector, cache: Cache | None, steps: int, eight_bits: bool = False, compile: bool = False
+    transformer,
+    injector,
+    cache: Cache | None,
+    steps: int,
+    eight_bits: bool = False,
+    compile: bool = False,
+    attention: str = NATIVE,
 ) -> Iterator[Clock]:
     """The transformer with an identity and the wanted mechanisms while a video is sampled; yields their clock."""
     clock, dtype = Clock(), transformer.dtype
     with ExitStack() as stack:
         if eight_bits:
             stack.enter_context(stored_in_8_bits(transformer, dtype))
+        stack.enter_context(attending(transformer, attention))
         stack.enter_context(attach(transformer, injector, inside=cache is not None))
         stack.enter_context(cached(transformer, cache, steps, clock))
         if compile:

@@ -26,7 +26,8 @@ _SCHEDULE = {
     "clip_sample": False,
 }
 _UNTRAINED_VAE = {
-    "block_out_channels": (32, 32, 32, 32),  # three halvings: eight pixels per latent
+    "block_out_channels": (8, 8, 8, 8),  # three halvings: eight pixels per latent
+    "norm_num_groups": 4,
     "down_block_types": ("CogVideoXDownBlock3D",) * 4,
     "up_block_types": ("CogVideoXUpBlock3D",) * 4,
     "layers_per_block": 1,
@@ -91,6 +92,11 @@ def stretch(crop: np.ndarray, width: int, height: int) -> Tensor:
 
     resized = Image.fromarray(crop).resize((width, height), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255 * 2 - 1
+
+
+def as_pixels(frames: np.ndarray) -> Tensor:
+    """np.uint8 [T,H,W,3] -> pixels [1,3,T,H,W] in -1..1."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2)[None].float() / 255 * 2 - 1
 
 
 def load_schedule(folder: Path) -> Tensor:

@@ -19,7 +19,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...options import GUIDANCE, PARALLELS, ROWS, SEQUENCE
+from ...options import GUIDANCE, NATIVE, PARALLELS, ROWS, SEQUENCE
+from .attention import Attend, attend_with, heads_of, tokens_of
 from .model import transformer_sizes
 
 
@@ -64,8 +65,10 @@ def make_layout(ways: str, heads: int, tokens: int, guided: bool, world: int | N
 
 
 @contextmanager
-def split_for(ways: str, transformer, halves: int) -> Iterator[Layout]:
+def split_for(ways: str, transformer, halves: int, attention: str = NATIVE) -> Iterator[Layout]:
     """`transformer` split among all processes of torch.distributed in this way while the body runs; yields the layout.
+
+    attention: the backend, one of `options.ATTENTIONS`.
 
     Raises as `make_layout`, and ValueError when there is only one process.
     """
@@ -76,7 +79,7 @@ def split_for(ways: str, transformer, halves: int) -> Iterator[Layout]:
         raise ValueError(f"--parallel {ways} needs several processes: accelerate launch -m fantasyid_core generate ...")
     sizes = transformer_sizes(transformer)
     layout = make_layout(ways, sizes.num_attention_heads, sizes.video_tokens, halves == 2)
-    with split_sequence(transformer, layout.sequence):
+    with split_sequence(transformer, layout.sequence, attend_with(attention)):
         yield layout
 
 
@@ -93,7 +96,9 @@ def _groups(world: int, parts: int, by_guidance: bool) -> Layout:
 
 
 @contextmanager
-def split_sequence(transformer, group: dist.ProcessGroup | None) -> Iterator[None]:
+def split_sequence(
+    transformer, group: dist.ProcessGroup | None, attend: Attend = F.scaled_dot_product_attention
+) -> Iterator[None]:
     """`transformer` with its video tokens over the processes of `group` while the body runs; None changes nothing."""
     if group is None:
         yield
@@ -106,7 +111,7 @@ def split_sequence(transformer, group: dist.ProcessGroup | None) -> Iterator[Non
         last.register_forward_pre_hook(lambda _, inputs: (gather(inputs[0], group),)),
     ]
     try:
-        transformer.set_attn_processor(UlyssesAttention(group))
+        transformer.set_attn_processor(UlyssesAttention(group, attend))
         yield
     finally:
         transformer.set_attn_processor(before)
@@ -162,33 +167,24 @@ def _all_gather(parts: list[Tensor], own: Tensor, group: dist.ProcessGroup) -> N
 class UlyssesAttention:
     """CogVideoX's attention with the video tokens split over `group` and the text tokens everywhere."""
 
-    def __init__(self, group: dist.ProcessGroup):
+    def __init__(self, group: dist.ProcessGroup, attend: Attend = F.scaled_dot_product_attention):
         self.group, self.size, self.rank = group, dist.get_world_size(group), dist.get_rank(group)
+        self.attend = attend
 
     def __call__(
         self, attn, hidden_states: Tensor, encoder_hidden_states: Tensor, image_rotary_emb=None, **_
     ) -> tuple[Tensor, Tensor]:
-        from diffusers.models.embeddings import apply_rotary_emb
-
         counts = _counts(hidden_states.shape[1], self.group, hidden_states.device)
-        video = [self._heads(attn, layer, hidden_states) for layer in (attn.to_q, attn.to_k, attn.to_v)]
-        text = [self._heads(attn, layer, encoder_hidden_states) for layer in (attn.to_q, attn.to_k, attn.to_v)]
-        for streams in (video, text):
-            streams[0] = streams[0] if attn.norm_q is None else attn.norm_q(streams[0])
-            streams[1] = streams[1] if attn.norm_k is None else attn.norm_k(streams[1])
-        if image_rotary_emb is not None:
-            video[:2] = [apply_rotary_emb(each, image_rotary_emb) for each in video[:2]]
+        video = heads_of(attn, hidden_states, image_rotary_emb)
+        text = heads_of(attn, encoder_hidden_states)
         own = slice(self.rank * attn.heads // self.size, (self.rank + 1) * attn.heads // self.size)
         query, key, value = (
             torch.cat([words[:, own], self._to_heads(tokens, counts)], dim=2)  # [B, H/P, text + N, Dh]
             for words, tokens in zip(text, video, strict=True)
         )
-        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = self.attend(query, key, value)
         words, tokens = attended.split([text[0].shape[2], sum(counts)], dim=2)
-        return self._out(attn, self._to_tokens(tokens, counts)), self._out(attn, self._all_heads(words))
-
-    def _heads(self, attn, layer, x: Tensor) -> Tensor:  # [B, n, D] -> [B, H, n, Dh]
-        return layer(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+        return tokens_of(attn, self._to_tokens(tokens, counts)), tokens_of(attn, self._all_heads(words))
 
     def _to_heads(self, x: Tensor, counts: list[int]) -> Tensor:
         """All heads of some tokens [B, H, n, Dh] -> all tokens of some heads [B, H/P, N, Dh]."""
@@ -213,9 +209,6 @@ class UlyssesAttention:
         got = flat.new_empty(sum(sizes))
         dist.all_to_all_single(got, flat, sizes, [each.numel() for each in sent], group=self.group)
         return [each.view(shape) for each, shape in zip(got.split(sizes), shapes, strict=True)]
-
-    def _out(self, attn, x: Tensor) -> Tensor:  # [B, H, n, Dh] -> [B, n, D]
-        return attn.to_out[1](attn.to_out[0](x.transpose(1, 2).flatten(2)))
 
 
 def both_halves(v: Tensor, layout: Layout) -> Tensor:

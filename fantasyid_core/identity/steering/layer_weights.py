@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 
 from .schedule import between, schedule_weight
-from .typed_text import Scanner, number_text
+from .typed_text import Scanner
 
 PRESETS = {
     "all": [(0.0, 1.0)],
@@ -111,46 +111,6 @@ def layer_weight_presets(count: int) -> dict[str, list[float]]:
     """
     _check_count(count)
     return {name: _preset(name, count) for name in PRESETS}
-
-
-def format_layer_weights(weights: Sequence[float]) -> str:
-    """The readable string of `weights`; `parse_layer_weights` reads it back as exactly these numbers.
-
-    Equal neighbours become a range, numbers on a straight line a line, weights of 1 are left out, and a preset
-    becomes its name. Raises ValueError for no weights, or NaN and infinite ones.
-    """
-    weights = check_layer_weights(weights, len(weights))
-    _check_count(len(weights))
-    for name, preset in layer_weight_presets(len(weights)).items():
-        if weights == preset:
-            return name
-    entries, first = [], 0
-    while first < len(weights):
-        last = _end_of_run(weights, first)
-        if weights[first : last + 1] != [1.0] * (last - first + 1):
-            entries.append(_entry_text(weights, first, last))
-        first = last + 1
-    return ", ".join(entries)
-
-
-def _end_of_run(weights: list[float], first: int) -> int:
-    """The last layer of the longest entry that starts at `first`: equal weights, else a line of at least four."""
-    last = first
-    while last + 1 < len(weights) and weights[last + 1] == weights[first]:
-        last += 1
-    if last > first:
-        return last
-    for end in range(len(weights) - 1, first + 2, -1):
-        is_line = weights[first : end + 1] == _line(weights[first], weights[end], end - first + 1)
-        if is_line and weights[first] != weights[end]:  # tiny equal ends with rounded zeros between are no line
-            return end
-    return first
-
-
-def _entry_text(weights: list[float], first: int, last: int) -> str:
-    layers = f"{first}-{last}" if last > first else f"{first}"
-    low, high = number_text(weights[first]), number_text(weights[last])
-    return f"{layers}:{low}" if low == high else f"{layers}:{low}..{high}"
 
 
 def _check_count(count: int) -> None:

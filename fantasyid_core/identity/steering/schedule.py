@@ -82,15 +82,6 @@ def check_schedule(points: Sequence[tuple[float, float]]) -> Points:
     return points
 
 
-def format_schedule(points: Sequence[tuple[float, float]]) -> str:
-    """The string that `parse_schedule` reads back as exactly `points`; a preset's name for a preset."""
-    points = check_schedule(points)
-    for name, preset in SCHEDULE_PRESETS.items():
-        if points == preset:
-            return name
-    return ", ".join(f"{number_text(percent)}:{number_text(weight)}" for percent, weight in points)
-
-
 def schedule_weight(points: Sequence[tuple[float, float]], percent: float) -> float:
     """The weight at `percent` in 0..1: straight lines between the points; at a jump the later value."""
     (first, weight) = points[0]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,13 +25,6 @@ from .subjects import SIDE, Sampler, SceneRequest, Subject, ask, scene_of
 
 WORN = {"glasses": "square", "beard": "full"}
 """What those are given who wear none, to see how much of it a clip shows."""
-
-
-class Wearers(NamedTuple):
-    """Mean shares of those who wear it and of those who do not."""
-
-    on: float
-    off: float
 
 
 def measure_details(sample: Sampler, people: Sequence[Subject], seed: int = 0) -> dict[str, float]:

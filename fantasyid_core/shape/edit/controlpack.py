@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..mesh import check_faces
-from .controls import LEFT_STEPS, STEP, FaceControls, face_controls
-from .controltable import CONTROLS, Slider
+from .controls import LEFT_STEPS, STEP, face_controls
 from .faceframe import checked_vertices
 
 if TYPE_CHECKING:
@@ -69,28 +68,6 @@ def pack_controls(
     return MAGIC + struct.pack("<II", VERSION, len(text)) + text + b"".join(body.parts)
 
 
-def unpack_controls(content: bytes) -> tuple[np.ndarray, np.ndarray | None, FaceControls]:
-    """Vertices np.float32 [V,3], faces np.int64 [F,3] or None, and controls of a packed head.
-
-    Raises ValueError for other bytes and newer versions.
-    """
-    if content[:4] != MAGIC or len(content) < 12:
-        raise ValueError("Expected a packed head that starts with FIDC, got other bytes. Ask for it again.")
-    version, length = struct.unpack("<II", content[4:12])
-    if version != VERSION:
-        raise ValueError(f"Expected a packed head of version {VERSION}, got {version}. Use the same pack on both ends.")
-    header, body = json.loads(content[12 : 12 + length]), content[12 + length :]
-    vertices = _array(body, header["vertices"])
-    controls, steps = {}, np.zeros((len(header["controls"]), *vertices.shape), np.int16)
-    for row, entry in zip(steps, header["controls"], strict=True):
-        known = CONTROLS.get(entry["name"])
-        shown = {key: entry[key] for key in _SHOWN}
-        controls[entry["name"]] = Slider(measure=known.measure if known else (), amount=None, **shown)
-        row[slice(None) if entry["indices"] is None else _array(body, entry["indices"])] = _array(body, entry["steps"])
-    faces = None if header["faces"] is None else _array(body, header["faces"]).astype(np.int64)
-    return vertices, faces, FaceControls(controls, steps, _array(body, header["left"]))
-
-
 class _Body:
     def __init__(self):
         self.parts: list[bytes] = []
@@ -113,9 +90,3 @@ def _packed(body: _Body, steps: np.ndarray, index: str) -> dict:
         "steps": body.add((steps if dense else steps[moving]).astype("<i2")),
         "indices": None if dense else body.add(moving.astype(index)),
     }
-
-
-def _array(body: bytes, place: dict) -> np.ndarray:
-    kind = np.dtype(place["type"]).newbyteorder("<")
-    count = int(np.prod(place["shape"]))
-    return np.frombuffer(body, kind, count, place["offset"]).reshape(place["shape"])

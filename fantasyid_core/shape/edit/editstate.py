@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
-from .controltable import CONTROLS, MIXTURES
+from .controltable import CONTROLS
 from .places import SIDES
 
 VERSION = 1
@@ -97,25 +97,6 @@ def mirrored(edit: Edit) -> Edit:
     """The edit with left and right exchanged."""
     values = {name: (right, left) for name, (left, right) in edit.values.items()}
     return Edit(values, edit.sides, edit.pinned, edit.plausible, edit.notes, edit.kept)
-
-
-def random_edit(seed: int, amount: float = 0.5, pinned: Iterable[str] = (), start: Edit | None = None) -> Edit:
-    """An edit with random values of all controls but the pinned ones, which keep those of `start`.
-
-    They are evenly spread over `amount` (0..1) of each range; mixtures stay as they are, since they would move the
-    same places twice. Raises ValueError for another amount.
-    """
-    import random
-
-    if not isinstance(amount, Real) or not 0 <= amount <= 1:
-        raise ValueError(f"Expected an amount of 0 to 1, got {amount!r}.")
-    start, draw = start or Edit(), random.Random(seed)
-    pinned, values = {*pinned, *start.pinned}, dict(start.values)
-    for name, control in CONTROLS.items():
-        value = round(amount * draw.uniform(control.low, control.high), _DECIMALS)
-        if name not in pinned and name not in MIXTURES:
-            values[name] = value, value
-    return Edit(values, start.sides, start.pinned, start.plausible, start.notes, start.kept)
 
 
 def _migrated(state: dict) -> dict:

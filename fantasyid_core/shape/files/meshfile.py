@@ -89,13 +89,26 @@ def encode(vertices: np.ndarray, faces: np.ndarray | None, suffix: str) -> bytes
     return content.encode() if isinstance(content, str) else content
 
 
+_BEGINNINGS = {".npy": b"\x93NUMPY", ".npz": b"PK"}
+_ARRAYS = ("vertices", "faces")
+_SAVE_ARRAY = "Save the vertices as an array of numbers, [V,3]."
 _STL_REMEDY = "An STL file keeps no vertices: export the head as .ply, .obj or .glb."
 
 
 def _read_arrays(content: bytes, suffix: str) -> tuple[np.ndarray, np.ndarray | None]:
-    loaded = np.load(io.BytesIO(content), allow_pickle=False)
+    if not content.startswith(_BEGINNINGS[suffix]):
+        raise ValueError("it does not begin as NumPy's files do")
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        arrays = {"array": loaded} if suffix == ".npy" else {key: loaded[key] for key in _ARRAYS if key in loaded}
+    except ValueError as error:
+        if "allow_pickle" in str(error):  # its advice would run what anybody wrote into the file
+            raise Refused(f"it holds Python objects. {_SAVE_ARRAY}") from error
+        raise
+    if named := [name for name, each in arrays.items() if each.dtype.names]:
+        raise Refused(f"its {named[0]} has named columns. {_SAVE_ARRAY}")
     if suffix == ".npy":
         return loaded, None
-    if "vertices" not in loaded:
-        raise ValueError(f"it holds {', '.join(loaded.files) or 'nothing'}; expected 'vertices'")
-    return loaded["vertices"], loaded["faces"] if "faces" in loaded else None
+    if "vertices" not in arrays:
+        raise Refused(f"it holds {', '.join(loaded.files) or 'nothing'}; expected 'vertices'. {_SAVE_ARRAY}")
+    return arrays["vertices"], arrays.get("faces")

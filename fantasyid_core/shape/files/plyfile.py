@@ -119,7 +119,9 @@ class _Binary:
 
     def read(self, element: _Element) -> dict:
         """Name -> values [count]; of a list: its values for each one."""
-        if element.lists and element.count:
+        if not element.count:
+            return {each.name: np.zeros(0, each.kind) for each in element.properties}
+        if element.lists:
             same = self._same_sizes(element)
             return self._records(element, same) if same else self._walk(element)
         return self._records(element, {})

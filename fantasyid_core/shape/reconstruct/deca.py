@@ -29,7 +29,6 @@ PARAMETERS = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera"
 FEATURES, HIDDEN = 2048, 1024
 COUNTER = "num_batches_tracked"  # of training; not needed
 PART = "E_flame"  # of the file; the others belong to DECA's wrinkles and to its training
-TRUNK = "encoder."
 MAX_BYTES = 4 * 2**30  # the official file has 434 MB
 OVERSHOOT = 0.01  # how far pixels may leave 0..1
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...files.rows import lines_of, table_of
 from .finding import Video
 
 TABLES = ("captions.csv", "captions.jsonl")
@@ -106,9 +107,9 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     """Names and captions of a table."""
     content = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() == ".jsonl":
-        entries = [json.loads(line) for line in content.splitlines() if line.strip()]
+        entries = [json.loads(line) for line in lines_of(content) if line.strip()]
     else:
-        entries = list(csv.DictReader(content.splitlines(keepends=True)))
+        entries = list(table_of(content, strict=False))
     rows = []
     for number, entry in enumerate(entries, start=1):
         name, text = (_first(entry, keys) for keys in (NAMES, TEXTS))

@@ -104,12 +104,12 @@ def test_every_option_reaches_the_settings(source, tmp_path, monkeypatch):
     )
 
 
-def test_a_long_prompt_is_a_note(generate, capsys):
+def test_a_long_prompt_is_cut_and_noted(generate, capsys):
     assert generate(prompt="word " * 60) == 0
     assert "note: The prompt has 301 tokens, the model reads 226; this part is left out" in capsys.readouterr().err
 
 
-def test_inspect(source, tmp_path, capsys):
+def test_inspect_says_whether_a_folder_is_usable(source, tmp_path, capsys):
     assert main(["inspect", str(source / "model")]) == 0
     output = capsys.readouterr().out
     assert "Usable." in output and "2 injected layers" in output and "while sampling" in output
@@ -118,7 +118,7 @@ def test_inspect(source, tmp_path, capsys):
     assert main(["inspect", str(tmp_path / "absent")]) == 2
 
 
-def test_convert(source, tmp_path, capsys):
+def test_convert_writes_two_files_and_refuses_other_models(source, tmp_path, capsys):
     assert main(["convert", str(source / "model"), str(tmp_path), "--dtype", "bf16"]) == 0
     output = capsys.readouterr().out
     for text in ("before ", "model_dit_bf16.safetensors", "model_adapter_bf16.safetensors", "84,028 live, 0 dead"):
@@ -157,7 +157,7 @@ def test_convert(source, tmp_path, capsys):
         ({"out": "video.avi"}, "ends in .mp4, got video.avi"),
     ],
 )
-def test_bad_input_is_one_message(generate, source, tmp_path, capsys, changes, message):
+def test_bad_input_ends_in_one_message(generate, source, tmp_path, capsys, changes, message):
     changes = {key: value.format(source=source) for key, value in changes.items()}
     assert generate(**changes) == 2
     captured = capsys.readouterr().err
@@ -167,21 +167,21 @@ def test_bad_input_is_one_message(generate, source, tmp_path, capsys, changes, m
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_folder_without_config(generate, model, capsys):
+def test_a_model_folder_without_config_is_refused(generate, model, capsys):
     (model / "transformer" / "config.json").unlink()
     assert generate(model=model) == 2
     # The tiny adapter's sizes differ from the release's, so the weights do not fit what is assumed.
     assert "error: " in capsys.readouterr().err
 
 
-def test_a_truncated_model(generate, model, capsys):
+def test_a_truncated_model_is_named(generate, model, capsys):
     (model / WEIGHTS).write_bytes((model / WEIGHTS).read_bytes()[:-1000])
     assert generate(model=model) == 2
-    assert "truncated or corrupt; download it again" in capsys.readouterr().err
+    assert "truncated or corrupt. Download it again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["layer_attention.1.to_q.weight", "transformer_blocks.1.norm1.linear.bias"])
-def test_missing_layers(generate, model, missing, capsys):
+def test_missing_layers_are_named(generate, model, missing, capsys):
     state = load_file(model / WEIGHTS)
     del state[missing]
     save_file(state, model / WEIGHTS)
@@ -190,14 +190,14 @@ def test_missing_layers(generate, model, missing, capsys):
 
 
 @pytest.mark.parametrize("part", ["vae", "text_encoder", "tokenizer", "face_encoder"])
-def test_missing_parts(generate, model, part, capsys):
+def test_missing_parts_are_named(generate, model, part, capsys):
     shutil.rmtree(model / part)
     assert generate(model=model) == 2
     assert f"{part}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stage", ["identity", "sampling", "frames"])
-def test_an_interrupt_leaves_nothing(generate, tmp_path, monkeypatch, stage, capsys):
+def test_an_interrupt_leaves_no_file(generate, tmp_path, monkeypatch, stage, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "video.mp4").write_bytes(b"earlier")
     original = pipeline.generate

@@ -43,7 +43,7 @@ def row(source, number=0, **changes):
     return {"image": f"{source}/{number}.png", "shape": f"{source}/{number}.ply", "prompt": "she smiles", **changes}
 
 
-def test_rows_as_json_lines(run, source, tmp_path, capsys):
+def test_every_row_of_a_json_lines_file_becomes_a_video(run, source, tmp_path, capsys):
     rows = [
         row(source, out="anna.mp4", seed=3),
         row(source, 1, edit={"face_width": 0.5}, **{"hair-margin": 0.1}, tiling=True),
@@ -58,7 +58,7 @@ def test_rows_as_json_lines(run, source, tmp_path, capsys):
     assert str(source) not in json.dumps(kept)  # paths are told from the video, not from the root
 
 
-def test_rows_as_csv(run, source, tmp_path):
+def test_every_row_of_a_csv_file_becomes_a_video(run, source, tmp_path):
     with (tmp_path / "source.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, ["image", "shape", "prompt", "seed", "out"])
         writer.writeheader()
@@ -70,7 +70,7 @@ def test_rows_as_csv(run, source, tmp_path):
     assert options_of(tmp_path / "out" / "b.mp4")["seed"] == 7  # what the row leaves out, the command says
 
 
-def test_like_makes_a_video_again(run, source, tmp_path, capsys):
+def test_the_option_like_makes_a_video_again(run, source, tmp_path, capsys):
     assert run([row(source, out="a.mp4", seed=3, negative="blurred")]) == 0
     first, again, other = (tmp_path / "out" / name for name in ("a.mp4", "again.mp4", "other.mp4"))
     assert main(["generate", "--like", str(first), "--out", str(again), "--device", "cpu"]) == 0
@@ -78,6 +78,21 @@ def test_like_makes_a_video_again(run, source, tmp_path, capsys):
     assert main(["generate", "--like", str(again), "--out", str(other), "--device", "cpu", "--seed", "4"]) == 0
     assert options_of(other)["seed"] == 4 and options_of(other)["negative"] == "blurred"
     assert not np.array_equal(read_video(other), read_video(first))
+
+
+def test_a_video_is_continued(run, source, tmp_path):
+    out = tmp_path / "out"
+    assert run([row(source, out="a.mp4")]) == 0
+    assert run([row(source, out="a.mp4"), row(source, out="b.mp4", after=str(out / "a.mp4"), frames=13)]) == 0
+    before, both = read_video(out / "a.mp4"), read_video(out / "b.mp4")
+    assert len(both) == len(before) + 16 - 1  # one frame of 16 is the last one of the other
+    difference = np.abs(both[: len(before)].astype(int) - before).mean()
+    assert difference < 8  # noise, which the video codec rounds a second time; two frames of it differ by 40 and more
+    assert options_of(out / "b.mp4")["after"] == "a.mp4"
+    again = tmp_path / "again.mp4"
+    assert main(["generate", "--like", str(out / "b.mp4"), "--out", str(again), "--device", "cpu"]) == 0
+    assert again.read_bytes() == (out / "b.mp4").read_bytes()
+    assert run([row(source, out="c.mp4", after="absent.mp4")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -113,7 +128,7 @@ def test_a_row_that_makes_no_sense_stops_before_anything_is_loaded(run, source, 
         ("image,prompt\na,b,c\n", ".csv", "line 2: more cells than the header has"),
     ],
 )
-def test_a_file_that_holds_no_rows(run, capsys, text, suffix, message):
+def test_a_file_without_rows_is_refused(run, capsys, text, suffix, message):
     assert run(text, suffix) == 2
     assert message in capsys.readouterr().err
 
@@ -136,18 +151,18 @@ def test_an_interrupt_says_how_to_go_on(run, source, capsys, monkeypatch):
 
 
 def test_labels_name_what_is_running(run, source, capsys, monkeypatch):
-    original, seen = pipeline.load_adapter, []
+    original, seen = pipeline.run.load_adapter, []
 
     def load(*arguments):
         seen.append(capsys.readouterr().err)
         return original(*arguments)
 
-    monkeypatch.setattr(pipeline, "load_adapter", load)
+    monkeypatch.setattr(pipeline.run, "load_adapter", load)
     assert run([row(source, out="a.mp4")]) == 0
     assert seen[0].rstrip().splitlines()[-1].split("\r")[-1].startswith("a.mp4: adapter:   0%")
 
 
-def test_signing(run, source, tmp_path, capsys, monkeypatch):
+def test_signing_without_its_package_or_files_is_refused(run, source, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "c2pa", None)
     (tmp_path / "cert.pem").write_text("")
     assert run([row(source)], certificate=tmp_path / "cert.pem", key=tmp_path / "cert.pem") == 2

@@ -121,7 +121,7 @@ PAIRS = [(FIRST_BLOCK, "8 bits"), (PYRAMID, "8 bits"), (FIRST_BLOCK, "compiled")
 
 
 @pytest.mark.parametrize("names", [*((name,) for name in TOLERANCE), *PAIRS], ids=" and ".join)
-def test_the_identity_survives(transformer, sizes, identity, ratios, names):
+def test_the_identity_survives_every_mechanism(transformer, sizes, identity, ratios, names):
     before = state_of(transformer)
     options = {key: value for name in names for key, value in mechanism(name, ratios).items()}
     exact = video(transformer, sizes, identity(1.0))
@@ -173,7 +173,7 @@ def test_8_bits_are_a_quarter_of_float32(transformer):
     assert {name for name in dtypes if not stays_whole(name)} - eight <= {name for name in dtypes if "bias" in name}
 
 
-def test_words_of_caches(monkeypatch):
+def test_each_word_for_a_cache_chooses_its_mechanism(monkeypatch):
     from fantasyid_core.host.diffusers import mechanisms
 
     assert cache_of("exact") is None

@@ -199,7 +199,7 @@ def test_people_are_named_by_their_photos(tmp_path):
         (lambda folder: Plan((folder, folder / "gone"), (), (), (1,), {}), "There is no model folder"),
     ],
 )
-def test_what_cannot_be_compared(tmp_path, make, message):
+def test_what_cannot_be_compared_is_refused(tmp_path, make, message):
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         make(tmp_path)
@@ -223,7 +223,7 @@ def test_a_difference_that_all_people_share_is_told_from_chance():
     assert chance["p"] > 0.5 and chance["interval"][0] < 0 < chance["interval"][1]
 
 
-def test_differences_that_are_not_defined():
+def test_differences_that_are_not_defined_are_none():
     assert paired_difference({}, {})["mean"] is None
     one = paired_difference({("a", "1"): 1.0}, {("a", "1"): 0.5})
     assert (one["unit"], one["mean"], one["p"], one["interval"]) == ("video", 0.5, None, None)

@@ -39,14 +39,14 @@ def test_a_shift_counts_its_square():
     assert fid(features, features + [3, 0, 4, 0]) == pytest.approx(25)
 
 
-def test_gaussians_with_known_spread():
+def test_the_distance_of_axis_aligned_gaussians_is_the_closed_form():
     """Diagonal covariances: the sum of the squared differences of the standard deviations."""
     a = with_moments(np.zeros(3), np.diag([1.0, 2.0, 3.0]))
     b = with_moments(np.array([1.0, 0, 0]), np.diag([4.0, 2.0, 1.0]), count=90)
     assert fid(a, b) == pytest.approx(1 + 9 + 0 + 4)
 
 
-def test_gaussians_that_do_not_commute():
+def test_the_distance_of_gaussians_whose_covariances_do_not_commute_is_the_closed_form():
     """Two dimensions: tr (AB)^1/2 = sqrt(tr AB + 2 sqrt(det AB))."""
     roots = np.array([[2.0, 1.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [-1.5, 0.5]])
     a, b = (with_moments(np.zeros(2), root) for root in roots)
@@ -56,7 +56,7 @@ def test_gaussians_that_do_not_commute():
 
 
 @pytest.mark.parametrize(("n", "m", "width"), [(300, 200, 16), (100, 500, 40)])
-def test_it_is_the_usual_formula(n, m, width):
+def test_the_distance_is_the_usual_formula(n, m, width):
     mixing = RNG.normal(size=(width, width))
     a, b = RNG.normal(size=(n, width)) @ mixing, RNG.normal(1, 2, size=(m, width)) @ mixing.T
     assert fid(a, b) == pytest.approx(reference_fid(a, b), rel=1e-8)
@@ -64,7 +64,7 @@ def test_it_is_the_usual_formula(n, m, width):
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (5, 9), (9, 100), (12, 12)])
-def test_fewer_features_than_dimensions(n, m):
+def test_fewer_features_than_dimensions_give_a_distance_and_a_warning(n, m):
     """Rank-deficient covariances, where the usual root is not real: compared with a tiny ridge that it needs."""
     a, b = RNG.normal(size=(n, 12)), RNG.normal(0.5, 2, size=(m, 12))
     with pytest.warns(UserWarning, match=f"FID of {n} and {m} features in 12 dimensions.*too large"):
@@ -75,7 +75,7 @@ def test_fewer_features_than_dimensions(n, m):
     assert distance == pytest.approx(expected, rel=1e-3)
 
 
-def test_features_that_never_vary():
+def test_features_that_never_vary_have_the_distance_of_their_means():
     a, b = np.ones((20, 3)), np.ones((20, 3)) * 3
     assert fid(a, b) == pytest.approx(12)
     assert fid(a, with_moments(np.ones(3), 2 * np.eye(3))) == pytest.approx(12)
@@ -87,7 +87,7 @@ def test_enough_features_are_not_warned_about():
         fid(RNG.normal(size=(20, 4)), RNG.normal(size=(20, 4)))
 
 
-def test_torch_is_as_good():
+def test_tensors_give_the_same_distance_as_arrays():
     a, b = RNG.normal(size=(40, 8)), RNG.normal(size=(50, 8))
     value = fid(torch.tensor(a), torch.tensor(b, requires_grad=True))
     assert isinstance(value, float) and value == pytest.approx(fid(a, b))

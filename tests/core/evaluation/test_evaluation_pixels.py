@@ -24,7 +24,7 @@ def test_a_still_video_changes_in_nothing():
     assert all(found[name] == 0 for name in found if name != "sharpness") and found["sharpness"] > 0
 
 
-def test_changes_of_brightness():
+def test_changes_of_brightness_are_measured_in_shares_of_white():
     video = flat(10, 20, 40)
     assert frame_difference(video) == pytest.approx(15 / 255)
     found = pixel_measures(video)
@@ -58,7 +58,7 @@ def test_a_blurred_video_is_less_sharp():
     assert sharpness_of(grey[None]) == pytest.approx(sharpness_of(TEXTURE[None]))
 
 
-def test_what_too_few_frames_cannot_tell_is_nan():
+def test_measures_that_need_more_frames_are_nan():
     found = pixel_measures(TEXTURE[None])
     assert {name for name, value in found.items() if not math.isnan(value)} == {"sharpness"}
     assert math.isnan(flicker(flat(1, 2))) and colour_drift(flat(1, 2)) > 0

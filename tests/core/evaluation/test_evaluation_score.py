@@ -137,7 +137,7 @@ def test_a_reference_without_a_face_is_refused(faces):
         score_identity(FRAMES, FaceCrop(picture(), np.eye(2, 3)), Colours(), "yunet")
 
 
-def test_the_combined_score():
+def test_the_combined_score_weighs_likeness_and_motion():
     assert combined_score(0.6, 0.0, 1, 0) == pytest.approx(0.6)
     assert combined_score(0.6, 0.6, 0, 1) == pytest.approx(0.5)
     assert combined_score(0.6, 0.6, 1, 0.25) == pytest.approx((0.6 + 0.25 * 0.5) / 1.25)

@@ -23,7 +23,7 @@ def turned(degrees: float) -> list[float]:
     return [math.cos(math.radians(degrees)), math.sin(math.radians(degrees))]
 
 
-def test_the_cosine_of_known_angles():
+def test_known_angles_have_their_cosines():
     frames = np.array([turned(0), turned(60), turned(120), turned(180)])
     assert reference_similarities([1, 0], frames) == pytest.approx([1, 0.5, -0.5, -1])
     assert reference_similarity([1, 0], frames) == pytest.approx(0)
@@ -37,7 +37,7 @@ def test_equal_vectors_are_exactly_alike():
     assert reference_similarity(-FRAMES[0], same) == pytest.approx(-1, abs=1e-15)
 
 
-def test_lengths_do_not_count():
+def test_the_lengths_of_vectors_do_not_count():
     scales = np.array([1e-200, 1e200, 1, 3, 1e-3, 7, 1e30])[:, None]
     plain = reference_similarity(FRAMES[0], FRAMES)
     assert reference_similarity(1e-300 * FRAMES[0], FRAMES * scales) == pytest.approx(plain)
@@ -59,7 +59,7 @@ def test_one_frame_has_a_likeness_but_no_neighbour():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_torch_is_as_good(dtype):
+def test_tensors_give_the_same_similarity_as_arrays(dtype):
     frames = torch.tensor(FRAMES).to(dtype).requires_grad_()
     expected = reference_similarity(frames.detach().double().numpy()[0], frames.detach().double().numpy())
     value = reference_similarity(frames[0], frames)

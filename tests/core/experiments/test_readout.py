@@ -37,7 +37,7 @@ def looks(count: int, seed: int = 0) -> Looks:
     return Looks(kinds, numbers, shown, draw(count, 3, REST, REST), layers[:, ::2, ::2], draw(count, 3, 64, 64), layers)
 
 
-def test_area_under_the_curve_and_explained_variance():
+def test_area_under_the_curve_and_explained_variance_have_their_closed_forms():
     right = np.array([True, True, False, False])
     assert area_under_curve(np.array([4.0, 3, 2, 1]), right) == 1
     assert area_under_curve(np.array([1.0, 2, 3, 4]), right) == 0
@@ -48,7 +48,7 @@ def test_area_under_the_curve_and_explained_variance():
     assert missed({"a": 0.9, "b": math.nan}, {"a": 0.9, "b": 0.5}).keys() == {"b"}
 
 
-def test_the_truth_itself_gets_full_marks():
+def test_the_truth_itself_is_graded_perfect():
     truth = looks(40)
     said = {name: truth.numbers[:, place].numpy() for place, name in enumerate(NUMBER_NAMES)}
     kinds = dict(zip(KINDS, truth.kinds.numpy().T, strict=True))

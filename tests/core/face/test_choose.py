@@ -26,7 +26,7 @@ SIZE = (400, 300)
         ("left to right", [LEFT, MIDDLE, LARGE]),
     ],
 )
-def test_order_of_each_way(how, order):
+def test_each_way_of_choosing_has_its_order(how, order):
     assert [choose_face(FACES, how, number, SIZE) for number in range(3)] == order
     assert [choose_face(FACES[::-1], how, number, SIZE) for number in range(3)] == order
 

@@ -217,7 +217,7 @@ def test_of_a_group_the_second_detectors_points_are_those_of_the_chosen_face(mon
 
 
 @pytest.mark.parametrize("others", [True, False])
-def test_a_face_that_the_second_detector_does_not_find(monkeypatch, tmp_path, others):
+def test_a_face_that_the_second_detector_does_not_find_is_reported(monkeypatch, tmp_path, others):
     face, model = photo_with_face(), ArcFace()
     picture, own = consisid.reduced(face.picture, face.points.astype(np.float64))
     second_detector(monkeypatch, tmp_path, [Found(own + 300)] if others else [])

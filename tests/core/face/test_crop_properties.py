@@ -149,19 +149,19 @@ def test_picture_from_image_gives_a_picture_or_the_error(image, index):
 
 @searched
 @given(some.one_of(GOOD_IMAGE, ANY_IMAGE), some.one_of(some.sampled_from([None, TEMPLATE / 10]), ANY_POINTS))
-def test_crop_face_of_any_array(image, points):
+def test_crop_face_crops_any_array_or_explains_why_not(image, points):
     crop_or_error(crop_face, image, points)
 
 
 @searched
 @given(some.one_of(GOOD_IMAGE, ANY_IMAGE))
-def test_align_face_of_any_array(image):
+def test_align_face_crops_any_array_or_explains_why_not(image):
     crop_or_error(align_face, image, TEMPLATE / 6)
 
 
 @searched
 @given(GOOD_IMAGE, ANY_POINTS, GOOD_FRAMING)
-def test_any_points_and_framing_of_a_good_picture(image, points, framing):
+def test_any_points_and_framing_give_a_crop_or_an_explanation_and_change_no_picture(image, points, framing):
     before = image.copy()
     crop_or_error(align_face, image, points, framing=framing)
     crop_or_error(crop_face, image, points)
@@ -170,7 +170,7 @@ def test_any_points_and_framing_of_a_good_picture(image, points, framing):
 
 @searched
 @given(some.one_of(GOOD_IMAGE, ANY_IMAGE), ANY_POINTS, GOOD_FRAMING, some.sampled_from(["yunet", "mediapipe", "none"]))
-def test_crop_detected_of_any_array_and_points(image, points, framing, detector):
+def test_crop_detected_crops_any_array_and_points_or_explains_why_not(image, points, framing, detector):
     face = DetectedFace(np.array([1.0, 1, 9, 9]), points, 0.5, detector == "yunet", detector=detector)
     crop_or_error(crop_detected, image, face, framing=framing)
 

@@ -53,7 +53,7 @@ def test_several_faces_are_found_once_each():
         assert_found(face, place)
 
 
-def test_a_face_that_fills_the_picture_and_one_cut_by_its_edge():
+def test_a_face_that_fills_the_picture_and_one_cut_by_its_edge_are_found():
     astronaut = data.astronaut()
     (face,) = detect_faces(astronaut[68:165, 172:272])
     assert face.area > 0.5 * 97 * 100

@@ -25,7 +25,7 @@ from fantasyid_core.modelfiles import missing_file, model_file
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_a_sentence(name, tmp_path):
+def test_a_missing_file_is_explained(name, tmp_path):
     for package in PACKAGES[name]:
         pytest.importorskip(package)
     with pytest.raises(FileNotFoundError) as error:
@@ -36,7 +36,7 @@ def test_a_missing_file_is_a_sentence(name, tmp_path):
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("packages", ["first", "all"])
-def test_a_missing_package_is_a_sentence(name, packages, tmp_path, monkeypatch):
+def test_a_missing_package_is_explained(name, packages, tmp_path, monkeypatch):
     place_for(tmp_path, KEYS[name]).write_bytes(b"not looked at")
     gone = PACKAGES[name][:1] if packages == "first" else PACKAGES[name]
     without(monkeypatch, *gone)
@@ -61,7 +61,7 @@ def without(monkeypatch, *gone):
 @pytest.mark.parametrize(
     "name, module", [("insightface", "insightface"), ("yunet", "kornia"), ("retinaface", "facexlib")]
 )
-def test_a_broken_package_is_a_sentence(name, module, files, monkeypatch):
+def test_a_broken_package_is_explained(name, module, files, monkeypatch):
     folder, real = files(name), networkfile.import_module
 
     def broken(wanted, *some):
@@ -83,7 +83,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_a_sentence(name, damage, files, tmp_path):
+def test_a_damaged_file_is_explained(name, damage, files, tmp_path):
     good = (files(name) / model_file(KEYS[name]).belongs).read_bytes()
     path = place_for(tmp_path, KEYS[name])
     path.write_bytes(DAMAGES[damage](good))

@@ -61,7 +61,7 @@ def test_insightface_takes_a_file_that_has_one_size_only(files):
     assert np.abs(face.centre - (160, 96)).max() <= 17
 
 
-def test_insightface_of_before_version_1(files, monkeypatch):
+def test_insightface_before_version_1_is_called_as_it_was(files, monkeypatch):
     """insightface 0.7.3: SCRFD(model_file=None, session=None), detect(img, input_size=None, max_num=0, metric=...)."""
     from insightface.model_zoo import scrfd
 
@@ -143,7 +143,7 @@ def test_yunet_runs_from_the_file_to_the_faces(files, monkeypatch):
     assert not all((face.box <= 0).any() or (face.box >= 255).any() for face in faces)
 
 
-def test_yunet_of_kornia_before_0_9(files, monkeypatch):
+def test_yunet_is_found_where_kornia_before_0_9_has_it(files, monkeypatch):
     import sys
     import types
 

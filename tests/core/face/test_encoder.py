@@ -111,7 +111,7 @@ def test_the_encoder_outlives_its_file(small, wanted, tmp_path):
 
 
 @pytest.mark.parametrize("dtype, bound", [(torch.bfloat16, 0.03), (torch.float16, 0.004)])
-def test_half_precision_weights(small, wanted, tmp_path, dtype, bound):
+def test_half_precision_weights_give_nearly_the_same_features(small, wanted, tmp_path, dtype, bound):
     torch.save({name: tensor.half() for name, tensor in small.state_dict().items()}, tmp_path / "half.pt")
     encoder = load_face_encoder(tmp_path / "half.pt", dtype, SMALL)
     feats = encoder.encode(faces(2, 80))
@@ -128,7 +128,7 @@ def test_saving_and_loading_keeps_every_bit(tmp_path):
     assert os.listdir(tmp_path) == ["tiny.safetensors"]
 
 
-def test_a_file_of_before_states_could_be_chosen_is_read_the_same(tmp_path):
+def test_a_file_from_before_states_could_be_chosen_is_read_the_same(tmp_path):
     """The first version wrote neither `states` nor `vector`; it read the last block."""
     encoder, path = random_face_encoder(seed=4, depth=3), tmp_path / "old.safetensors"
     described = {"kind": "face_encoder", **asdict(encoder.config)}

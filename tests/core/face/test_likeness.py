@@ -160,7 +160,7 @@ def test_a_missing_package_is_named_with_the_command(models, monkeypatch, packag
         load_likeness(folders=[models])
 
 
-def test_a_broken_package_is_a_sentence(models, monkeypatch):
+def test_a_broken_package_is_explained(models, monkeypatch):
     likeness._load.cache_clear()
     monkeypatch.setitem(sys.modules, "insightface.model_zoo.arcface_onnx", None)
     with pytest.raises(RuntimeError, match="insightface is installed but cannot be imported .*--force-reinstall"):

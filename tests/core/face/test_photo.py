@@ -122,14 +122,14 @@ def test_points_by_hand_and_the_centre_need_no_detector():
         find_face([image], FaceRequest("none", by_hand * [1, 1.9]))
 
 
-def test_no_photo_no_face():
+def test_no_photo_is_refused():
     with pytest.raises(ValueError, match="at least one photo"):
         find_face([])
     with pytest.raises(ValueError, match="1 to 64 photos"):
         FaceRequest(references=0)
 
 
-def test_what_was_typed_and_what_is_connected():
+def test_empty_points_are_none_and_a_batch_is_several_pictures():
     assert points_or_none("  ") is None
     torch = pytest.importorskip("torch")
     batch = torch.rand(3, 80, 90, 3)

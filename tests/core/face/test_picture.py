@@ -46,7 +46,7 @@ STORED = {
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_exif_rotation_is_applied(tmp_path, orientation):
+def test_the_rotation_in_exif_is_applied(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](colour())))
@@ -64,7 +64,7 @@ def test_alpha_is_composited_onto_the_fill_of_the_release(tmp_path):
     assert np.abs(picture[:5] - mixed).max() <= 1
 
 
-def test_grey_with_alpha_and_transparent_colours(tmp_path):
+def test_transparent_greys_and_palette_colours_take_the_fill(tmp_path):
     clear = Image.merge("LA", [Image.fromarray(RAMP), Image.new("L", (80, 70), 0)])
     assert (load_picture(saved(tmp_path, clear)) == FILL).all()
     palette = Image.fromarray(np.repeat([[0, 1]], 70, axis=0).repeat(40, axis=1).astype(np.uint8), "P")
@@ -75,26 +75,26 @@ def test_grey_with_alpha_and_transparent_colours(tmp_path):
     assert (opaque[:, :40] == (10, 20, 30)).all()
 
 
-def test_one_channel_and_one_bit(tmp_path):
+def test_pictures_of_one_channel_and_of_one_bit_are_read_as_grey(tmp_path):
     np.testing.assert_array_equal(load_picture(saved(tmp_path, Image.fromarray(RAMP))), RAMP[..., None].repeat(3, -1))
     bits = load_picture(saved(tmp_path, Image.fromarray(RAMP > 100), "bits.png"))
     np.testing.assert_array_equal(bits[..., 1], np.where(RAMP > 100, 255, 0))
 
 
-def test_cmyk(tmp_path):
+def test_a_cmyk_tiff_is_read_in_its_colours(tmp_path):
     ink = Image.new("CMYK", (80, 70), (0, 255, 255, 0))  # magenta and yellow make red
     picture = load_picture(saved(tmp_path, ink, "ink.tiff")).astype(int)
     assert (picture[..., 0] > 240).all() and (picture[..., 1:] < 15).all()
 
 
-def test_cmyk_jpeg(tmp_path):
+def test_a_cmyk_jpeg_is_read_in_its_colours(tmp_path):
     ink = Image.new("CMYK", (80, 70), (0, 255, 255, 0))
     picture = load_picture(saved(tmp_path, ink, "ink.jpg", quality=98)).astype(int)
     assert (picture[..., 0] > 240).all() and (picture[..., 1:] < 15).all()
 
 
 @pytest.mark.parametrize("name", ["deep.png", "deep.tiff"])
-def test_sixteen_bit_colours_and_alpha(tmp_path, name):
+def test_sixteen_bit_colours_and_alpha_are_read(tmp_path, name):
     cv2 = pytest.importorskip("cv2")
     deep = colour()[..., ::-1].astype(np.uint16) * 257
     assert cv2.imwrite(str(tmp_path / name), deep)
@@ -115,7 +115,7 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path, name):
     np.testing.assert_array_equal(picture[..., 0], RAMP)
 
 
-def test_thirty_two_bit_integers_and_floats(tmp_path):
+def test_thirty_two_bit_integers_and_floats_are_read(tmp_path):
     integers = Image.fromarray(RAMP.astype(np.int32) * 257)
     np.testing.assert_array_equal(load_picture(saved(tmp_path, integers, "i.tiff"))[..., 2], RAMP)
     floats = Image.fromarray((RAMP / 255).astype(np.float32))
@@ -130,7 +130,7 @@ def test_floats_of_another_range_are_refused(tmp_path, value):
         load_picture(saved(tmp_path, Image.fromarray(floats), "hdr.tiff"))
 
 
-def test_missing_file_and_folder(tmp_path):
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no picture at .*nobody.jpg"):
         load_picture(tmp_path / "nobody.jpg")
     with pytest.raises(ValueError, match="is a folder, not a picture. Choose one file in it"):
@@ -155,7 +155,7 @@ def heic():
         (b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\xab" * 900, "cannot be read as a picture .*expected a complete JPEG"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_its_own_sentence(tmp_path, content, message):
+def test_what_is_no_picture_is_refused_with_its_own_message(tmp_path, content, message):
     path = tmp_path / "fake.jpg"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"fake.jpg {message}"):
@@ -188,7 +188,7 @@ def test_a_damaged_video_is_told_by_its_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["many.gif", "many.webp", "many.png", "many.tiff"])
-def test_of_an_animation_the_first_frame_is_used_and_said(tmp_path, name):
+def test_the_first_frame_of_an_animation_is_used_and_this_is_noted(tmp_path, name):
     frames = [Image.new("RGB", (80, 70), shade) for shade in ((200, 30, 40), (10, 200, 30), (0, 0, 250))]
     path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
     with pytest.warns(UserWarning, match=f"{name} holds several pictures .*only the first is used"):
@@ -198,7 +198,7 @@ def test_of_an_animation_the_first_frame_is_used_and_said(tmp_path, name):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["one.gif", "one.webp", "one.png", "one.tiff", "one.jpg"])
-def test_of_a_single_picture_nothing_is_said(tmp_path, name):
+def test_a_single_picture_has_no_note(tmp_path, name):
     assert load_picture(saved(tmp_path, Image.fromarray(colour()), name)).shape == (70, 80, 3)
 
 
@@ -274,7 +274,7 @@ def test_image_of_the_host_is_rounded_not_cut_off():
     np.testing.assert_array_equal(picture_from_image(more), np.minimum(colour(), 254) + 1)
 
 
-def test_image_channels_index_and_half_precision():
+def test_an_image_may_be_grey_a_batch_or_in_half_precision():
     grey = torch.tensor(RAMP)[None, ..., None].float() / 255
     np.testing.assert_array_equal(picture_from_image(grey), RAMP[..., None].repeat(3, -1))
     batch = torch.stack([torch.zeros(70, 80, 3), torch.ones(70, 80, 3)])

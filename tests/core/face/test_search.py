@@ -57,7 +57,7 @@ def test_without_the_small_sizes_large_faces_are_missed():
     assert len(search_faces(picture, SquareNetwork(), SIDES, "planted")) == 1
 
 
-def test_a_face_that_fills_the_picture_and_one_cut_by_its_edge():
+def test_a_face_that_fills_the_picture_and_one_cut_by_its_edge_are_found():
     (face,) = search_faces(scene((500, 500), (0, 0, 500)), SquareNetwork(), (500, 128), "planted")
     np.testing.assert_allclose(face.box, (0, 0, 499, 499), atol=4)
     (face,) = search_faces(scene((500, 400), (-30, -20, 120)), SquareNetwork(), SIDES, "planted")

@@ -31,7 +31,7 @@ def write_folder(folder, name="diffusion_pytorch_model.safetensors", config=None
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.bin", "x.pt"])
-def test_single_files(tmp_path, name):
+def test_single_files_are_read(tmp_path, name):
     (save_file if name.endswith("safetensors") else torch.save)(TENSORS, tmp_path / name)
     checkpoint = open_checkpoint(tmp_path / name)
     assert checkpoint.tensors["a.weight"].shape == (2, 3)
@@ -39,12 +39,12 @@ def test_single_files(tmp_path, name):
     assert_same(read_all(checkpoint))
 
 
-def test_pickles_from_before_torch_1_6(tmp_path):
+def test_pickles_from_before_torch_1_6_are_read(tmp_path):
     torch.save(TENSORS, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert_same(read_all(open_checkpoint(tmp_path / "old.pt")))
 
 
-def test_wrapped_state_dicts(tmp_path):
+def test_wrapped_state_dicts_are_unwrapped(tmp_path):
     torch.save({"module": TENSORS, "step": 3}, tmp_path / "x.pt")
     assert_same(read_all(open_checkpoint(tmp_path / "x.pt")))
 
@@ -58,7 +58,7 @@ def test_the_averaged_transformer_comes_first(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
-def test_shards(tmp_path, suffix):
+def test_shards_are_read_together_and_missing_ones_are_named(tmp_path, suffix):
     save = save_file if suffix == "safetensors" else torch.save
     names = [f"model-0000{i}-of-00002.{suffix}" for i in (1, 2)]
     for name, key in zip(names, TENSORS, strict=True):
@@ -74,7 +74,7 @@ def test_shards(tmp_path, suffix):
         open_checkpoint(tmp_path)
 
 
-def test_state_dicts():
+def test_state_dicts_are_read_and_other_values_are_refused():
     assert_same(read_all(open_checkpoint(TENSORS)))
     for wrong in ({}, {"a": 1}, {3: torch.ones(1)}):
         with pytest.raises(ValueError, match="Expected a state dict of tensors"):
@@ -83,7 +83,7 @@ def test_state_dicts():
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
 @pytest.mark.parametrize("keep", [0, 7, 60, -5])
-def test_truncated_files(tmp_path, name, keep):
+def test_truncated_files_are_refused(tmp_path, name, keep):
     (save_file if name.endswith("safetensors") else torch.save)(TENSORS, tmp_path / name)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[:keep])
@@ -92,7 +92,7 @@ def test_truncated_files(tmp_path, name, keep):
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
-def test_text_in_place_of_weights(tmp_path, name):
+def test_text_in_place_of_weights_is_refused(tmp_path, name):
     (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\n" * 9)
     with pytest.raises(ValueError, match=f"{name}.*ownload it again"):
         open_checkpoint(tmp_path / name)
@@ -112,20 +112,20 @@ def test_pickled_code_is_never_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_something_else_in_the_pickle(tmp_path):
+def test_a_pickle_of_something_else_is_refused(tmp_path):
     torch.save([1, 2], tmp_path / "x.pt")
     with pytest.raises(ValueError, match="expected a state dict of tensors, got list"):
         open_checkpoint(tmp_path / "x.pt")
 
 
-def test_missing_files_and_empty_folders(tmp_path):
+def test_missing_files_and_empty_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing does not exist. Expected a model folder or"):
         open_checkpoint(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="No weights in .*Choose the folder that holds transformer/"):
         open_checkpoint(tmp_path)
 
 
-def test_two_versions_of_the_weights(tmp_path):
+def test_two_versions_of_the_weights_in_one_folder_are_refused(tmp_path):
     write_folder(tmp_path / "m")
     save_file(TENSORS, tmp_path / "m" / "diffusion_pytorch_model.fp16.safetensors")
     with pytest.raises(ValueError, match="repeats tensors of another file"):
@@ -133,7 +133,7 @@ def test_two_versions_of_the_weights(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\xff\xfe"])
-def test_broken_config(tmp_path, text):
+def test_a_broken_config_is_named(tmp_path, text):
     write_folder(tmp_path / "m")
     (tmp_path / "m" / "config.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match="config.json"):
@@ -141,7 +141,7 @@ def test_broken_config(tmp_path, text):
 
 
 @pytest.mark.parametrize(("key", "value"), [("num_layers", "two"), ("cross_attn_interval", 0), ("sample_height", 1.5)])
-def test_impossible_sizes_in_the_config(tmp_path, key, value):
+def test_impossible_sizes_in_the_config_are_named(tmp_path, key, value):
     write_folder(tmp_path / "m", config={key: value})
     with pytest.raises(ValueError, match=f"config.json: expected whole numbers above zero, got .*{key}"):
         open_checkpoint(tmp_path / "m")

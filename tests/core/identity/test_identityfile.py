@@ -141,7 +141,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_damaged_file_is_said_to_be_damaged(path, damage):
     save(path)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match="anne.safetensors cannot be read .*truncated, damaged.*Save .* again"):
+    with pytest.raises(ValueError, match="anne.safetensors is not a readable .*truncated or corrupt. Save .* again"):
         load_identity(path)
 
 

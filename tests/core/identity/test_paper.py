@@ -14,7 +14,7 @@ from paperadapter import heads, trained_adapter, untrained_adapter
 from small import inputs_of, make_adapter
 
 import fantasyid_core.identity
-from fantasyid_core.config import AdapterConfig, TransformerConfig, config_from_mapping, config_to_json
+from fantasyid_core.config import AdapterConfig, TransformerConfig, config_from_mapping
 from fantasyid_core.identity.adapter import IdentityAdapter, make_encoder, make_layers
 from fantasyid_core.identity.fingerprint import adapter_fingerprint
 from fantasyid_core.identity.network.spiral_vertices import Standardisation, kept_vertices
@@ -38,7 +38,7 @@ def test_tokens_are_as_many_as_the_config_says(switches, count):
     adapter.check_tokens(tokens)
 
 
-def test_full_size_is_the_papers():
+def test_the_full_size_is_that_of_the_paper():
     config = AdapterConfig.paper()
     assert (config.vertex_counts[-1], config.face_tokens, config.id_tokens, config.fusion_layers) == (314, 36, 350, 6)
     assert config.id_width == config.dit_width == 3072 and len(config.reducer_widths) == 4
@@ -49,7 +49,7 @@ def test_full_size_is_the_papers():
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_configs_survive_json(switches):
     config = AdapterConfig.paper_tiny(**switches)
-    assert config_from_mapping(AdapterConfig, json.loads(config_to_json(config))) == config
+    assert config_from_mapping(AdapterConfig, json.loads(json.dumps(asdict(config)))) == config
 
 
 @pytest.mark.parametrize(

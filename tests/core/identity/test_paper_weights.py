@@ -78,14 +78,14 @@ def test_the_release_variant_can_be_saved_too(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_the_size_and_nearly_the_same(adapter, tmp_path, dtype):
+def test_half_precision_saves_half_the_size_and_changes_little(adapter, tmp_path, dtype):
     loaded = load_adapter(save_adapter(adapter, tmp_path / "half.safetensors", dtype))
     inputs = inputs_of(adapter)
     assert (loaded.encode(*inputs) - adapter.encode(*inputs)).norm() < 0.03 * adapter.encode(*inputs).norm()
     assert load_adapter(tmp_path / "half.safetensors", dtype=None).layers[0].to_q.weight.dtype == dtype
 
 
-def test_a_whole_model_in_one_folder(adapter, tmp_path):
+def test_an_adapter_is_read_from_the_folder_of_a_whole_model(adapter, tmp_path):
     """As a small model ships: transformer and adapter beside each other, sizes in config.json."""
     folder = tmp_path / "model" / "transformer"
     folder.mkdir(parents=True)

@@ -6,13 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fantasyid_core.identity.steering.schedule import (
     SCHEDULE_PRESETS,
     check_schedule,
-    format_schedule,
     parse_schedule,
     schedule_weight,
 )
@@ -28,7 +25,7 @@ from fantasyid_core.identity.steering.schedule import (
         (" Fade-In ", [(0, 0), (0.3, 1)]),
     ],
 )
-def test_the_grammar(text, points):
+def test_every_form_of_the_text_gives_its_points(text, points):
     assert parse_schedule(text) == points
 
 
@@ -72,14 +69,8 @@ def test_two_points_at_one_place_are_a_jump():
 
 @pytest.mark.parametrize("name", SCHEDULE_PRESETS)
 def test_presets_have_names(name):
-    assert format_schedule(parse_schedule(name)) == name
+    assert parse_schedule(name) == SCHEDULE_PRESETS[name]
     assert check_schedule(SCHEDULE_PRESETS[name]) == SCHEDULE_PRESETS[name]
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(-9, 9)), min_size=1, max_size=9, unique_by=lambda point: point[0]))
-def test_every_schedule_survives_the_round_trip(points):
-    points = sorted(points)
-    assert parse_schedule(format_schedule(points)) == points
 
 
 @pytest.mark.parametrize(

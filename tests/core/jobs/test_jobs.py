@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from fantasyid_core.identity.adapter import IdentityAdapter
 from fantasyid_core.identity.identityfile import save_identity
 from fantasyid_core.jobs import Job, run_jobs
 from fantasyid_core.jobs.job import options_of
+from fantasyid_core.jobs.run import Summary
 from fantasyid_core.jobs.synthetic import is_marked
 from fantasyid_core.pipeline import Inputs, Run, generate
 from fantasyid_core.request import PersonRequest
@@ -29,51 +33,61 @@ def jobs(tmp_path_factory):
     return make_jobs(tmp_path_factory.mktemp("jobs"))
 
 
+class Made(NamedTuple):
+    """What one run of all jobs did. labels: (stage, done videos, done parts of the stage) as they were told."""
+
+    folder: Path
+    summary: Summary
+    counts: Counter
+    labels: list[tuple[str, int, int]]
+
+
+LOADERS = [(pipeline, "load_adapter"), (pipeline, "load_face_encoder"), (diffusers_models, "load_vae")]
+LOADERS += [(diffusers_models, "load_text_encoder"), (diffusers_host, "load_transformer")]
+WORK = [(IdentityAdapter, "encode"), (pipeline, "encode_prompt"), (pipeline, "make_injector")]
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(jobs, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    assert run_jobs(jobs, folder).failed == {}
-    return contents(folder)
+def made(jobs, tmp_path_factory):
+    folder, counts, labels = tmp_path_factory.mktemp("made"), Counter(), []
+
+    def counted(name, original):
+        def call(*arguments, **options):
+            counts[name] += 1
+            return original(*arguments, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in LOADERS + WORK:
+            patch.setattr(module, name, counted(name, getattr(module, name)))
+        told = lambda place, done, total: labels.append((place.stage, place.done, done))  # noqa: E731
+        return Made(folder, run_jobs(jobs, folder, told), counts, labels)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(made):
+    """The files of all videos, by name."""
+    return contents(made.folder)
 
 
 def states(folder) -> dict[str, str]:
     return {row["video"]: row["state"] for row in json.loads((folder / "manifest.json").read_text())}
 
 
-def test_models_people_and_prompts_are_taken_once(jobs, uninterrupted, tmp_path, monkeypatch):
-    counts: Counter = Counter()
+def test_models_people_and_prompts_are_taken_once(jobs, made):
+    assert made.summary.done == len(jobs) == PEOPLE * PROMPTS and not made.summary.failed
+    assert set(states(made.folder).values()) == {"done"}
+    assert {name: made.counts[name] for _, name in LOADERS} == {name: 1 for _, name in LOADERS}
+    assert made.counts["encode"] == PEOPLE
+    assert made.counts["encode_prompt"] == PROMPTS + 1  # the empty negative prompt is one, too
+    assert made.counts["make_injector"] == PEOPLE
 
-    def count(module, name):
-        original = getattr(module, name)
 
-        def counted(*arguments, **options):
-            counts[name] += 1
-            return original(*arguments, **options)
-
-        monkeypatch.setattr(module, name, counted)
-
-    loaders = [(pipeline, "load_adapter"), (pipeline, "load_face_encoder"), (diffusers_models, "load_vae")]
-    loaders += [(diffusers_models, "load_text_encoder"), (diffusers_host, "load_transformer")]
-    for module, name in [
-        *loaders,
-        (IdentityAdapter, "encode"),
-        (pipeline, "encode_prompt"),
-        (pipeline, "make_injector"),
-    ]:
-        count(module, name)
-    labels = []
-    summary = run_jobs(jobs, tmp_path, lambda place, done, total: labels.append((place.stage, place.done, done)))
-    assert summary.done == len(jobs) == PEOPLE * PROMPTS and not summary.failed
-    assert {name: counts[name] for _, name in loaders} == {name: 1 for _, name in loaders}
-    assert counts["encode"] == PEOPLE
-    assert counts["encode_prompt"] == PROMPTS + 1  # the empty negative prompt is one, too
-    assert counts["make_injector"] == PEOPLE
-    assert contents(tmp_path) == uninterrupted
-    assert set(states(tmp_path).values()) == {"done"}
-    # Each stage is named when it begins, and the finished videos count up.
-    begun = [stage for stage, _, done in labels if done == 0]
+def test_each_stage_is_told_when_it_begins_and_finished_videos_count_up(jobs, made):
+    begun = [stage for stage, _, done in made.labels if done == 0]
     assert begun.count("sampling") == begun.count("frames") == len(jobs)
-    assert [done for _, done, _ in labels] == sorted(done for _, done, _ in labels)
+    assert [done for _, done, _ in made.labels] == sorted(done for _, done, _ in made.labels)
 
 
 def test_a_job_is_the_video_that_generate_makes(jobs, uninterrupted, tmp_path):
@@ -91,15 +105,15 @@ def test_videos_say_what_they_are_and_how_they_were_made(uninterrupted, tmp_path
     assert read_video(path).shape == (8, 64, 64, 3)  # the mark does not disturb a player
 
 
-def test_a_second_start_makes_only_what_is_missing(jobs, uninterrupted, tmp_path, monkeypatch):
-    run_jobs(jobs, tmp_path)
-    (tmp_path / "04.mp4").unlink()
-    made = []
+def test_a_second_start_makes_only_what_is_missing(jobs, made, uninterrupted, tmp_path, monkeypatch):
+    folder = shutil.copytree(made.folder, tmp_path / "copy")
+    (folder / "04.mp4").unlink()
+    sampled = []
     original = pipeline.sample_latents
-    monkeypatch.setattr(pipeline, "sample_latents", lambda run, *rest: made.append(1) or original(run, *rest))
-    assert run_jobs(jobs, tmp_path).done == len(jobs)
-    assert made == [1] and contents(tmp_path) == uninterrupted
-    assert run_jobs(jobs, tmp_path).done == len(jobs) and made == [1]
+    monkeypatch.setattr(pipeline, "sample_latents", lambda run, *rest: sampled.append(1) or original(run, *rest))
+    assert run_jobs(jobs, folder).done == len(jobs)
+    assert sampled == [1] and contents(folder) == uninterrupted
+    assert run_jobs(jobs, folder).done == len(jobs) and sampled == [1]
 
 
 def test_a_bad_row_costs_only_itself(jobs, uninterrupted, tmp_path):
@@ -145,10 +159,10 @@ def test_a_full_disk_stops_with_what_is_whole(jobs, uninterrupted, tmp_path, mon
 
     monkeypatch.setattr(run, "finish", full)
     with pytest.raises(OSError, match="No space left.*Nothing was changed; free some space"):
-        run_jobs(jobs[:5], tmp_path)
-    assert len(contents(tmp_path)) == 2 and Counter(states(tmp_path).values()) == {"done": 2, "to do": 3}
-    run_jobs(jobs[:5], tmp_path)
-    assert contents(tmp_path) == {job.name: uninterrupted[job.name] for job in jobs[:5]}
+        run_jobs(jobs[:4], tmp_path)
+    assert len(contents(tmp_path)) == 2 and Counter(states(tmp_path).values()) == {"done": 2, "to do": 2}
+    run_jobs(jobs[:4], tmp_path)
+    assert contents(tmp_path) == {job.name: uninterrupted[job.name] for job in jobs[:4]}
 
 
 def test_a_video_of_something_else_is_not_overwritten(jobs, tmp_path):
@@ -162,7 +176,7 @@ def test_a_video_of_something_else_is_not_overwritten(jobs, tmp_path):
     assert contents(tmp_path) == {**before, jobs[1].name: b"the user's notes"}
 
 
-def test_two_videos_of_one_name(jobs, tmp_path):
+def test_two_videos_of_one_name_and_impossible_names_are_refused(jobs, tmp_path):
     with pytest.raises(ValueError, match="Videos 1 and 3 have one name, 00.MP4"):
         run_jobs([jobs[0], jobs[1], replace(jobs[2], name="00.MP4")], tmp_path)
     for name in ("../a.mp4", "/a.mp4", "a.avi", "a:b.mp4", ""):
@@ -170,7 +184,7 @@ def test_two_videos_of_one_name(jobs, tmp_path):
             replace(jobs[0], name=name)
 
 
-def test_another_process_at_the_same_row_is_let_be(jobs, tmp_path):
+def test_a_row_that_another_process_works_on_is_left_to_it(jobs, tmp_path):
     from filelock import FileLock
 
     (tmp_path / ".jobs").mkdir()

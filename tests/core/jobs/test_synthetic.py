@@ -81,7 +81,7 @@ def test_a_signed_video_says_that_a_model_made_it(signature, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["video.mp4"]
 
 
-def test_what_cannot_sign(signature, tmp_path):
+def test_files_that_cannot_sign_are_refused(signature, tmp_path):
     (tmp_path / "key.pem").write_text("no key")
     with pytest.raises(ValueError, match="is no private key as PEM"):
         Signature(signature.certificate, tmp_path / "key.pem")

@@ -52,14 +52,14 @@ def test_a_plan_that_cannot_fit_says_what_would(real):
         choose_plan(real, 2 * GB)
 
 
-def test_less_memory_costs_something(real):
+def test_plans_are_listed_from_fastest_to_smallest(real):
     found = plans.plans(real)
     assert [plan.name for plan in found][0] == "everything on the card"
     assert [plan.card for plan in found] == sorted((plan.card for plan in found), reverse=True)
     assert plans.plans(real, 1)[-1].card < found[-1].card  # without guidance there is half of the work
 
 
-def test_words_of_fit(monkeypatch):
+def test_sizes_of_cards_are_read_and_other_words_are_refused(monkeypatch):
     assert card_bytes("12GB") == 12 * GB and card_bytes("8 gb") == 8 * GB
     for word in ("much", "0GB", "-1GB", "nanGB"):
         with pytest.raises(ValueError, match="Expected a size such as 8GB, 12GB, 24GB, or auto"):
@@ -92,7 +92,7 @@ def test_generate_checks_before_it_loads(tmp_path, monkeypatch):
     from fantasyid_core.request import PersonRequest
 
     monkeypatch.setattr(plans, "free_memory", lambda: 1000)
-    monkeypatch.setattr(pipeline, "load_adapter", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(pipeline.run, "load_adapter", lambda *_: pytest.fail("loaded"))
     inputs = Inputs(write_random_model(tmp_path / "model"), PersonRequest(tmp_path / "face.png"))
     with pytest.raises(RuntimeError, match="Nothing was loaded"):
         generate(inputs, Settings("a", device="cpu"))

@@ -128,7 +128,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("data, message", WRONG.values(), ids=WRONG)
-def test_each_kind_of_wrong_content_has_its_own_sentence(tmp_path, data, message):
+def test_each_kind_of_wrong_content_has_its_own_message(tmp_path, data, message):
     said = problem("flame", tmp_path / "generic_model.pkl", data)
     assert re.search(message, said), said
 
@@ -245,7 +245,7 @@ def test_a_model_in_parts_needs_all_of_them_and_each_whole(tmp_path):
     row=st.sampled_from(MODEL_FILES),
     suffix=st.sampled_from([*check.CONTENTS, ".other", "-00001-of-00002.safetensors", "-00001-of-99999.bin"]),
 )
-def test_any_bytes_under_any_name_give_sentences(tmp_path, start, cut, rest, row, suffix):
+def test_any_bytes_under_any_name_are_explained(tmp_path, start, cut, rest, row, suffix):
     path = tmp_path / f"file{suffix}"
     path.write_bytes(start[: len(start) - min(cut, len(start))] + rest)
     try:
@@ -254,7 +254,7 @@ def test_any_bytes_under_any_name_give_sentences(tmp_path, start, cut, rest, row
         path.unlink()
 
 
-def test_an_unreadable_file_is_a_sentence(tmp_path, monkeypatch):
+def test_an_unreadable_file_is_explained(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 

@@ -222,7 +222,7 @@ def test_the_report_sets_model_codec_and_truth_side_by_side(people, tmp_path):
     assert "| measure | model | codec | true | target | model |" in text and "proves nothing" in text
 
 
-def test_that_nothing_leaks_is_no_merit_where_nothing_steers():
+def test_the_report_gives_no_credit_for_no_leak_where_nothing_steers():
     row = {"verdict": "met", "measure": "leak"}
     assert report._only_if_steered(row, {"model": [0.02, 0.03], "true": [1.0, 1.0]})["verdict"] == "not steered"
     assert report._only_if_steered(row, {"model": [0.9, 0.8], "true": [1.0, 1.0]})["verdict"] == "met"
@@ -268,7 +268,7 @@ def test_the_true_renderer_knows_shape_and_scene():
         (lambda s, p, r: read(load_probe(), r.references).of("ear"), "The probe does not read 'ear'"),
     ],
 )
-def test_bad_input(change, message, true, people):
+def test_bad_input_is_refused(change, message, true, people):
     from fantasyid_core.people.instruments import SceneRequest
 
     request = SceneRequest(people[0].vertices, people[0].references, people[0].prompt, 0)

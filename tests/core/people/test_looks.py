@@ -46,7 +46,7 @@ def test_a_twin_differs_in_one_part_that_shows():
     assert 0.2 < np.mean(worn) < 0.9  # taken off and put on
 
 
-def test_looks_as_numbers():
+def test_looks_are_written_as_numbers_and_read_back():
     look = Appearance(hair_style="bob", hair_volume=0.25, iris=(0.1, 0.2, 0.3), glasses="round")
     numbers = dict(zip(NUMBER_NAMES, look_numbers(look), strict=True))
     assert numbers["hair_volume"] == 0.25 and numbers["iris g"] == pytest.approx(0.2)

@@ -28,7 +28,7 @@ def test_all_parameters_of_the_plan_are_there():
     assert set(planned) <= set(SHAPE_NAMES) and len(SHAPE_NAMES) == 24 == len(set(SHAPE_NAMES))
 
 
-def test_nothing_changed_is_the_average_head():
+def test_without_changes_the_head_is_the_average_head():
     np.testing.assert_array_equal(shape_vertices({}), head_mesh().template.astype(np.float32))
     np.testing.assert_array_equal(shape_vertices(np.zeros(24)), shape_vertices({}))
     assert shape_vertices({}).dtype == np.float32
@@ -52,7 +52,7 @@ def test_a_parameter_is_symmetric_and_local_enough(name):
     assert 0.002 < np.linalg.norm(moved, axis=1).max() < 0.025
 
 
-def test_the_wider_face_of_the_editor():
+def test_the_editors_wider_face_is_ten_percent_wider_and_no_longer():
     wide, average = measure(shape_vertices({"face_width": 1})), AVERAGE
     assert 1.08 <= wide["face_width"] / average["face_width"] <= 1.12
     places = [shape_vertices({"face_width": amount})[landmark_vertices()] for amount in (0, 1)]

@@ -63,7 +63,7 @@ def test_the_outline_is_measured_in_pixels():
     assert np.isnan(outline(np.zeros((1, 64, 64, 3), np.uint8))["face_width"]).all()
 
 
-def test_numbers_on_closed_forms():
+def test_measures_have_their_closed_forms():
     assert within_person([-1, 0, 1], [[4, 6, 8], [-3, -1, 1]]) == pytest.approx((1, 1, 2))
     steep = within_person([-1, 0, 1], [[-1, 0, 1], [-3, 0, 3]])
     assert steep.correlation == pytest.approx(1) and steep.pooled == pytest.approx(0.2**0.5 * 2) and steep.slope == 2
@@ -77,7 +77,7 @@ def test_numbers_on_closed_forms():
     assert nearest(np.eye(3)[[2, 0]], np.eye(3)).tolist() == [2, 0]
 
 
-def test_training_the_probe(tmp_path):
+def test_the_probe_learns_and_equal_seeds_give_equal_probes(tmp_path):
     settings = ProbeTraining(people=24, steps=30, batch_people=8, warmup=2)
     views, losses = render_views(training_seeds(24), 1), []
     assert views[0].shape == (24, 4, 64, 64, 3) and views[1].shape == (24, 4, len(NAMES))
@@ -101,7 +101,7 @@ def test_training_the_probe(tmp_path):
     assert np.allclose(read(again, views[0]).values, read(probes[0], views[0]).values, atol=0.05)
 
 
-def test_what_is_true_of_a_picture():
+def test_the_truth_of_a_picture_is_that_of_its_person_and_motion():
     person = sample_person(3)
     rows = Motion("turn left", "open mouth").frames(3)
     facts = dict(zip(NAMES, truth(person, rows).T, strict=True))
@@ -109,7 +109,7 @@ def test_what_is_true_of_a_picture():
     assert facts["mouth_open"].tolist() == [0, 0.5, 1] and facts["hair g"][0] == person.appearance.hair_colour[1]
 
 
-def test_bad_files(tmp_path, capsys):
+def test_bad_files_and_settings_are_explained(tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="train_probe"):
         load_probe(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"no")

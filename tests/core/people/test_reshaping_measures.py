@@ -66,7 +66,7 @@ def test_the_motion_is_lively_and_begins_the_same_whatever_its_length():
     assert long.std(axis=0).astype(bool).sum() >= 9 and abs(np.diff(long[:, 0])).max() < 3
 
 
-def test_an_unknown_slider_and_a_picture_without_a_face_are_sentences(truth):
+def test_an_unknown_slider_and_a_picture_without_a_face_are_explained(truth):
     with pytest.raises(ValueError, match="Expected a slider among .*head_width.*got 'third_eye'"):
         truth_of(truth.before, "third_eye", 1)
     with pytest.raises(ValueError, match="none is found"):

@@ -95,7 +95,7 @@ def test_tiny_and_huge_weights_keep_their_proportion():
 
 
 @pytest.mark.parametrize("count", range(1, 7))
-def test_people_on_the_circle(count):
+def test_places_on_the_circle_give_the_people_their_weights(count):
     angles = np.pi / 2 - 2 * np.pi * np.arange(count) / count
     places = np.column_stack([np.cos(angles), np.sin(angles)])
     for person, (x, y) in enumerate(places):

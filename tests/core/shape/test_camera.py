@@ -83,6 +83,6 @@ def test_the_camera_is_the_published_one():
     assert found[0, 2] > found[1, 2]  # nearer
 
 
-def test_the_box_of_landmarks():
+def test_the_box_of_landmarks_is_a_square_around_them():
     middle, size = box_of(np.array([[1.0, 2], [5, 4], [3, 10]]))
     assert middle.tolist() == [3, 6] and size == 6

@@ -54,7 +54,7 @@ def test_the_numbers_are_those_of_the_whole_network(deca, state):
     assert PARAMETERS == COUNTS
 
 
-def test_a_batch_is_a_loop(deca):
+def test_a_batch_gives_what_its_members_give(deca):
     pixels = draw_pixels(2)
     with torch.no_grad():
         together = deca(pixels)
@@ -115,7 +115,7 @@ def refused(path):
     return message
 
 
-def test_each_wrong_file_has_its_sentence(tmp_path, path):
+def test_each_wrong_file_has_its_own_message(tmp_path, path):
     from safetensors.torch import save_file
 
     wrong = tmp_path / "deca_model.tar"

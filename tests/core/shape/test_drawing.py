@@ -108,7 +108,7 @@ def test_points_without_faces_are_drawn_far_to_near():
     assert dots[:, 32:].max() > dots[:, :20].max() + 100
 
 
-def test_heads_of_people(head, faces):
+def test_heads_of_people_are_centred_and_shaded(head, faces):
     drawn = draw_head(head, faces, 128)
     for view in np.split(drawn, 2, axis=1):
         left, top, right, bottom = box(clay(view))

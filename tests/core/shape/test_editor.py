@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from facesamples import sample
+from packedhead import unpack_controls
 
 from fantasyid_core.shape import FaceShape, edit_shape, load_topology, synthetic_head
 from fantasyid_core.shape.draw.present import describe_change, draw_before_after, draw_turntable, present_shape
 from fantasyid_core.shape.edit.blend import MAX_SHAPES, blend_faces, mix_people, read_place, read_weights
-from fantasyid_core.shape.edit.controlpack import unpack_controls
 from fantasyid_core.shape.edit.editor import pack_template_head, run_editor, warp_to
 from fantasyid_core.shape.topology.known import mean_head, mesh_faces, with_faces
 

@@ -67,7 +67,7 @@ def test_every_control_is_measured_one_after_the_other():
         (Effect("a", 0.0, None), "release", "Without effect.*Connect a shape with faces"),
     ],
 )
-def test_what_is_said(effect, variant, said):
+def test_a_control_without_effect_is_explained(effect, variant, said):
     assert re.search(said, without_effect(effect, variant))
 
 

@@ -68,7 +68,7 @@ def expected_heads(content, coefficients):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-14), (torch.float32, 1e-6)])
-def test_it_is_the_published_formula(path, dtype, tolerance):
+def test_vertices_are_those_of_the_published_formula(path, dtype, tolerance):
     coefficients = draw_coefficients()
     heads = load_flame(path, COUNT, dtype)(**coefficients)
     assert heads.dtype == dtype and heads.shape == (3, COUNT, 3)
@@ -145,7 +145,7 @@ def test_the_neck_carries_the_jaw_and_the_eyes(tmp_path):
 
 @pytest.mark.parametrize("angle", [0, 1e-300, 1e-9, 1e-4, 0.0999999, 0.1, 0.1000001, 1, 3.14159265, 7])
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 2e-14), (torch.float32, 1e-6)])
-def test_rotations_of_any_size(angle, dtype, tolerance):
+def test_rotations_of_any_angle_equal_the_exact_matrix(angle, dtype, tolerance):
     vector = np.array([2, -1, 2]) / 3 * angle
     matrix = rotation_matrices(torch.tensor(vector, dtype=dtype))
     np.testing.assert_allclose(matrix, rotation(vector), rtol=0, atol=tolerance)
@@ -154,7 +154,7 @@ def test_rotations_of_any_size(angle, dtype, tolerance):
 # Batches, precision, gradients
 
 
-def test_a_batch_is_a_loop(flame):
+def test_a_batch_gives_what_its_members_give(flame):
     coefficients = draw_coefficients(4)
     single = [flame(**{name: value[i : i + 1] for name, value in coefficients.items()}) for i in range(4)]
     torch.testing.assert_close(flame(**coefficients), torch.cat(single), rtol=0, atol=1e-15)
@@ -162,7 +162,7 @@ def test_a_batch_is_a_loop(flame):
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-6, 0.05, 1.0])
-def test_gradients_are_right(flame, angle):
+def test_gradients_equal_finite_differences(flame, angle):
     given = draw_coefficients(1, angle=angle)
     given["shape"], given["expression"] = given["shape"][:, :3], given["expression"][:, :2]
     inputs = [value.requires_grad_() for value in given.values()]
@@ -170,7 +170,7 @@ def test_gradients_are_right(flame, angle):
     assert torch.autograd.gradcheck(lambda *values: flame(*values)[:, chosen], inputs)
 
 
-def test_second_derivatives_at_rest_are_right():
+def test_second_derivatives_at_rest_equal_finite_differences():
     vector = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(rotation_matrices, vector)
 

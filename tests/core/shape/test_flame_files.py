@@ -266,7 +266,7 @@ def test_half_precision_is_refused(path):
         load_flame(path, COUNT, torch.float16)
 
 
-def test_each_wrong_file_has_its_sentence(tmp_path):
+def test_each_wrong_file_has_its_own_message(tmp_path):
     path = tmp_path / "generic_model.pkl"
 
     def reason():

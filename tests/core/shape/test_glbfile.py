@@ -56,7 +56,7 @@ def test_shape_keys_without_weights_and_without_positions_change_nothing(tmp_pat
 
 @pytest.mark.parametrize("kind, stride", [("i2", 8), ("i1", 4), ("u2", 8)])
 @pytest.mark.parametrize("normalized", [True, False])
-def test_quantised_positions(tmp_path, kind, stride, normalized):
+def test_quantised_positions_are_read(tmp_path, kind, stride, normalized):
     """KHR_mesh_quantization: small integers, placed by their node."""
     low, high = (0, np.iinfo(kind).max) if kind[0] == "u" else (-np.iinfo(kind).max, np.iinfo(kind).max)
     size = float(np.ptp(VERTICES, axis=0).max())
@@ -130,7 +130,7 @@ def test_a_skeleton_holds_the_head(tmp_path, posed):
     (6, [0, 1, 2, 3], [[0, 1, 2], [0, 2, 3]]),
     (0, [0, 1], None),
 ])  # fmt: skip
-def test_strips_fans_and_points(tmp_path, mode, corners, triangles):
+def test_strips_fans_and_points_are_read(tmp_path, mode, corners, triangles):
     glb, primitive = head(mode=mode)
     primitive["indices"] = glb.array(np.array(corners, "<u2"))
     found = read(tmp_path, glb)

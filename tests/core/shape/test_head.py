@@ -26,7 +26,7 @@ def test_finer_heads_begin_with_the_coarser_ones():
     torch.testing.assert_close(synthetic_head(3)[0][:162], synthetic_head(2)[0], rtol=0, atol=0)
 
 
-def test_it_has_the_size_and_features_of_a_head():
+def test_the_mesh_has_the_size_and_features_of_a_head():
     vertices = synthetic_head(4)[0].numpy()
     width, height, depth = np.ptp(vertices, axis=0)
     assert 0.14 < width < 0.18 and 0.24 < height < 0.26 and 0.18 < depth < 0.22
@@ -44,7 +44,7 @@ def depth_at(vertices, x, y):
     return front[np.hypot(front[:, 0] - x, front[:, 1] - y).argmin(), 2]
 
 
-def test_it_is_its_own_mirror_image():
+def test_the_mesh_is_its_own_mirror_image():
     vertices = synthetic_head(3)[0]
     mirrored = vertices * torch.tensor([-1.0, 1.0, 1.0])
     assert torch.cdist(mirrored.double(), vertices.double()).min(dim=1).values.max() < 1e-6

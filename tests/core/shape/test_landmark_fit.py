@@ -192,7 +192,7 @@ def test_of_two_faces_the_crops_own_is_taken(astronaut):
         ({"pose": "asleep"}, "a pose among neutral, as photographed, got 'asleep'"),
     ],
 )
-def test_bad_input_is_a_sentence(astronaut, arguments, message):
+def test_bad_input_is_explained(astronaut, arguments, message):
     with pytest.raises(ValueError, match=f"(?i){message}"):
         fit_face(**({"photo": astronaut} | arguments))
 

@@ -57,7 +57,7 @@ def brute_force(entries, vertices, faces, degrees=None):
     return result
 
 
-def test_they_are_the_weighted_corners_of_their_triangles(embedding):
+def test_landmarks_are_the_weighted_corners_of_their_triangles(embedding):
     vertices, faces = draw_mesh()
     found = embedding(vertices, faces)
     expected = np.stack([brute_force(make_entries(), head, faces) for head in vertices.numpy()])
@@ -75,7 +75,7 @@ def test_the_contour_of_a_turned_head_is_taken_from_its_row(embedding, degrees):
     assert torch.equal(found[:, 17:], embedding(vertices, faces)[:, 17:])
 
 
-def test_gradients_are_right(embedding):
+def test_gradients_equal_finite_differences(embedding):
     vertices, faces = draw_mesh(1)
     vertices.requires_grad_()
     assert torch.autograd.gradcheck(lambda v: embedding(v, faces, torch.tensor([0.3])), vertices)
@@ -89,7 +89,7 @@ def test_yaw_is_the_turn_about_the_vertical_axis(rotation, yaw):
     assert head_yaw(torch.tensor([rotation], dtype=torch.float64)).item() == pytest.approx(yaw, abs=1e-9)
 
 
-def test_five_points_of_68():
+def test_five_points_are_taken_from_68_landmarks():
     landmarks = np.random.default_rng(0).normal(size=(68, 2))
     found = five_points(landmarks)
     expected = [landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[30], landmarks[48], landmarks[54]]
@@ -191,7 +191,7 @@ def test_wrong_entries_are_named(spoil, message, tmp_path):
     assert re.search(message, refused(write(tmp_path / "landmark_embedding.npy", entries)))
 
 
-def test_each_wrong_file_has_its_sentence(tmp_path):
+def test_each_wrong_file_has_its_own_message(tmp_path):
     path = tmp_path / "landmark_embedding.npy"
     with pytest.raises(FileNotFoundError, match=rf"There is no file .*{path.name}\. .*{ORIGIN}"):
         load_landmarks(path)

@@ -45,7 +45,7 @@ def same(found):
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
 @pytest.mark.parametrize("name, make", [("head.obj", obj), ("head.ply", text_ply), ("head.stl", stl)])
-def test_every_line_end_and_encoding(tmp_path, newline, encoding, name, make):
+def test_every_line_end_and_encoding_is_read(tmp_path, newline, encoding, name, make):
     content = make(newline).encode(encoding)
     content = b"\xfe\xff" + content if encoding == "utf-16-be" else content
     same(read(tmp_path, content, name, **({"faces": FACES} if name == "head.stl" else {})))

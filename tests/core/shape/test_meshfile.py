@@ -55,7 +55,7 @@ def same_surface(found):
 @pytest.mark.parametrize("order", COUNTED)
 @pytest.mark.parametrize("kind, code", [("float", "f4"), ("double", "f8")])
 @pytest.mark.parametrize("with_faces", [False, True])
-def test_binary_ply_with_normals_and_colours(tmp_path, order, kind, code, with_faces):
+def test_binary_ply_with_normals_and_colours_is_read(tmp_path, order, kind, code, with_faces):
     extras = [f"float n{axis}" for axis in "xyz"] + [f"uchar {colour}" for colour in ("red", "green", "blue")]
     rows = np.zeros(V, [("p", order + code, 3), ("n", order + "f4", 3), ("c", "u1", 3)])
     rows["p"], rows["n"], rows["c"] = VERTICES, 0.5, 200
@@ -74,7 +74,7 @@ def test_binary_ply_with_normals_and_colours(tmp_path, order, kind, code, with_f
 
 @pytest.mark.parametrize("order", COUNTED)
 @pytest.mark.parametrize("extra", ["", "int flags", "list uchar float texcoord"])
-def test_binary_ply_with_quads_among_triangles(tmp_path, order, extra):
+def test_binary_ply_with_quads_among_triangles_is_read(tmp_path, order, extra):
     polygons = quads_and_triangles()
     content = ply_header(COUNTED[order], faces=len(polygons), face_extras=[extra] if extra else []).encode()
     content += VERTICES.astype(order + "f4").tobytes()
@@ -92,7 +92,7 @@ def test_binary_ply_with_quads_among_triangles(tmp_path, order, extra):
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_text_ply_with_colours_quads_and_windows_line_ends(tmp_path, newline):
+def test_text_ply_with_colours_quads_and_windows_line_ends_is_read(tmp_path, newline):
     polygons = quads_and_triangles()
     lines = [" ".join([*(f"{x:.9g}" for x in row), "0 0 1", "255 0 0"]) for row in VERTICES.tolist()]
     lines += [f"{len(polygon)} {' '.join(map(str, polygon))}" for polygon in polygons]
@@ -127,7 +127,7 @@ def obj_lines(faces):
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_obj_with_negative_indices_comments_and_windows_line_ends(tmp_path, newline):
+def test_obj_with_negative_indices_comments_and_windows_line_ends_is_read(tmp_path, newline):
     """Negative indices count from the last vertex before the face, wherever the face stands in the file."""
     lines = ["# by hand"]
     ready = {int(last): [face for face in FACES if face.max() == last] for last in range(V)}
@@ -159,7 +159,7 @@ def test_stl_in_the_known_order_gets_its_vertices_back(tmp_path, kind, newline):
     np.testing.assert_array_equal(shape.faces, FACES)
 
 
-def test_stl_of_people(person, tmp_path):
+def test_an_stl_of_a_person_gets_its_vertices_back(person, tmp_path):
     _, head, faces, template = person
     content = trimesh.Trimesh(head, faces, process=False).export(file_type="stl")
     shape = read_shape(written(tmp_path, content, "head.stl"), len(head), faces=faces, template=template)

@@ -80,13 +80,13 @@ def test_round_trip_keeps_order_count_and_bits(tmp_path, head, faces, suffix, wi
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary_little_endian", "binary_big_endian"])
 @pytest.mark.parametrize("kind", ["float", "double"])
-def test_every_kind_of_ply(tmp_path, head, encoding, kind):
+def test_every_kind_of_ply_is_read(tmp_path, head, encoding, kind):
     loaded = load_shape(written(tmp_path, ply(head.numpy(), encoding, kind)))
     assert torch.equal(loaded, head)
 
 
 @pytest.mark.parametrize("name", official_names())
-def test_sample_clouds(licensed, name):
+def test_the_official_sample_clouds_are_read(licensed, name):
     path = licensed(f"{name}.ply")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -143,7 +143,7 @@ def test_known_faces_and_template_must_fit_the_count(tmp_path, head):
         read_shape(tmp_path / "head.ply", template=head[:100])
 
 
-def test_npz_with_faces_and_a_batch_of_one(tmp_path, head, faces):
+def test_npz_with_faces_and_a_batch_of_one_are_read(tmp_path, head, faces):
     np.savez(tmp_path / "head.npz", vertices=head.double().numpy(), faces=faces.astype(np.uint16))
     shape = read_shape(tmp_path / "head.npz")
     assert torch.equal(shape.vertices, head)
@@ -242,13 +242,13 @@ def test_truncated_files_are_refused(tmp_path, head, suffix, kept):
         load_shape(path)
 
 
-def test_header_that_promises_too_much_is_refused(tmp_path, head):
+def test_a_header_that_promises_too_much_is_refused(tmp_path, head):
     content = ply(head.numpy(), "binary_little_endian").replace(b"vertex 5023", b"vertex 99999999999")
     with pytest.raises(ValueError, match="head.ply cannot be read"):
         load_shape(written(tmp_path, content))
 
 
-def test_text_among_the_numbers_and_faces_out_of_range(tmp_path, head):
+def test_text_among_the_numbers_and_faces_out_of_range_are_refused(tmp_path, head):
     content = ply(head.numpy()).decode().splitlines()
     content[20] = "zero one two"
     with pytest.raises(ValueError, match="head.ply cannot be read as .ply"):
@@ -282,7 +282,7 @@ def test_pickles_in_arrays_are_never_run(tmp_path, suffix):
     objects = np.array([Intruder(tmp_path / "intruded")], dtype=object)
     path = tmp_path / f"head{suffix}"
     (np.save if suffix == ".npy" else np.savez)(path, **{"arr" if suffix == ".npy" else "vertices": objects})
-    with pytest.raises(ValueError, match=f"cannot be read as {suffix}"):
+    with pytest.raises(ValueError, match="it holds Python objects"):
         load_shape(path)
     assert not (tmp_path / "intruded").exists()
 
@@ -321,7 +321,7 @@ def test_full_disk_costs_nothing(tmp_path, head, monkeypatch, suffix, existing):
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_folder_that_cannot_be_written_to(tmp_path, head):
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, head):
     blocked = written(tmp_path, b"a file, not a folder", "blocked")
     with pytest.raises(OSError, match="Cannot write"):
         save_shape(head, blocked / "head.ply")

@@ -68,7 +68,7 @@ SPIRALS_OF_FLAME = (
 )
 
 
-def test_release_topology(licensed):
+def test_the_topology_of_the_release_is_the_official_one(licensed):
     release = load_topology(licensed("transform.pkl"))
     assert release.vertex_counts == (5023, 1256, 314)
     for spirals, expected in zip(release.spirals, SPIRALS_OF_FLAME, strict=True):
@@ -100,7 +100,7 @@ def test_pool_can_train_after_a_first_use_in_inference_mode(content, tmp_path):
     assert features.grad.abs().sum() > 0
 
 
-def test_conversion_of_a_pickle(small, content, tmp_path):
+def test_a_pickle_is_converted_with_all_its_parts(small, content, tmp_path):
     loaded = load_topology(write(tmp_path / "transform.pkl", content))
     assert loaded.vertex_counts == (162, 42, 12)
     for level in range(2):
@@ -110,16 +110,16 @@ def test_conversion_of_a_pickle(small, content, tmp_path):
     assert torch.equal(loaded.faces, small.faces) and torch.equal(loaded.template, small.template)
 
 
-def test_a_topology_is_passed_through(small):
+def test_a_topology_that_is_loaded_already_is_returned(small):
     assert load_topology(small) is small
 
 
-def test_saving_and_loading(small, tmp_path):
+def test_a_saved_topology_loads_unchanged(small, tmp_path):
     save_topology(small, tmp_path / "new" / "any.safetensors")
     assert_equal(load_topology(tmp_path / "new" / "any.safetensors"), small)
 
 
-def test_it_can_travel_in_an_adapter_file(small, tmp_path):
+def test_a_topology_is_read_from_an_adapter_file(small, tmp_path):
     from safetensors.torch import save_file
 
     tensors = small.tensors()
@@ -167,14 +167,14 @@ def test_a_corrupt_cache_is_rebuilt(damage, content, tmp_path, cache):
     assert file.read_bytes() == whole
 
 
-def test_an_unusable_cache_folder_is_done_without(content, small, tmp_path, monkeypatch):
+def test_without_a_usable_cache_folder_the_topology_is_still_loaded(content, small, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("FANTASYID_CACHE", str(tmp_path / "file"))
     assert load_topology(write(tmp_path / "transform.pkl", content)).vertex_counts == small.vertex_counts
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_user_without_a_home_is_served(content, small, tmp_path, monkeypatch):
+def test_without_a_home_folder_the_topology_is_still_loaded(content, small, tmp_path, monkeypatch):
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
@@ -216,7 +216,7 @@ def test_the_environment_variable_comes_first(small, content, tmp_path, monkeypa
     assert load_topology(tmp_path / "model").vertex_counts == (162, 42, 12)  # unless a source is given
 
 
-def test_not_found(tmp_path, monkeypatch):
+def test_a_topology_that_is_not_found_is_explained(tmp_path, monkeypatch):
     message = rf"transform\.pkl is missing.*absent.*{ORIGIN}.*FANTASYID_TOPOLOGY"
     with pytest.raises(FileNotFoundError, match=message):
         load_topology(tmp_path / "absent")
@@ -234,7 +234,7 @@ def test_not_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("key", ["vertices", "face", "down_transform", "up_transform"])
-def test_a_pickle_with_a_missing_entry(key, content, tmp_path):
+def test_a_pickle_with_a_missing_entry_is_refused(key, content, tmp_path):
     del content[key]
     message = rf"transform\.pkl is not a usable mesh topology: expected an entry '{key}'.*{ORIGIN}"
     with pytest.raises(ValueError, match=message):
@@ -265,14 +265,14 @@ def swap(key, level, change):
         (lambda content: content.update(face=7), "levels in 'face', got int"),
     ],
 )
-def test_a_pickle_with_parts_that_do_not_fit(spoil, message, content, tmp_path, cache):
+def test_a_pickle_with_parts_that_do_not_fit_is_refused(spoil, message, content, tmp_path, cache):
     spoil(content)
     with pytest.raises(ValueError, match=rf"transform\.pkl is not a usable .*{message}.*{ORIGIN}"):
         load_topology(write(tmp_path / "transform.pkl", content))
     assert not cache.exists()
 
 
-def test_a_pickle_of_something_else(tmp_path):
+def test_a_pickle_of_something_else_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected an entry 'vertices', got list"):
         load_topology(write(tmp_path / "transform.pkl", [1, 2]))
 
@@ -285,14 +285,14 @@ class _Evil:
         return os.system, (f"touch {self.witness}",)
 
 
-def test_a_pickle_that_imports_something_else(content, tmp_path):
+def test_a_pickle_that_imports_something_else_is_refused(content, tmp_path):
     content["adj"] = _Evil(tmp_path / "witness")
     with pytest.raises(ValueError, match=r"transform\.pkl was refused: it tries to import (posix|nt)\.system"):
         load_topology(write(tmp_path / "transform.pkl", content))
     assert not (tmp_path / "witness").exists()
 
 
-def test_a_truncated_pickle_and_a_text_file(content, tmp_path):
+def test_a_truncated_pickle_and_a_text_file_are_refused(content, tmp_path):
     path = write(tmp_path / "transform.pkl", content)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"transform\.pkl cannot be read as a pickle"):
@@ -302,7 +302,7 @@ def test_a_truncated_pickle_and_a_text_file(content, tmp_path):
         load_topology(path)
 
 
-def test_a_safetensors_file_that_is_none(small, tmp_path):
+def test_a_damaged_safetensors_file_is_refused(small, tmp_path):
     path = tmp_path / "topology.safetensors"
     path.write_text("just a text")
     with pytest.raises(ValueError, match=rf"topology\.safetensors is not a readable safetensors.*{ORIGIN}"):
@@ -313,7 +313,7 @@ def test_a_safetensors_file_that_is_none(small, tmp_path):
         load_topology(path)
 
 
-def test_a_safetensors_file_without_a_topology(tmp_path):
+def test_a_safetensors_file_without_a_topology_is_refused(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"weight": torch.zeros(2)}, tmp_path / "lora.safetensors")
@@ -346,7 +346,7 @@ def test_a_safetensors_file_without_a_topology(tmp_path):
         ("template", lambda tensor: tensor[0], r"the template vertices as torch\.float32 \[any, 3\]"),
     ],
 )
-def test_tensors_that_do_not_fit(key, value, message, small):
+def test_tensors_that_do_not_fit_are_refused(key, value, message, small):
     tensors = small.tensors()
     key = "topology." + key
     if value is None:

@@ -266,7 +266,7 @@ def test_minified_patterns_do_not_alias():
     assert spread < 0.85 * sharp
 
 
-def test_other_sizes_of_crops():
+def test_crops_of_other_sizes_are_warped():
     for size in (64, 333):
         face, _ = crop_of(HEAD, FACES, size)
         warped = warp_face(face, HEAD, edit_shape(HEAD, {"face_width": 1}), FACES)

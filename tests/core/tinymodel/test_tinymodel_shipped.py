@@ -45,7 +45,7 @@ def test_vertices_steer_the_face(control, name):
     assert 0.75 < ours / true < 1.25
 
 
-def test_the_picture_does_not(sample, people, control):
+def test_the_picture_does_not_steer_the_shape(sample, people, control):
     leak = measure_leak(sample, people, ("face_width", "jaw_width"), ENDS, seeds=(0,))
     for name, row in leak.items():
         assert abs(row["slope"][0]) < 0.1 * control[name][1]

@@ -36,7 +36,7 @@ def test_four_frames_and_four_pixels_share_a_latent(vae, frames, latents):
     assert decoded.shape == pictures.shape and 0 <= decoded.min() and decoded.max() <= 1
 
 
-def test_frames_last_is_the_same(vae):
+def test_pictures_with_channels_last_give_the_same_latents(vae):
     pictures = video(5)
     assert torch.equal(vae.encode(pictures.permute(0, 2, 3, 4, 1)), vae.encode(pictures))
 
@@ -158,7 +158,7 @@ def test_muon_steps_are_nearly_orthogonal_and_go_downhill():
     assert (weight - goal).square().mean() < 0.1
 
 
-def test_scores_of_closed_forms():
+def test_scores_have_their_closed_forms():
     truth = torch.zeros(2, 3, 2, 8, 8)
     assert psnr(truth + 0.1, truth).tolist() == pytest.approx([20, 20], abs=1e-4)
     rows = torch.tensor([[1.0, 2, 3], [1, 1, 1]])

@@ -76,7 +76,7 @@ def test_memory_is_counted(report):
     assert memory["share"] == folded / whole
 
 
-def test_all_tokens_and_layers_when_asked():
+def test_the_full_bench_measures_all_tokens_and_layers():
     report = bench.run_bench(full=True, runs=1, config=CONFIG, sizes=SIZES, device="cpu")
     assert report["settings"]["tokens"] == SIZES.video_tokens == report["by tokens"][-1]["tokens"]
     assert [row["layers"] for row in report["by layers"]] == [1, 2, 4, 6]

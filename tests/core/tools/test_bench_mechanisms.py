@@ -28,13 +28,13 @@ def test_every_mechanism_has_its_row(report):
     assert report["machine"]["diffusers"][0].isdigit() and report["settings"]["layers"] == 3
 
 
-def test_table_and_json(report):
+def test_the_report_is_a_table_and_plain_json(report):
     text = "\n".join(tables(report))
     assert "| mechanism |" in text and "| 8 bits |" in text and "diffusers" in text
     assert json.loads(json.dumps(report))["mechanisms"].keys() == report["mechanisms"].keys()
 
 
-def test_what_makes_no_sense(capsys):
+def test_settings_that_make_no_sense_are_refused(capsys):
     with pytest.raises(ValueError, match="at least one run, got 0"):
         run_mechanism_bench(0)
     assert main(["bench", "--mechanisms", "--full"]) == 2

@@ -72,7 +72,7 @@ def test_round_trip_is_bit_exact(source, tmp_path):
     assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_names_and_metadata(source, tmp_path):
+def test_files_have_the_hosts_names_and_describe_themselves(source, tmp_path):
     result = convert(source, tmp_path)
     with safe_open(result.transformer, "pt") as file:
         names, metadata = set(file.keys()), file.metadata()
@@ -90,7 +90,7 @@ def test_names_and_metadata(source, tmp_path):
 
 
 @pytest.mark.parametrize("label", ["bf16", "fp16"])
-def test_half_precision(source, tmp_path, label):
+def test_half_precision_rounds_weights_and_leaves_the_mesh(source, tmp_path, label):
     result = convert(source, tmp_path, label)
     own, dtype = load_file(source / WEIGHTS), module.DTYPES[label]
     written = load_file(result.adapter)
@@ -100,7 +100,7 @@ def test_half_precision(source, tmp_path, label):
     assert result.transformer_bytes < 0.52 * sum(own[key].nbytes for key in own if host_name(key))
 
 
-def test_eight_bits_for_matrices_only(source, tmp_path):
+def test_eight_bits_are_for_matrices_only(source, tmp_path):
     result = convert(source, tmp_path, "fp8_e4m3fn")
     written = load_file(result.transformer) | load_file(result.adapter)
     dtypes = {key: value.dtype for key, value in written.items() if not key.startswith("topology.")}
@@ -125,14 +125,14 @@ def test_eight_bits_for_matrices_only(source, tmp_path):
         (float("inf"), None, "to_q.weight holds values from .* to inf"),
     ],
 )
-def test_values_that_do_not_fit(changed, tmp_path, value, label, message):
+def test_values_that_do_not_fit_the_dtype_are_refused(changed, tmp_path, value, label, message):
     folder = changed(lambda state: state["layer_attention.1.to_q.weight"][0].fill_(value))
     with pytest.raises(ValueError, match=message):
         convert(folder, tmp_path / "out", label)
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_without_a_topology(source, tmp_path):
+def test_a_folder_without_its_topology_asks_for_one(source, tmp_path):
     folder = shutil.copytree(source, tmp_path / "bare", ignore=shutil.ignore_patterns("topology*"))
     with pytest.raises(ValueError, match="42 coarse vertices"):  # only the released mesh may be left out
         convert(folder, tmp_path / "out")
@@ -216,14 +216,14 @@ def test_memory_stays_far_below_the_source(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("missing", ["layer_attention.0.to_kv.weight", "transformer_blocks.1.ff.net.2.bias"])
-def test_missing_tensors(changed, tmp_path, missing):
+def test_missing_tensors_are_named(changed, tmp_path, missing):
     folder = changed(lambda state: state.pop(missing))
     with pytest.raises(ValueError, match="missing: .*(to_kv.weight|ff.net.2.bias)"):
         convert(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_integer_tensors(changed, tmp_path):
+def test_integer_tensors_are_refused(changed, tmp_path):
     key = "layer_attention.0.to_q.weight"
     folder = changed(lambda state: state.update({key: state[key].to(torch.int8)}))
     with pytest.raises(ValueError, match="not floating-point: layer_attention.0.to_q.weight is torch.int8"):
@@ -231,12 +231,12 @@ def test_integer_tensors(changed, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "fp8", torch.bfloat16])
-def test_unknown_dtypes(source, tmp_path, dtype):
+def test_unknown_dtypes_are_refused(source, tmp_path, dtype):
     with pytest.raises(ValueError, match="dtype among bf16, fp16, fp8_e4m3fn, got"):
         convert(source, tmp_path / "out", dtype)
 
 
-def test_other_kinds_of_files(source, tmp_path):
+def test_files_of_other_kinds_are_named(source, tmp_path):
     save_file({"blocks.0.lora_A.weight": torch.zeros(2, 2)}, tmp_path / "lora.safetensors")
     files = {
         "a VAE": source / "vae" / "diffusion_pytorch_model.safetensors",
@@ -251,14 +251,14 @@ def test_other_kinds_of_files(source, tmp_path):
     assert not (tmp_path / "second").exists()
 
 
-def test_a_truncated_source(source, tmp_path):
+def test_a_truncated_source_is_refused(source, tmp_path):
     folder = shutil.copytree(source, tmp_path / "cut")
     (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-100])
     with pytest.raises(ValueError, match="truncated or corrupt"):
         convert(folder, tmp_path / "out")
 
 
-def test_targets_that_cannot_be(source, tmp_path):
+def test_impossible_targets_are_refused(source, tmp_path):
     (tmp_path / "file").write_text("mine")
     for target in (tmp_path / "file", tmp_path / "x.safetensors"):
         with pytest.raises(ValueError, match="Expected a folder for the two results"):

@@ -31,7 +31,7 @@ def made(tmp_path_factory):
     return folder
 
 
-def test_it_writes_a_page_a_video_a_sheet_and_every_score(made):
+def test_the_demo_writes_a_page_a_video_a_sheet_and_every_score(made):
     assert {path.name for path in made.iterdir()} == {
         "demo.html", "videos", "demo.mp4", "sheet.png", "photo.png", "report.json"
     }  # fmt: skip
@@ -121,13 +121,13 @@ def test_the_cast_is_chosen_by_looks():
         (["--model", "nowhere"], "nowhere"),
     ],
 )
-def test_values_that_cannot_work(tmp_path, capsys, arguments, message):
+def test_values_that_cannot_work_are_refused(tmp_path, capsys, arguments, message):
     assert main(["demo", "--out", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_in_the_place_of_the_folder(tmp_path, capsys):
+def test_a_file_in_the_place_of_the_folder_is_kept(tmp_path, capsys):
     (tmp_path / "out").write_text("mine")
     assert main(["demo", "--out", str(tmp_path / "out"), "--steps", "1"]) == 2
     assert (tmp_path / "out").read_text() == "mine"

@@ -32,6 +32,6 @@ def test_the_row_hangs_below_the_sheet(panels):
     assert both.shape == (10 + len(row), 3000, 3) and np.array_equal(both[10:, : row.shape[1]], row)
 
 
-def test_a_photo_without_a_face_is_a_sentence():
+def test_a_photo_without_a_face_is_explained():
     with pytest.raises(ValueError, match="(?i)no face"):
         photo_panels(np.full((300, 300, 3), 128, np.uint8))

@@ -66,7 +66,7 @@ def block(text: str, name: str) -> str:
     return " ".join(" ".join(lines[start:end]).split())
 
 
-def test_all_is_well_with_every_required_file(doctor, models):
+def test_with_every_required_file_nothing_is_reported(doctor, models):
     code, text = doctor(models)
     assert code == 0 and "All required model files are there." in text
     for row in MODEL_FILES:

@@ -145,7 +145,7 @@ def test_a_server_that_brings_nothing_is_given_up_with_what_came_kept(tmp_path, 
     assert len(server.asked) == 5 and (tmp_path / "part").read_bytes() == DATA[:1000]
 
 
-def test_an_unreachable_server_is_a_sentence(tmp_path, server):
+def test_an_unreachable_server_is_explained(tmp_path, server):
     server.shutdown()
     server.server_close()
     with pytest.raises(RuntimeError, match="(?s)could not be fetched.*refused.*Check the network connection"):
@@ -211,7 +211,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(row, models, ser
     assert not server.asked and files(models) == {}
 
 
-def test_a_disk_that_fills_up_is_a_sentence_and_what_came_is_kept(row, models, monkeypatch):
+def test_a_disk_that_fills_up_is_explained_and_what_came_is_kept(row, models, monkeypatch):
     def full(done, total):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up_is_a_sentence_and_what_came_is_kept(row, models, m
     assert name == "fantasyid/transform.pkl.part"
 
 
-def test_a_folder_that_cannot_be_made_or_is_in_the_way_is_a_sentence(row, models):
+def test_a_folder_that_cannot_be_made_or_is_in_the_way_is_explained(row, models):
     (models / "fantasyid").write_bytes(b"a file")
     with pytest.raises(OSError, match="cannot be written: "):
         download(row, models, say=lambda text: None)

@@ -160,7 +160,7 @@ def hub_errors():
     ["GatedRepoError", "RepositoryNotFoundError", "EntryNotFoundError", "ConnectionError"]
     + ["LocalEntryNotFoundError", "OfflineModeIsEnabled", "full", "other"],
 )
-def test_failures_of_the_hub_are_sentences_and_what_came_is_kept(hub, models, name):
+def test_failures_of_the_hub_are_explained_and_what_came_is_kept(hub, models, name):
     hub.error, message = hub_errors()[name]
     hub.content = {"transformer/model.safetensors": b"half"}
     with pytest.raises((RuntimeError, OSError), match=f"(?s){message}"):

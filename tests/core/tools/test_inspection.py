@@ -33,7 +33,7 @@ def parts(report) -> dict:
     return {part.name: part for part in report.parts}
 
 
-def test_a_complete_folder(source):
+def test_a_complete_folder_is_usable_and_described(source):
     report = inspect_model(source)
     found = parts(report)
     assert report.usable and all(part.state == FOUND for part in report.parts)
@@ -63,7 +63,7 @@ def test_memory_is_counted_from_the_shapes(source):
     assert size_text(3 * 2**30) == "3.00 GiB" and size_text(2**19) == "0.5 MiB"
 
 
-def test_dead_and_live_parameters(model):
+def test_dead_and_live_parameters_are_counted_apart(model):
     state = load_file(model / WEIGHTS)
     state["face_abstractor.mapping_0.0.weight"] = torch.zeros(500, 500)
     save_file(state, model / WEIGHTS)
@@ -77,7 +77,7 @@ def test_a_missing_tokenizer_is_looked_for_in_its_own_folder(model):
 
 
 @pytest.mark.parametrize("part", ["vae", "text_encoder", "tokenizer", "face_encoder", "topology"])
-def test_missing_parts(model, part):
+def test_missing_parts_are_named(model, part):
     place = model / (f"{part}.safetensors" if part == "topology" else part)
     place.unlink() if place.is_file() else shutil.rmtree(place)
     report = inspect_model(model)
@@ -106,7 +106,7 @@ def test_a_folder_without_config_names_it(model):
 
 
 @pytest.mark.parametrize("missing", ["layer_attention.1.to_kv.weight", "transformer_blocks.0.ff.net.2.bias"])
-def test_missing_tensors(model, missing):
+def test_missing_tensors_are_named(model, missing):
     state = load_file(model / WEIGHTS)
     del state[missing]
     save_file(state, model / WEIGHTS)
@@ -116,14 +116,14 @@ def test_missing_tensors(model, missing):
     assert parts(report)[part].state == UNUSABLE and missing.split(".", 1)[1] in parts(report)[part].text
 
 
-def test_the_two_converted_files(source, tmp_path):
+def test_the_two_converted_files_are_described(source, tmp_path):
     result = convert(source, tmp_path, "bf16")
     adapter, transformer = inspect_model(result.adapter), inspect_model(result.transformer)
     assert adapter.usable and [part.name for part in adapter.parts] == ["adapter", "topology"]
     assert transformer.usable and "in bfloat16" in transformer.parts[0].text
 
 
-def test_files_of_other_kinds(source):
+def test_files_of_other_kinds_are_named(source):
     for path, family in ((source / "vae", "a VAE"), (source / "text_encoder", "a T5 text encoder")):
         report = inspect_model(next(path.glob("*.safetensors")))
         assert not report.usable and f"it looks like {family}" in report.parts[0].text
@@ -145,18 +145,18 @@ def test_garbage_never_raises(model, tmp_path):
 
 
 @pytest.mark.parametrize("values", [{"sample_height": "tall"}, {"num_layers": []}, {"sample_width": None}])
-def test_configs_with_nonsense(model, values):
+def test_configs_with_nonsense_are_unusable(model, values):
     path = model / "transformer" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
     assert parts(inspect_model(model))["transformer"].state == UNUSABLE
 
 
-def test_nothing_there(tmp_path):
+def test_a_path_where_nothing_lies_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model folder or file"):
         inspect_model(tmp_path / "absent")
 
 
-def test_an_adapter_of_the_paper_variant():
+def test_an_adapter_of_the_paper_variant_is_described():
     report = inspect_model(Path(fantasyid_core.__file__).parent / "tinymodel" / "weights" / "adapter.safetensors")
     text = "\n".join(report.lines())
     assert report.usable and "paper variant, 5 injected layers (after every block), 84 identity tokens" in text

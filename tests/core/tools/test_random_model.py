@@ -69,7 +69,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_state(folder, tmp_p
         assert (other / f"{name}.safetensors").read_bytes() != content
 
 
-def test_own_sizes(tmp_path):
+def test_sizes_of_the_callers_own_are_written(tmp_path):
     transformer = TransformerConfig.tiny(num_layers=4, sample_width=16)
     adapter = AdapterConfig.tiny(vertex_counts=(2562, 642, 162), interval=2, id_width=64)
     folder = write_random_model(tmp_path, 0, transformer, adapter, synthetic_topology(3, 4))
@@ -86,7 +86,7 @@ def test_own_sizes(tmp_path):
         (AdapterConfig.tiny(injected_layers=1), "2 injected layers.* with 1"),
     ],
 )
-def test_sizes_that_do_not_fit(tmp_path, adapter, message):
+def test_sizes_that_do_not_fit_are_refused(tmp_path, adapter, message):
     with pytest.raises(ValueError, match=message):
         write_random_model(tmp_path / "model", adapter=adapter)
     assert not (tmp_path / "model").exists()
@@ -115,7 +115,7 @@ def test_missing_tensors_are_not_made_up(folder, tmp_path, part, key):
 
 
 @pytest.mark.parametrize("part", ["vae", "text_encoder"])
-def test_truncated_parts(folder, tmp_path, part):
+def test_truncated_parts_are_refused(folder, tmp_path, part):
     place = tmp_path / part
     place.mkdir()
     source = next((folder / part).glob("*.safetensors"))
@@ -133,7 +133,7 @@ def test_truncated_parts(folder, tmp_path, part):
         ("{", "not a scheduler config"),
     ],
 )
-def test_foreign_schedules(tmp_path, content, message):
+def test_schedules_of_other_models_are_refused(tmp_path, content, message):
     (tmp_path / "scheduler").mkdir()
     (tmp_path / "scheduler" / "scheduler_config.json").write_text(content)
     with pytest.raises(ValueError, match=message):

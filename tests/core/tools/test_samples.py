@@ -60,7 +60,7 @@ def test_a_changed_file_is_refused_and_what_came_before_stays(server, tmp_path, 
     assert "SHA-256" in capsys.readouterr().err and files(tmp_path) == {"anne.jpg": MADE["anne.jpg"]}
 
 
-def test_a_file_out_of_reach_is_a_sentence(server, tmp_path, capsys):
+def test_a_file_out_of_reach_is_explained(server, tmp_path, capsys):
     server.pages.clear()
     assert main(["download", "samples", "--out", str(tmp_path)]) == 2
     assert "anne.jpg could not be fetched" in capsys.readouterr().err

@@ -112,7 +112,7 @@ def test_the_command_trains_logs_samples_and_goes_on(config_file, capsys):
     assert capsys.readouterr().err.count("6 clips are fine") == 2
 
 
-def test_a_mistake_is_one_sentence(config_file, capsys):
+def test_a_mistake_is_explained_in_one_line(config_file, capsys):
     assert main(["train", str(config_file), "optimizer.lrr=1"]) == 2
     assert capsys.readouterr().err.strip().endswith("optimizer.lrr is no setting; did you mean optimizer.lr?")
     assert main(["train", "nothing"]) == 2

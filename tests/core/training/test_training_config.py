@@ -75,12 +75,12 @@ def test_a_config_survives_the_way_through_plain_values():
         (with_(optimizer={"lr": float("nan")}), r"optimizer\.lr"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_name(content, expected):
+def test_impossible_settings_are_refused_by_name(content, expected):
     with pytest.raises(ValueError, match=expected):
         config_from_dict(content)
 
 
-def test_files_that_are_no_configs(tmp_path):
+def test_files_that_are_no_configs_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no config nothing.yaml.*paper_5b, tiny"):
         load_config("nothing.yaml")
     for content, expected in (("a: [", "not a YAML file"), ("- 1", "expected keys and values, got list")):

@@ -22,7 +22,7 @@ def read(folder, **options):
     return read_captions(find_videos(folder), folder, **options)
 
 
-def test_files_beside_the_videos(folder):
+def test_text_files_beside_the_videos_are_captions(folder):
     (folder / "a.txt").write_text("\ufeff A man\n nods. \n", encoding="utf-8")
     (folder / "b.json").write_text(json.dumps({"caption": "a woman blinks", "fps": 8}))
     (folder / "sub" / "c.json").write_text(json.dumps("smiles"))
@@ -45,7 +45,7 @@ def test_a_table_names_videos_by_path_or_name(folder):
     assert captions.texts == {"a.mp4": "one", "b.mp4": "two, with a comma", "sub/c.mp4": "three", "sub/a.mp4": "four"}
 
 
-def test_a_table_of_json_lines_and_a_file_elsewhere(folder, tmp_path_factory):
+def test_a_table_of_json_lines_may_lie_elsewhere(folder, tmp_path_factory):
     table = tmp_path_factory.mktemp("elsewhere") / "texts.jsonl"
     rows = [{"file": "./b.mp4", "text": "two"}, {"name": "c", "prompt": "three"}]
     table.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")

@@ -73,7 +73,7 @@ def test_a_text_detector_without_its_network_says_how_to_get_it(monkeypatch):
         load_text_reader("auto", None)
 
 
-def test_opencvs_text_network(tmp_path):
+def test_opencvs_text_network_finds_bright_areas_as_text(tmp_path):
     """A stand-in of a DB network: the probability of text is high where it is white."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper

@@ -132,7 +132,7 @@ def test_a_full_disk_stops_the_training_and_leaves_the_last_good_checkpoint(mode
 
 
 @forked
-def test_a_file_that_the_system_will_not_let_grow_is_an_error_with_a_sentence(tmp_path):
+def test_a_file_that_the_system_will_not_let_grow_is_explained(tmp_path):
     write(tmp_path, 1)
 
     def child(report):

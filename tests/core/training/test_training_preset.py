@@ -72,7 +72,7 @@ def test_the_ablations_are_changes_to_the_config(weights):
         assert not getattr(adapter.config, name)
 
 
-def test_sizes_that_do_not_exist_and_weights_that_are_missing(weights, tmp_path):
+def test_unknown_sizes_and_missing_weights_are_refused(weights, tmp_path):
     with pytest.raises(ValueError, match="model.preset: layers is no size of the transformer"):
         build_models(tiny(weights, "model.preset={layers: 3}"))
     with pytest.raises(FileNotFoundError):

@@ -174,7 +174,7 @@ def test_a_checkpoint_of_the_other_variant_or_mesh_is_refused(model, finished):
         Run(config, "auto", models, (source, source))
 
 
-def test_what_may_differ_may_differ(model, finished):
+def test_settings_that_change_no_result_may_differ(model, finished):
     config = make_config(finished / "run", model, steps=2, log_every=7, checkpoints={"every": 1})
     assert train(config, "auto", make_models(config), (NoiseSource(), NoiseSource())).is_file()
 

@@ -64,7 +64,7 @@ def test_the_loss_is_zero_for_the_true_velocity_and_repeats_for_the_same_micro_b
 
 
 @pytest.mark.parametrize("picture", ["first frame", "face", "none"])
-def test_the_condition_picture(tmp_path, model, picture):
+def test_the_condition_picture_is_the_one_that_the_config_names(tmp_path, model, picture):
     condition = {"picture": picture, "noise_mean": -30.0, "dropout": 0.0}
     _, models, _, task = prepare(tmp_path, model, condition=condition)
     batch = batch_of()
@@ -260,7 +260,7 @@ def test_pictures_are_encoded_where_there_are_no_latents(tmp_path, model):
     assert task.losses(network, batch, 0).isfinite().all()
 
 
-def test_sizes_that_do_not_exist_and_presets_that_do_not(tmp_path, model):
+def test_unknown_sizes_and_missing_model_folders_are_refused(tmp_path, model):
     with pytest.raises(ValueError, match="model.sizes: face_token is no size of an adapter"):
         build_models(make_config(tmp_path, model, model={"sizes": {"face_token": 3}}))
     with pytest.raises(FileNotFoundError, match="no model folder"):

@@ -92,7 +92,7 @@ def test_the_modules_above_are_all_that_the_transformer_has():
         assert any(rename(f"{diffusers_module(module)}.weight", [rule]) for module in SHAPES), rule
 
 
-def test_the_older_name_of_the_output_projection():
+def test_the_older_name_of_the_output_projection_is_read():
     down, up = pair("blocks.3.attn_out")
     name = "transformer_blocks.3.attn1.to_out.lora"
     (layer,) = read_lora({f"{name}.down.weight": down, f"{name}.up.weight": up}, SHAPES).layers
@@ -104,7 +104,7 @@ def query(prefix="transformer.transformer_blocks.0.attn1.to_q", **extra) -> dict
     return {f"{prefix}.lora_A.weight": down, f"{prefix}.lora_B.weight": up, **extra}
 
 
-def test_alpha_of_the_file():
+def test_alpha_is_read_from_the_file():
     name = "transformer.transformer_blocks.0.attn1.to_q.alpha"
     assert read_lora(query(**{name: torch.tensor(8.0)}), SHAPES).layers[0].alpha == 8
     assert read_lora(query(**{name: torch.tensor([2], dtype=torch.bfloat16)}), SHAPES).layers[0].alpha == 2
@@ -121,7 +121,7 @@ def test_alpha_of_the_file():
         ({"r": 4}, None),
     ],
 )
-def test_alpha_of_pefts_settings(tmp_path, settings, alpha):
+def test_alpha_is_read_from_the_settings_of_peft(tmp_path, settings, alpha):
     """Inside the file as diffusers writes them, and beside it as PEFT does."""
     inside, beside = tmp_path / "pytorch_lora_weights.safetensors", tmp_path / "adapter_model.safetensors"
     packed = {f"transformer.{key}": value for key, value in settings.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from small import inputs_of, make_adapter, release_state
 
 from fantasyid_core import load_adapter
-from fantasyid_core.config import AdapterConfig, config_to_json
+from fantasyid_core.config import AdapterConfig
 from fantasyid_core.shape.head import synthetic_topology
 
 TOPOLOGY = synthetic_topology()
@@ -65,9 +66,7 @@ def test_dead_keys_are_dropped(folder, state):
 
 
 def test_an_adapter_file_carries_its_topology_and_config(tmp_path, state):
-    metadata = {
-        "fantasyid": json.dumps({"kind": "adapter", "adapter": json.loads(config_to_json(AdapterConfig.tiny()))})
-    }
+    metadata = {"fantasyid": json.dumps({"kind": "adapter", "adapter": asdict(AdapterConfig.tiny())})}
     save_file({**state, **TOPOLOGY.tensors()}, tmp_path / "adapter.safetensors", metadata)
     adapter = load_adapter(tmp_path / "adapter.safetensors")
     assert adapter.config == AdapterConfig.tiny()
@@ -75,19 +74,19 @@ def test_an_adapter_file_carries_its_topology_and_config(tmp_path, state):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_dtypes(folder, dtype):
+def test_the_adapter_has_the_dtype_that_is_asked_for(folder, dtype):
     adapter = load_adapter(folder, topology=TOPOLOGY, dtype=dtype)
     assert {p.dtype for p in adapter.parameters()} == {dtype}
 
 
-def test_the_files_own_dtype(folder, state):
+def test_without_a_dtype_the_adapter_has_that_of_the_file(folder, state):
     half = {key: value.half() for key, value in state.items()}
     save_file(half, folder / "transformer" / "diffusion_pytorch_model.safetensors")
     assert load_adapter(folder, topology=TOPOLOGY, dtype=None).layers[0].to_q.weight.dtype == torch.float16
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, "float16"])
-def test_impossible_dtypes(folder, dtype):
+def test_impossible_dtypes_are_refused(folder, dtype):
     with pytest.raises(ValueError, match="Expected a floating-point dtype"):
         load_adapter(folder, topology=TOPOLOGY, dtype=dtype)
 
@@ -182,7 +181,7 @@ def test_only_the_adapter_is_read_from_a_whole_model(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "metadata is not JSON"), ("[]", "metadata is no JSON object")])
-def test_broken_metadata(tmp_path, state, text, message):
+def test_broken_metadata_is_refused(tmp_path, state, text, message):
     save_file({**state, **TOPOLOGY.tensors()}, tmp_path / "a.safetensors", {"fantasyid": text})
     with pytest.raises(ValueError, match=message):
         load_adapter(tmp_path / "a.safetensors")

@@ -119,7 +119,7 @@ def test_weights_are_half_precision_and_say_where_they_come_from():
     assert "MediaPipe Authors" in (FOLDER / "NOTICE").read_text(encoding="utf-8")
 
 
-def test_missing_weights_are_a_sentence(monkeypatch, tmp_path):
+def test_missing_weights_are_explained(monkeypatch, tmp_path):
     from fantasyid_core.face.landmarks import weights
 
     monkeypatch.setattr(weights, "FOLDER", tmp_path)

@@ -11,62 +11,37 @@ are on the device. `jobs` runs the same stages for many videos.
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .config import TransformerConfig
-from .face.align import FaceCrop
-from .face.consisid import Readers, load_readers, load_tower, parse_face, prepare_face
-from .face.encoder import OFFICIAL_FILE, ORIGIN, load_face_encoder
-from .files.checkpoint import open_checkpoint
-from .host import diffusers as diffusers_host
-from .host.diffusers import others as diffusers_models
-from .host.diffusers.denoise import make_denoiser
-from .host.diffusers.mechanisms import attached, cache_of, check_cache
-from .host.diffusers.others import prompt_ids, stretch
-from .host.diffusers.parallel import split_for
-from .host.diffusers.windows import latent_frames_for, windowed
-from .identity.adapter import IdentityAdapter
-from .identity.injector import Injector
-from .identity.steering.combining import combine_tokens
-from .machine.device import named_device
-from .machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE, Networks
-from .machine.placement import explained, on_device
-from .machine.plans import advice, check_stages, cpu_dtype
-from .machine.settings import Settings
-from .machine.sizes import model_sizes
-from .modelfiles import default_folders
-from .options import STORAGES
-from .request import PersonRequest, load_face, load_saved, load_shape_of
-from .sampling import OfficialNoise, make_steps, sample
-from .shape.faceshape import FaceShape
-from .weights.adapter import load_adapter
-from .weights.transformer import transformer_config
+from ..config import TransformerConfig
+from ..face.align import FaceCrop
+from ..face.consisid import Readers, load_readers, load_tower, parse_face, prepare_face
+from ..face.encoder import load_face_encoder
+from ..host import diffusers as diffusers_host
+from ..host.diffusers import others as diffusers_models
+from ..host.diffusers.denoise import make_denoiser
+from ..host.diffusers.others import as_pixels, prompt_ids, stretch
+from ..identity.adapter import IdentityAdapter
+from ..identity.injector import Injector
+from ..identity.steering.combining import combine_tokens
+from ..machine.folder import find_face_encoder
+from ..machine.networks import ADAPTER, FACE_ENCODER, TEXT_ENCODER, TRANSFORMER, VAE
+from ..machine.settings import Settings
+from ..modelfiles import default_folders
+from ..request import load_face, load_saved, load_shape_of
+from ..sampling import OfficialNoise, make_steps, sample
+from ..sampling.continuation import held, last_frames
+from ..sampling.windows import latent_frames_for, windowed
+from ..shape.faceshape import FaceShape
+from .run import Inputs, Progress, Run
 
-Progress = Callable[[str, int, int], None]
 LARGE = VAE, TRANSFORMER
-
-
-class Inputs(NamedTuple):
-    """The person and the files of the model.
-
-    model: folder of FantasyID or ConsisID. topology, face_encoder: paths, when they are not inside that folder.
-    approximate: go on without the further networks that ConsisID sees a face with where one is missing.
-    """
-
-    model: str | os.PathLike
-    person: PersonRequest
-    topology: str | os.PathLike | None = None
-    face_encoder: str | os.PathLike | None = None
-    approximate: bool = False
 
 
 class Person(NamedTuple):
@@ -77,10 +52,14 @@ class Person(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """The VAE's posterior of the first frame: mean and standard deviation [1, 16, 1, h, w], in float32."""
+    """The VAE's posterior of the first frame: mean and standard deviation [1, 16, 1, h, w], in float32.
+
+    begin: of a continuation, the latents [1, 16, T, h, w] of the frames with which it begins.
+    """
 
     mean: Tensor
     spread: Tensor
+    begin: Tensor | None = None
 
 
 class Conditions(NamedTuple):
@@ -88,6 +67,7 @@ class Conditions(NamedTuple):
 
     prompts: Tensor  # [2, text, C]: negative, positive; [1, text, C] without guidance
     image_latent: Tensor  # [1, T, 16, h, w], scaled; zeros after the first frame
+    begin: Tensor | None = None  # [1, T', 16, h, w], scaled: the first frames of a continuation
 
 
 def generate(inputs: Inputs, settings: Settings, progress: Progress | None = None) -> np.ndarray:
@@ -99,78 +79,6 @@ def generate(inputs: Inputs, settings: Settings, progress: Progress | None = Non
     """
     run = Run(inputs, settings, progress)
     return decode(run, make_latents(run))
-
-
-class Run:
-    """One run: inputs, settings, the device, dtype and cache that follow, and networks that runs may share."""
-
-    def __init__(
-        self,
-        inputs: Inputs,
-        settings: Settings,
-        progress: Progress | None = None,
-        networks: Networks | None = None,
-    ):
-        self.inputs, self.settings, self.networks = inputs, settings, networks or Networks()
-        self.progress = progress or (lambda stage, done, total: None)
-        self.device = named_device(settings.device)
-        check_folder(inputs.model)
-        self.folder = Path(inputs.model)
-        on_cpu = self.device.type == "cpu"
-        self.dtype = settings.dtype or (cpu_dtype(model_sizes(self.folder)) if on_cpu else torch.bfloat16)
-        self.offload = "none" if on_cpu else settings.offload
-        self.cache = cache_of(settings.cache)
-        check_cache(self.cache)
-
-    def check_memory(self) -> None:
-        """Raises RuntimeError when a stage needs more main memory than is free; nothing is loaded before."""
-        check_stages(model_sizes(self.folder), self.dtype, self.device.type == "cpu")
-
-    def check_length(self) -> None:
-        """Raises ValueError for a number of frames that the model has no windows for."""
-        if self.settings.frames:
-            latent_frames_for(self.settings.frames, transformer_config(open_checkpoint(self.folder)).latent_frames)
-
-    def on_device(self, network):
-        """A context with the network on the run's device."""
-        return on_device(network, self.device, self.offload, streams=self.cache is None)
-
-    @contextmanager
-    def mechanisms(self, transformer, injector: Injector):
-        """The transformer with the identity and what makes it faster or smaller; yields the mechanisms' clock, and the
-        layout of the processes."""
-        settings = self.settings
-        small = settings.storage == STORAGES[1]
-        halves = 2 if settings.cfg > 1 else 1
-        with explained(lambda: advice(model_sizes(self.folder), halves)):
-            with attached(transformer, injector, self.cache, settings.steps, small, settings.compile) as clock:
-                with split_for(settings.parallel, transformer, halves) as layout:
-                    yield clock, layout
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Tells what is running, and when it has ended."""
-        self.progress(name, 0, 1)
-        yield
-        self.progress(name, 1, 1)
-
-    @property
-    def adapter(self) -> IdentityAdapter:
-        return self.networks.get(ADAPTER, lambda: load_adapter(self.folder, self.inputs.topology, self.dtype))
-
-    @property
-    def vae(self):
-        return self.networks.get(VAE, self._load_vae)
-
-    @property
-    def transformer(self):
-        return self.networks.get(TRANSFORMER, lambda: diffusers_host.load_transformer(self.folder, dtype=self.dtype))
-
-    def _load_vae(self):
-        vae = diffusers_models.load_vae(self.folder, self.dtype)
-        if self.settings.tiling:
-            diffusers_models.enable_tiling(vae)
-        return vae
 
 
 @torch.inference_mode()
@@ -235,7 +143,7 @@ def sample_latents(run: Run, injector: Injector, prompts: Tensor, picture: Pictu
     sizes = diffusers_host.transformer_sizes(transformer)
     _check_text(sizes, prompts)
     draws = torch.Generator().manual_seed(run.settings.seed)
-    conditions = Conditions(prompts, _first_frame(run, sizes, picture, draws))
+    conditions = Conditions(prompts, *_first_frames(run, sizes, picture, draws))
     run.progress("sampling", 0, run.settings.steps)
     with run.on_device(transformer), run.mechanisms(transformer, injector) as around:
         return _checked(_sample(run, transformer, conditions, draws, *around), "The transformer")
@@ -243,40 +151,18 @@ def sample_latents(run: Run, injector: Injector, prompts: Tensor, picture: Pictu
 
 @torch.inference_mode()
 def decode(run: Run, latents: Tensor) -> np.ndarray:
-    """Latents [1, T, 16, h, w] of `make_latents` -> frames np.uint8 [T',H,W,3]."""
+    """Latents [1, T, 16, h, w] of `make_latents` -> frames np.uint8 [T',H,W,3], behind those of a continued video."""
     latents = latents.transpose(1, 2).to(run.device, run.dtype)  # BTCHW -> BCTHW
     with run.stage("frames"):
         with run.on_device(run.vae):
             video = run.vae.decode(1 / run.vae.config.scaling_factor * latents).sample[0].float()
         video = _checked(video, "The VAE").div(2).add(0.5).clamp(0, 1)
         frames = (video * 255).round().to("cpu", torch.uint8).permute(1, 2, 3, 0)  # CTHW -> THWC
-    return frames.contiguous().numpy()
-
-
-def check_folder(folder: str | os.PathLike) -> None:
-    """Raises an error unless `folder` is a folder: files hold no VAE and no text encoder."""
-    path = Path(folder)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no model folder at {path}. Check the path and the spelling.")
-    if not path.is_dir():
-        raise ValueError(
-            f"Expected the folder of a model (with transformer/, vae/, text_encoder/ inside), got the file {path}. "
-            "Give the folder."
-        )
-
-
-def find_face_encoder(folder: str | os.PathLike) -> Path:
-    """The EVA-CLIP file in face_encoder/ of a release folder; FileNotFoundError or ValueError without one."""
-    place = Path(folder) / "face_encoder"
-    if (place / OFFICIAL_FILE).is_file():
-        return place / OFFICIAL_FILE
-    files = sorted(path for path in place.glob("*") if path.suffix in (".safetensors", ".pt", ".bin"))
-    if not files:
-        raise FileNotFoundError(f"Expected the face encoder in {place}, got no weights there. {ORIGIN}")
-    if len(files) > 1:
-        names = ", ".join(path.name for path in files[:5])
-        raise ValueError(f"Expected one face encoder in {place}, got {names}. Give one with --face-encoder.")
-    return files[0]
+    frames = frames.contiguous().numpy()
+    if run.inputs.after is None:
+        return frames
+    repeated = last_frames(run.before, frames.shape[1:3], run.sizes.latent_frames)
+    return np.concatenate([run.before, frames[len(repeated) :]])
 
 
 def _encode_identity(
@@ -333,22 +219,29 @@ def _check_text(sizes: TransformerConfig, prompts: Tensor) -> None:
 
 @torch.inference_mode()
 def encode_picture(run: Run, face: FaceCrop) -> Picture:
-    """The first picture: the face, stretched to the model's size and encoded."""
+    """The first picture, encoded: the face, stretched to the model's size; of a continuation, the first of the frames
+    with which it begins."""
     with run.stage("image latent"):
-        sizes = transformer_config(open_checkpoint(run.folder))
-        height, width = sizes.picture_size
-        pixels = stretch(face.first_picture, width, height)
+        height, width = run.sizes.picture_size
+        if run.inputs.after is None:
+            pixels = stretch(face.first_picture, width, height).unsqueeze(2)  # [1, 3, 1, H, W]
+        else:
+            pixels = as_pixels(last_frames(run.before, (height, width), run.sizes.latent_frames))  # [1, 3, T, H, W]
+        pixels = pixels.to(run.device, run.dtype)
         with run.on_device(run.vae):
-            posterior = run.vae.encode(pixels.unsqueeze(2).to(run.device, run.dtype)).latent_dist
-        return Picture(posterior.mean.float(), posterior.std.float())
+            posterior = run.vae.encode(pixels[:, :, :1]).latent_dist
+            begin = None if run.inputs.after is None else run.vae.encode(pixels).latent_dist.mean.float()
+        return Picture(posterior.mean.float(), posterior.std.float(), begin)
 
 
-def _first_frame(
+def _first_frames(
     run: Run, sizes: TransformerConfig, picture: Picture, draws: torch.Generator
-) -> Tensor:  # -> [1, T, 16, h, w]
+) -> tuple[Tensor, Tensor | None]:
+    """The conditions' image latent, and their beginning."""
     # Drawn in float32, whatever the dtype, so that a seed gives the same noise everywhere.
     noise = torch.randn(picture.mean.shape, generator=draws).to(run.device)
-    latent = (picture.mean.to(run.device) + picture.spread.to(run.device) * noise) * run.vae.config.scaling_factor
+    scale = run.vae.config.scaling_factor
+    latent = (picture.mean.to(run.device) + picture.spread.to(run.device) * noise) * scale
     if latent.shape[1:] != (sizes.out_channels, 1, sizes.sample_height, sizes.sample_width):
         raise ValueError(
             f"The VAE made latents {list(latent.shape[1:])}, the transformer needs {sizes.out_channels} channels "
@@ -356,17 +249,19 @@ def _first_frame(
         )
     video = latent.new_zeros(1, sizes.latent_frames, *latent.shape[1:2], *latent.shape[3:])
     video[:, 0] = latent[:, :, 0]
-    return _checked(video, "The VAE")
+    begin = None if picture.begin is None else scale * picture.begin.transpose(1, 2).to(run.device)  # BCTHW -> BTCHW
+    return _checked(video, "The VAE"), begin
 
 
 def _sample(run: Run, transformer, conditions: Conditions, draws: torch.Generator, clock, layout) -> Tensor:
     shape = conditions.image_latent.shape
     total = latent_frames_for(run.settings.frames, shape[1]) if run.settings.frames else shape[1]
     noise = OfficialNoise((shape[0], total, *shape[2:]), draws)
-    denoise = make_denoiser(transformer, *conditions, run.settings.cfg, run.dtype, clock, layout)
+    given = conditions.prompts, conditions.image_latent
+    denoise = make_denoiser(transformer, *given, run.settings.cfg, run.dtype, clock, layout)
     plan = make_steps(run.settings.steps, diffusers_models.load_schedule(run.folder))
     return sample(
-        windowed(denoise, total, shape[1]),
+        held(windowed(denoise, total, shape[1]), conditions.begin),
         noise.initial().to(run.device),
         plan,
         run.settings.solver,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .options import DPM, SOLVERS
+from ..options import DPM, SOLVERS
 
 TRAIN_STEPS = 1000
 
@@ -92,15 +92,31 @@ def sample(
     """Denoises `noise` over `steps` with `solver` ("dpm" as the official pipeline, or "ddim").
 
     draw_noise(index) gives the standard normal noise of a step, like `noise` in shape (only "dpm");
-    on_step(index, x, D) is called after every step and may raise to stop.
+    on_step(index, x, D) is called after every step and may raise to stop. Raises RuntimeError in the first step
+    whose D is not finite: the video would be black.
     """
     if solver not in SOLVERS:
         raise ValueError(f"Expected a solver among {', '.join(SOLVERS)}, got {solver!r}.")
+    denoise = _finite(denoise, len(steps))
     if solver == "ddim":
         return sample_ddim(denoise, noise, steps, on_step)
     if draw_noise is None:
         raise ValueError("The dpm solver needs draw_noise, the noise of each step.")
     return sample_dpm(denoise, noise, steps, draw_noise, on_step)
+
+
+def _finite(denoise: Denoise, count: int) -> Denoise:
+    def checked(x: Tensor, step: Step) -> Tensor:
+        D = denoise(x, step)
+        if not torch.isfinite(D).all():
+            raise RuntimeError(
+                f"In step {step.index + 1} of {count} the model gave numbers that are not finite (NaN or infinite), so "
+                "the video would be black. fp16 is too narrow for CogVideoX: load the model in bf16 or fp32. If it is, "
+                "leave out LoRAs and whatever speeds up the attention, one after the other."
+            )
+        return D
+
+    return checked
 
 
 def sample_ddim(denoise: Denoise, x: Tensor, steps: list[Step], on_step: OnStep | None = None) -> Tensor:
