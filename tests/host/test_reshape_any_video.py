@@ -31,11 +31,12 @@ def shorten(source, target, frames: int) -> None:
     with av.open(str(source)) as container, av.open(str(target), "w") as out:
         stream = out.add_stream("libx264", rate=Fraction(24))
         stream.width = stream.height = container.streams.video[0].width
+        stream.pix_fmt = "yuv420p"
         for number, frame in enumerate(container.decode(video=0)):
             if number == frames:
                 break
-            frame.pts = None
-            out.mux(stream.encode(frame.reformat(format="yuv420p")))
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            out.mux(stream.encode(frame))
         out.mux(stream.encode())
 
 

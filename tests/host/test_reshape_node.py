@@ -150,7 +150,9 @@ def spoken(monkeypatch) -> dict:
     from server import PromptServer
 
     said = {}
-    monkeypatch.setattr(PromptServer.instance, "send_progress_text", lambda text, node: said.update({node: text}))
+    monkeypatch.setattr(
+        PromptServer.instance, "send_progress_text", lambda text, node, sid=None: said.update({node: text})
+    )
     return said
 
 

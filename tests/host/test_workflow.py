@@ -79,7 +79,7 @@ def test_the_notes_name_the_files_the_nodes_ask_for(path):
     notes = " ".join(node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "MarkdownNote")
     for kind in ("FantasyID_LoadModel", "FantasyID_LoadFaceEncoder", "CLIPLoader", "VAELoader"):
         names = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == kind]
-        if path.stem in ("tiny_demo", "edit_a_photo"):  # they need no other file
+        if path.stem in ("tiny_demo", "edit_a_photo", "reshape_any_video"):  # they need no other file
             assert len(names) <= 1
         else:  # one of each, and of two models side by side two
             assert names and len(names) <= (2 if path.stem == "compare_models" else 1)

@@ -30,7 +30,7 @@ SERVED = """async (paths) => Promise.all(paths.map(async (path) => {
   return picture.decode().then(() => picture.naturalWidth, () => 0);
 }))"""
 UNKNOWN = """() => app.graph.nodes.flatMap((node) => (node.widgets ?? [])
-  .filter((widget) => node.type === "LoadImage" && widget.name === "image")
+  .filter((widget) => widget.name === { LoadImage: "image", LoadVideo: "file" }[node.type])
   .filter((widget) => !widget.options.values.includes(widget.value))
   .map((widget) => widget.value))"""
 
@@ -46,7 +46,7 @@ def test_the_template_opens_whole(opened, path):
     boxes = [Box(f"{number} {kind}", *rest) for number, kind, *rest in opened.evaluate(SIZES)]
     keep_screenshot(opened, f"template_{path.stem}_{opened.renderer}")
     assert not covering(boxes)
-    assert opened.evaluate(UNKNOWN) == []  # pictures that the input folder does not have
+    assert opened.evaluate(UNKNOWN) == []  # pictures and videos that the input folder does not have
     saved = {node["id"]: node["size"][1] + TITLE for node in workflow["nodes"]}
     for box in boxes:  # a node that grew tells how tall its kind is at least
         number, kind = box.name.split(" ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from fantasyid_core.experiments.train_reading import (
     wider_adapter,
 )
 from fantasyid_core.experiments.train_sharper import CONFIG, SharperRun, train_sharper
-from fantasyid_core.people.person import training_seeds
+from fantasyid_core.identity.adapter import IdentityAdapter
+from fantasyid_core.people.person import sample_person, training_seeds
 from fantasyid_core.shape.edit.controls import shape_controls
 from fantasyid_core.tinymodel.gridface import GridFaceConfig, GridFaceEncoder
 from fantasyid_core.tinymodel.loading import SHIPPED, load_vae
@@ -149,7 +151,7 @@ def test_the_error_counts_more_where_twins_differ():
 
 def test_the_wider_adapter_knows_what_the_old_one_did(start):
     old, new = load_adapter(SHIPPED / ADAPTER_FILE), load_adapter(start / ADAPTER_FILE)
-    assert new.config.id_tokens == old.config.id_tokens + 64 - 36
+    assert new.config.face_tokens == train_reading.FACE_TOKENS
     assert new.topology.fingerprint == old.topology.fingerprint
     name = "encoder.vertex_encoder.convolutions.0.layer.weight"
     assert torch.equal(new.state_dict()[name], old.state_dict()[name])
@@ -161,8 +163,11 @@ def test_the_wider_adapter_knows_what_the_old_one_did(start):
 
 def test_a_bent_head_is_not_led_back_to_a_drawn_one(monkeypatch):
     monkeypatch.setattr(train_reading, "_FITTED", 120)
-    old = load_adapter(SHIPPED / ADAPTER_FILE)
-    new = wider_adapter(old, GridFaceEncoder(GridFaceConfig(blocks=(1, 1))))
+    shipped = load_adapter(SHIPPED / ADAPTER_FILE)
+    old = IdentityAdapter(replace(shipped.config, shape_components=32), shipped.topology)
+    drawn = torch.from_numpy(np.stack([sample_person(seed).vertices() for seed in training_seeds(120)])).float()
+    old.encoder.vertex_encoder.standardisation.fit(drawn)
+    new = wider_adapter(shipped, GridFaceEncoder(GridFaceConfig(blocks=(1, 1))))
     heads = train_reading.bent_heads(2)
     lost = []
     for adapter in (old, new):

@@ -53,7 +53,7 @@ def test_another_topology_is_refused(another_topology):
 
 
 def test_other_sizes_than_the_files_are_refused():
-    with pytest.raises(ValueError, match="has face_tokens 36, the config asks for 16"):
+    with pytest.raises(ValueError, match="has face_tokens 64, the config asks for 16"):
         going_on("model.sizes={face_tokens: 16}")
     with pytest.raises(ValueError, match="tokens is no size of an adapter"):
         going_on("model.sizes={tokens: 16}")
