@@ -7,7 +7,7 @@ frames = sample(vertices, references, "turns the head to the left, blue backgrou
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..host import diffusers as diffusers_host
+from ..host.diffusers.mechanisms import Clock, attached
 from ..sampling import OfficialNoise, Step, alphas_cumprod, make_steps, sample
 from ..sampling.windows import latent_frames_for, windowed
 from ..weights.adapter import load_adapter
@@ -55,7 +56,7 @@ class TinySampler:
     """A sampler as `people.instruments` takes them. steps: DDIM steps. cfg: guidance by the prompt; 1 is none.
 
     One seed is the same noise for everybody. `strength` 0 leaves the identity out. frames: of videos longer than the
-    model's own, in windows.
+    model's own, in windows. mechanism: options of `mechanisms.attached`, which make sampling faster or smaller.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class TinySampler:
         cfg: float = 1.0,
         strength: float = 1.0,
         frames: int | None = None,
+        mechanism: Mapping | None = None,
     ):
         self.networks = networks or load_networks()
-        self.frames = frames
+        self.frames, self.mechanism = frames, {"cache": None, "steps": steps, **(mechanism or {})}
         self.strength, self._cfg, self._steps = strength, cfg, make_steps(steps, alphas_cumprod())
         self._codec = TinyCodec(self.networks.small.vae)
 
@@ -91,6 +93,16 @@ class TinySampler:
     @torch.inference_mode()
     def make(self, tokens: Tensor, prompts: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
         """Clips uint8 [N,T,H,W,3] of people by their tokens, one prompt and one seed for each."""
+        return self.decode(self.latents(tokens, prompts, seeds))
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Latents [N,L,C,h,w] -> clips uint8 [N,T,H,W,3]."""
+        return (self._codec.decode(latents).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+    @torch.inference_mode()
+    def latents(self, tokens: Tensor, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
+        """The latents [N,L,C,h,w] of the clips that `make` decodes."""
         transformer, text = self.networks.transformer, self.networks.small.text_encoder
         sizes = diffusers_host.transformer_sizes(transformer)
         channels, frames, height, width = sizes.latent_shape
@@ -105,18 +117,20 @@ class TinySampler:
             texts = torch.cat([text([""] * len(prompts)), texts])
             tokens = torch.cat([tokens, tokens])
         empty = torch.zeros(len(texts), frames, sizes.in_channels - channels, height, width)
-        rotary = diffusers_host.rotary_table(sizes, torch.device("cpu"))
+        rotary, clock = diffusers_host.rotary_table(sizes, torch.device("cpu")), Clock()
 
         def denoise(x: Tensor, step: Step) -> Tensor:
             seen = torch.cat([torch.cat([x, x]) if guided else x, empty], dim=2)
-            times = torch.full((len(texts),), step.timestep)
-            v = transformer(seen, texts, times, image_rotary_emb=rotary, return_dict=False)[0]
+            clock.timestep = step.timestep
+            # Passed by name, because some mechanisms look them up by their names.
+            given = {"hidden_states": seen, "encoder_hidden_states": texts}
+            given["timestep"] = torch.full((len(texts),), step.timestep)
+            v = transformer(**given, image_rotary_emb=rotary, return_dict=False)[0]
             if guided:
                 negative, positive = v.chunk(2)
                 v = negative + self._cfg * (positive - negative)
             return step.clean_from_velocity(x, v)
 
         injector = self.networks.adapter.injector(tokens, self.strength)
-        with diffusers_host.attach(transformer, injector):
-            latents = sample(windowed(denoise, total, frames), noise, self._steps, "ddim", None)
-        return (self._codec.decode(latents).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        with attached(transformer, injector, **self.mechanism, clock=clock):
+            return sample(windowed(denoise, total, frames), noise, self._steps, "ddim", None)

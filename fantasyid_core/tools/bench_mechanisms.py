@@ -1,33 +1,35 @@
-"""Measures each mechanism in one run: seconds per step, memory, and the difference to the exact video.
+"""Measures each mechanism in one run: seconds per step, memory, difference to the exact video, and likeness.
 
-The weights are random. Consecutive steps of a random network differ more than those of a trained one, so caches skip
-fewer steps and differ more from the exact video. The transformer has its real sizes on a GPU and is small on the CPU.
-All mechanisms are timed in turn.
+Times and memory are those of random weights, of the real sizes on a GPU and small on the CPU. Consecutive steps of a
+random network differ more than those of a trained one, so caches skip fewer steps there and differ more from the exact
+video. Likeness is measured on FantasyID-Tiny, which is trained. All mechanisms are timed in turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from torch import Tensor
 
 from ..config import AdapterConfig, TransformerConfig
 from ..host import diffusers as host
+from ..host.diffusers.attention import check_attention
 from ..host.diffusers.denoise import make_denoiser
 from ..host.diffusers.mechanisms import Cache, attached, calibrated
 from ..identity.injector import Injector
 from ..identity.network.attention import LayerAttention
-from ..options import BALANCED, CACHES, EXACT
+from ..options import ATTENTIONS, BALANCED, CACHES, EXACT
 from ..sampling import make_steps, sample
 from .bench import describe_machine
-from .bench_transformer import random_transformer, reset_peak
-from .timing import paired
+from .bench_likeness import PEOPLE, measure_likeness
+from .bench_transformer import random_transformer
+from .processor import libraries
+from .timing import Peak, paired
 
 STEPS = 10
-PLAIN, EIGHT_BITS, COMPILED = "without identity", "8 bits", "compiled"
+PLAIN, EIGHT_BITS, COMPILED, ATTENTION = "without identity", "8 bits", "compiled", "attention {}"
 _SMALL = {"num_layers": 3, "num_attention_heads": 6, "sample_height": 12, "sample_width": 20, "sample_frames": 9}
 Report = dict[str, object]
 
@@ -39,11 +41,13 @@ def run_mechanism_bench(
     config: AdapterConfig | None = None,
     compile: bool | None = None,
     progress: Callable[[str], None] = lambda text: None,
+    people: int = PEOPLE,
 ) -> Report:
-    """Per mechanism: seconds of a step, bytes of weights and of the device's peak, difference to the exact latents.
+    """Per mechanism: seconds of a step, bytes of weights and of the device's peak, difference to the exact latents; and
+    likeness.
 
-    compile: whether to measure compiled blocks, too; by default on a GPU only. Raises ValueError for fewer than one
-    run.
+    compile: whether to measure compiled blocks, too; by default on a GPU only. people: whose likeness is measured; 0
+    leaves it out. Raises ValueError for fewer than one run.
     """
     if runs < 1:
         raise ValueError(f"Expected at least one run, got {runs}.")
@@ -51,13 +55,39 @@ def run_mechanism_bench(
     on_gpu = device.type == "cuda"
     sizes = sizes or (TransformerConfig() if on_gpu else TransformerConfig(**_SMALL))
     config = config or AdapterConfig(injected_layers=sizes.num_layers, dit_width=sizes.width)
+    compile = on_gpu if compile is None else compile
     with torch.inference_mode():
         bench = _Bench(sizes, config, device, torch.bfloat16 if on_gpu else torch.float32, progress)
-        rows = bench.rows(runs, on_gpu if compile is None else compile)
-    libraries = {name: _version(name) for name in ("diffusers", "accelerate", "transformers")}
+        rows = bench.rows(runs, compile)
     settings = {"steps": STEPS, "runs": runs, "layers": sizes.num_layers, "tokens": sizes.video_tokens}
     settings |= {"width": sizes.width, "dtype": str(bench.dtype).removeprefix("torch.")}
-    return {"machine": {**describe_machine(device), **libraries}, "settings": settings, "mechanisms": rows}
+    report = {"machine": {**describe_machine(device), **libraries()}, "settings": settings, "mechanisms": rows}
+    if people:
+        there = lambda ratios: mechanisms(ratios, torch.device("cpu"))  # noqa: E731
+        report["likeness"] = measure_likeness(there, EXACT, people, STEPS, progress)
+    return report
+
+
+def mechanisms(ratios: tuple[float, ...], device: torch.device, compile: bool = False) -> dict[str, dict[str, object]]:
+    """Name -> options of `attached` for everything that works on `device`; "strength" 0 is the model without identity.
+
+    ratios: of the cache "mag", the model's own.
+    """
+    named = [name for name in CACHES[CACHES.index(BALANCED) + 2 :] if name != "mag"]
+    caches = {name: Cache(name, 0.08) for name in named} | {"mag": Cache("mag", 0.06, ratios=ratios)}
+    made: dict[str, dict[str, object]] = {PLAIN: {"strength": 0.0}, EXACT: {}}
+    made |= {name: {"cache": cache} for name, cache in caches.items()}
+    made[EIGHT_BITS] = {"eight_bits": True}
+    made |= {ATTENTION.format(word): {"attention": word} for word in ATTENTIONS[1:] if _works(word, device)}
+    return made | ({COMPILED: {"compile": True}} if compile else {})
+
+
+def _works(attention: str, device: torch.device) -> bool:
+    try:
+        check_attention(attention, device)
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Bench:
@@ -82,13 +112,10 @@ class _Bench:
         self.progress("calibrating mag")
         with calibrated(self.transformer, STEPS) as ratios:
             self._sample(nullcontext())
-        named = [name for name in CACHES[CACHES.index(BALANCED) + 2 :] if name != "mag"]
-        caches = {name: Cache(name, 0.08) for name in named} | {"mag": Cache("mag", 0.06, ratios=tuple(ratios))}
-        calls = {PLAIN: lambda: self._keep(PLAIN), EXACT: lambda: self._keep(EXACT)}
-        calls |= {name: (lambda name=name, cache=cache: self._keep(name, cache)) for name, cache in caches.items()}
-        calls[EIGHT_BITS] = lambda: self._keep(EIGHT_BITS, eight_bits=True)
-        if compile:
-            calls[COMPILED] = lambda: self._keep(COMPILED, compile=True)
+        calls = {
+            name: (lambda name=name, options=options: self._keep(name, **options))
+            for name, options in mechanisms(tuple(ratios), self.device, compile).items()
+        }
         times = paired(calls, runs, self.device, base=EXACT)
         exact = self.latents[EXACT]
         return {
@@ -102,25 +129,18 @@ class _Bench:
             for name, each in times.items()
         }
 
-    def _keep(self, name: str, cache: Cache | None = None, **options: bool) -> None:
+    def _keep(self, name: str, cache: Cache | None = None, strength: float = 1.0, **options) -> None:
         self.progress(name)
-        reset_peak(self.device)
-        around = nullcontext() if name == PLAIN else attached(self.transformer, self.injector, cache, STEPS, **options)
-        self.latents[name] = self._sample(around, name)
-        self.peaks[name] = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
+        around = attached(self.transformer, self.injector, cache, STEPS, **options) if strength else nullcontext()
+        with Peak(self.device) as peak:
+            self.latents[name] = self._sample(around, name)
+        self.peaks[name] = peak.bytes
 
     def _sample(self, around, name: str = "") -> Tensor:
         with around as clock:
             self.stored[name] = sum(value.nbytes for value in self.transformer.parameters())
             denoise = make_denoiser(self.transformer, self.prompts, self.picture, 6.0, self.dtype, clock)
             return sample(denoise, self.noise, make_steps(STEPS), "ddim")
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def tables(report: Report) -> list[str]:
@@ -136,9 +156,25 @@ def tables(report: Report) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for name, row in report["mechanisms"].items():
-        peak = f"{row['peak'] / 2**20:.0f}" if row["peak"] else "-"
         lines.append(
-            f"| {name} | {row['seconds per step']:.3f} | {row['ratio']:.2f} | {row['weights'] / 2**20:.0f} | {peak} | "
-            f"{row['difference']:.2e} |"
+            f"| {name} | {row['seconds per step']:.3f} | {row['ratio']:.2f} | {row['weights'] / 2**20:.0f} | "
+            f"{row['peak'] / 2**20:.0f} | {row['difference']:.2e} |"
         )
+    return lines + _likeness_lines(report.get("likeness"))
+
+
+def _likeness_lines(report: Report | None) -> list[str]:
+    if report is None:
+        return []
+    if "skipped" in report:
+        return ["", f"Likeness was not measured: {report['skipped']}"]
+    lines = [
+        "",
+        f"{report['model']}, {report['people']} people, {report['steps']} steps, guidance {report['guidance']:g}:",
+        "",
+        "| mechanism | likeness | of exact | difference to exact |",
+        "|---|---|---|---|",
+    ]
+    for name, row in report["rows"].items():
+        lines.append(f"| {name} | {row['likeness']:.3f} | {row['share of exact']:.1%} | {row['difference']:.2e} |")
     return lines

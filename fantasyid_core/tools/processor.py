@@ -1,17 +1,32 @@
-"""The processor's name: every time and every ratio of times is quoted with it."""
+"""The processor's name and the libraries' versions: every time and every ratio of times is quoted with them."""
 
 from __future__ import annotations
 
 import platform
 import re
 import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+LIBRARIES = "diffusers", "accelerate", "transformers"
 
 
 def processor_name() -> str:
     """What the system calls its processor, such as "AMD EPYC"; its architecture where the system does not tell."""
     named = {"Linux": _linux, "Darwin": _macos}.get(platform.system(), platform.processor)()
     return " ".join(named.split()) or platform.machine()
+
+
+def libraries() -> dict[str, str]:
+    """Name -> version of the libraries that compute, beside PyTorch."""
+    return {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _linux(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -1,14 +1,16 @@
-"""Times competing calls in turn, so that changes of the machine's speed affect all of them equally."""
+"""Times competing calls in turn, so that changes of the machine's speed affect all of them equally; peaks of memory."""
 
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable
 
 import torch
 
 Times = dict[str, object]
+_LOOK = 0.005  # seconds between two looks at the memory of a process
 
 
 def paired(calls: dict[str, Callable], runs: int, device: torch.device, base: str | None = None) -> dict[str, Times]:
@@ -43,3 +45,39 @@ def ratio(slow: Times, fast: Times) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+class Peak:
+    """The most memory at once in the body: of a GPU, all that PyTorch holds there; else, the growth of this process.
+
+    On a CPU, memory that mapped files take counts as well, and a peak shorter than some milliseconds may be missed.
+    """
+
+    def __init__(self, device: torch.device):
+        self.device, self.bytes, self._done = device, 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Peak:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            self._begin = _resident()
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.device.type == "cuda":
+            self.bytes = torch.cuda.max_memory_allocated(self.device)
+        else:
+            self._done.set()
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(_LOOK):
+            self.bytes = max(self.bytes, _resident() - self._begin)
+
+
+def _resident() -> int:
+    import psutil
+
+    return psutil.Process().memory_info().rss

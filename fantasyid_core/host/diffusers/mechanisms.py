@@ -216,9 +216,10 @@ def attached(
     eight_bits: bool = False,
     compile: bool = False,
     attention: str = NATIVE,
+    clock: Clock | None = None,
 ) -> Iterator[Clock]:
     """The transformer with an identity and the wanted mechanisms while a video is sampled; yields their clock."""
-    clock, dtype = Clock(), transformer.dtype
+    clock, dtype = clock or Clock(), transformer.dtype
     with ExitStack() as stack:
         if eight_bits:
             stack.enter_context(stored_in_8_bits(transformer, dtype))
