@@ -72,5 +72,7 @@ def test_a_training_goes_on_and_ends_where_it_did(tmp_path, monkeypatch):
     finally:
         run.log.close()
     assert len(steps) == 2  # one of three was made before
-    norms = {key: float(final[key].double().norm()) for key in EXPECTED["trained"]}
-    assert norms == pytest.approx(EXPECTED["trained"], rel=1e-3, abs=1e-5)
+    # A normalisation follows these: their gradient is rounding noise, which Adam makes as large as any other step.
+    expected = {key: value for key, value in EXPECTED["trained"].items() if not key.endswith("conv_in.conv1d.bias")}
+    norms = {key: float(final[key].double().norm()) for key in expected}
+    assert len(norms) > 100 and norms == pytest.approx(expected, rel=1e-3, abs=1e-5)

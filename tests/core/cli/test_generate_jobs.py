@@ -89,7 +89,7 @@ def test_a_video_is_continued(run, source, tmp_path):
     difference = np.abs(both[: len(before)].astype(int) - before).mean()
     assert difference < 8  # noise, which the video codec rounds a second time; two frames of it differ by 40 and more
     assert options_of(out / "b.mp4")["after"] == "a.mp4"
-    again = tmp_path / "again.mp4"
+    again = out / "again.mp4"  # beside it, because the settings name the video from where it lies
     assert main(["generate", "--like", str(out / "b.mp4"), "--out", str(again), "--device", "cpu"]) == 0
     assert again.read_bytes() == (out / "b.mp4").read_bytes()
     assert run([row(source, out="c.mp4", after="absent.mp4")]) == 1

@@ -56,7 +56,8 @@ def test_memory_is_counted_from_the_shapes(source):
     # In bfloat16, and of the layers what one person's folding leaves.
     sampling = found["transformer"].bytes // 2 + 2 * sizes.folded
     assert 2 * sizes.folded < layers // 2 and f"while sampling: {size_text(sampling)}" in notes
-    assert f"while encoding: {size_text(found['vae'].bytes // 2)}" in notes
+    encoding = max(found["vae"].bytes // 2, 4 * (sizes.face_encoder.weights + sizes.identity.weights))
+    assert encoding > sizes.text_encoder.bytes(torch.bfloat16) and f"while encoding: {size_text(encoding)}" in notes
     for text in ("Decoding: ", "with --tiling", "Main memory on a CPU, in float32: ", "--offload sequential"):
         assert text in notes
     assert notes.count("Card of ") == 5
@@ -159,5 +160,5 @@ def test_a_path_where_nothing_lies_is_an_error(tmp_path):
 def test_an_adapter_of_the_paper_variant_is_described():
     report = inspect_model(Path(fantasyid_core.__file__).parent / "tinymodel" / "weights" / "adapter.safetensors")
     text = "\n".join(report.lines())
-    assert report.usable and "paper variant, 5 injected layers (after every block), 84 identity tokens" in text
+    assert report.usable and "paper variant, 5 injected layers (after every block), 112 identity tokens" in text
     assert "mesh of 2236 -> 560 -> 160 -> 48 vertices" in text
