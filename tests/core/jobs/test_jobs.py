@@ -42,7 +42,7 @@ class Made(NamedTuple):
     labels: list[tuple[str, int, int]]
 
 
-LOADERS = [(pipeline, "load_adapter"), (pipeline, "load_face_encoder"), (diffusers_models, "load_vae")]
+LOADERS = [(pipeline.run, "load_adapter"), (pipeline, "load_face_encoder"), (diffusers_models, "load_vae")]
 LOADERS += [(diffusers_models, "load_text_encoder"), (diffusers_host, "load_transformer")]
 WORK = [(IdentityAdapter, "encode"), (pipeline, "encode_prompt"), (pipeline, "make_injector")]
 
