@@ -47,6 +47,6 @@ def test_the_form_runs(opened, as_app):
     opened.locator('[data-testid="linear-run-button"] button').last.click()
     opened.wait_for_function("events.length", timeout=120000)
     assert opened.evaluate("events[0][0]") == "execution_success", opened.evaluate("events[0][1].exception_message")
-    opened.wait_for_selector("video", timeout=30000)
+    opened.locator("video:visible").first.wait_for(timeout=60000)  # the page keeps hidden ones, too
     opened.wait_for_timeout(1000)
     keep_screenshot(opened, f"app_run_{opened.renderer}")

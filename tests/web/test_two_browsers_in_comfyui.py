@@ -61,9 +61,10 @@ def saved(comfy, person) -> list[np.ndarray]:
 
 
 def drag(person, name: str, share: float) -> None:
-    slider = part(person.page, f"slider-{name}")
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
+    slider, box = part(person.page, f"slider-{name}"), None
+    while box is None:  # a message that arrives meanwhile draws the node anew
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
     person.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     person.page.mouse.down()
     person.page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2, steps=4)

@@ -4,11 +4,13 @@ A person is drawn twice in one motion, as they are and with their head bent by a
 video is compared with the second. The background has lines, so that a warp of it shows.
 
     truth = truth_of(draw_lively(seed, frames=12, size=256), "jaw_width", 0.5)
-    score = compare(reshape(truth.before.frames), truth)
+    made = list(reshape_frames(truth.before.frames, {"jaw_width": 0.5}))
+    score = compare(np.stack([each.picture for each in made]), [each.movement for each in made], truth)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -27,6 +29,7 @@ from ..render import NO_REGION, Maps, render_frames, render_maps
 from ..surface_regions import REGIONS
 from .comparing import psnr
 from .details import share_of
+from .moving import Movement, gone
 
 NOT_FACE = ("ear left", "ear right", "scalp", "neck")
 MARGIN = 1 / 64  # of the picture's side around the person, where hair and background may mix in a pixel
@@ -116,20 +119,24 @@ class Truth:
 
     def share_of(self, ours: np.ndarray) -> float:
         """How far a video uint8 [T,S,S,3] has gone of the way from before to the true one, by the pixels around the
-        face: 0 is the video before, 1 the true one."""
+        face: 0 is the video before, 1 the true one. Light falls otherwise on another shape, which no movement of pixels
+        brings, so 1 is not to be had."""
         return share_of(*(each[self.around] for each in (softened(ours), self.before.softened, self.true.softened)))
 
 
 class Score(NamedTuple):
-    """psnr: dB in the face against the true video, and `unchanged` that of the video before. share: how far the face
-    and its outline went of the way that they go in the true video, 1 is all of it. landmarks: mean distance of the
-    points from those of the true video, in pixels of a picture of 512, and `moved` the distance that they had before.
+    """psnr: dB in the face against the true video, and `unchanged` that of the video before. slope: how far the skin
+    went of the way that it goes in the true video, 1 is all of it. misplaced: mean distance of the skin from where the
+    true video shows it, in pixels of a picture of 512. share: as `Truth.share_of`. landmarks: mean distance of the
+    points from those of the true video, likewise, and `moved` the distance that they had before.
     outside: mean difference from the video before, of 255, where neither shows the person. flicker: mean change from
     frame to frame where the video was changed, as a share of the same in the video before. jitter: second difference
     of the points in time, likewise."""
 
     psnr: float
     unchanged: float
+    slope: float
+    misplaced: float
     share: float
     landmarks: float
     moved: float
@@ -169,13 +176,16 @@ def truth_of(before: Drawn, slider: str, value: float) -> Truth:
     return Truth(before, replace(before, bend=bend), slider, value)
 
 
-def compare(ours: np.ndarray, truth: Truth) -> Score:
-    """The score of a reshaped video uint8 [T,S,S,3]. It needs numba, as all that is drawn."""
+def compare(ours: np.ndarray, movements: Sequence[Movement | None], truth: Truth) -> Score:
+    """The score of a reshaped video uint8 [T,S,S,3], whose pixels moved so. It needs numba, as all that is drawn."""
     before, true = truth.before, truth.true
+    slope, misplaced = gone(truth, movements)
     points, scale = seen_points(ours, before.points)[..., :2], FULL / true.size
     return Score(
         psnr(ours, true.frames, true.face),
         psnr(before.frames, true.frames, true.face),
+        slope,
+        scale * misplaced,
         truth.share_of(ours),
         scale * mean_distance(points, truth.true_points[..., :2]),
         scale * mean_distance(before.points[..., :2], truth.true_points[..., :2]),

@@ -4,7 +4,7 @@ Both steps run in many threads at once and keep nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,10 @@ from ..edit.fields import ramp
 from .clip import PersonClip
 from .cliphead import Lying
 from .covering import Covered, covered_vertices, sample, uncommon
-from .field import Drawing, Field, Grid, draw_on, grid_around, movement
+from .field import Drawing, Field, Grid, draw_on, grid_around, movement, reach_of
 from .frames import Frame
 from .kept import kept_mask
-from .paste import joined, moved_picture
+from .paste import Movement, joined, moved_picture
 from .report import FAINT, HIDDEN, ODD, TURNED
 from .settings import ReshapeSettings
 
@@ -29,7 +29,7 @@ COVERED_FROM, COVERED_TO = 0.45, 0.75  # share of the face that is covered, betw
 class Person:
     """Someone in one frame. clip: None where nothing is known or asked of them. weight: 0..1, of the fades. strength:
     asked for in this frame. lying: the head in the frame, or None, and then the reason. scores: of `uncommon`, or
-    None."""
+    None. share: of the edit, as far as the head's turn lets it be seen, 0..1."""
 
     clip: PersonClip | None
     strength: float
@@ -38,6 +38,7 @@ class Person:
     points: np.ndarray | None = None
     lying: Lying | None = None
     scores: np.ndarray | None = None
+    share: float = 0.0
 
 
 class Done(NamedTuple):
@@ -55,6 +56,7 @@ class Changed(NamedTuple):
     picture: np.ndarray
     mask: np.ndarray
     people: list[Done]
+    movement: Movement | None = None
 
     @property
     def treated(self) -> bool:
@@ -79,7 +81,13 @@ def placed(frame: Frame, clip: PersonClip, points: np.ndarray, weight: float, st
     if clip.colours is not None:
         seen = sample(frame.bytes, lying, clip.head.head.faces, clip.colours.places)
         scores = None if seen is None else uncommon(seen, clip.colours)
-    return Person(clip, strength, "", weight, points, lying, scores)
+    return Person(clip, strength, "", weight, points, lying, scores, lying.share)
+
+
+def steadied(person: Person, *near: Person) -> Person:
+    """With the mean share of the frames around, so that the edit does not come and go with what is hard to tell."""
+    shares = [each.share for each in near if each.lying is not None]
+    return replace(person, share=float(np.mean(shares))) if person.lying is not None else person
 
 
 def changed_frame(
@@ -95,8 +103,8 @@ def changed_frame(
     if not heads:
         return Changed(picture, np.zeros(picture.shape[:2], np.float32), done)
     fields = [_moving(head, heads, faces, picture.shape[:2]) for head in heads]
-    new, mask = moved_picture(picture, joined(fields, [_kept(head, frame, faces, settings) for head in heads]))
-    return Changed(new, mask, done)
+    movement = joined(fields, [_kept(head, frame, faces, settings) for head in heads])
+    return Changed(*moved_picture(picture, movement), done, movement)
 
 
 def _edited(person: Person, scores: list, frame: Frame, faces: np.ndarray, settings) -> tuple[Done, _Head | None]:
@@ -109,13 +117,13 @@ def _edited(person: Person, scores: list, frame: Frame, faces: np.ndarray, setti
     if scores and settings.in_front:
         covered = covered_vertices(scores, person.clip.colours)
         open_share = _open_share(covered, person)
-    share = person.weight * lying.share * open_share
+    share = person.weight * person.share * open_share
     if share < LEAST_SHARE:
-        return passed(TURNED if lying.share < LEAST_SHARE else HIDDEN)
+        return passed(TURNED if person.share < LEAST_SHARE else HIDDEN)
     applied = person.strength * share
     after = lying.moved(applied * person.clip.displacement)
-    both = np.concatenate([lying.vertices, after])[:, :2]
-    grid = grid_around(both, lying.pose.scale, frame.picture.shape[:2])
+    both = lying.vertices[:, :2], after[:, :2]
+    grid = grid_around(np.concatenate(both), reach_of(*both, lying.pose.scale), frame.picture.shape[:2])
     if grid is None or not np.any(applied * person.clip.displacement):
         return passed(HIDDEN if grid is None else FAINT)
     head = _Head(person, grid, after, draw_on(grid, after, faces), covered)

@@ -17,7 +17,9 @@ from ..reconstruct.landmark_fit import LIKENESS, POINTS, SHARES, MeanHead
 from ..reconstruct.placing import Pose, pose_of
 
 FRONTAL = 30.0  # degrees of yaw up to which a frame tells what the person looks like
-TURNED_FROM, TURNED_TO = 45.0, 65.0  # degrees of yaw between which the edit fades out
+TURNED_FROM, TURNED_TO = 45.0, 65.0  # degrees of yaw between which a frame stops telling about the person
+UNSURE = 9.0  # degrees of yaw that a millimetre of the points' distance from the head counts as
+FADES_FROM, FADES_TO = 66.0, 80.0  # degrees, with these, between which the edit fades out
 FEWEST = 4  # frames from the front; with less, all frames count
 
 
@@ -44,20 +46,23 @@ class ClipHead:
         expected = pose.seen(known.places(self.upright) + known.habit * (1, 1, 0))
         expected[:, :2] += pose.scale * np.tensordot(pose.sines, load_turning(), 1) @ pose.level.T
         lying[:, :2] += self.head.gain @ (seen - expected)[:, :2]
-        return Lying(pose, lying * (1, -1, 1))
+        away = np.linalg.norm(pose.upright(seen) - self.wanted, axis=1)
+        return Lying(pose, lying * (1, -1, 1), float(away @ known.rigid / known.rigid.sum()))
 
 
 @dataclass(frozen=True, eq=False)
 class Lying:
-    """A head in a picture. vertices: [V,3] in its pixels, x right, y down, z to the viewer."""
+    """A head in a picture. vertices: [V,3] in its pixels, x right, y down, z to the viewer. off: mean distance of the
+    points from where the head has them, in millimetres: of a profile the points are guesses, whose yaw is too small."""
 
     pose: Pose
     vertices: np.ndarray
+    off: float
 
     @property
     def share(self) -> float:
         """Of the edit, as far as the head's turn lets it be seen, 0..1."""
-        return float(ramp(np.float64(abs(self.pose.yaw)), TURNED_TO, TURNED_FROM))
+        return float(ramp(np.float64(abs(self.pose.yaw) + UNSURE * self.off), FADES_TO, FADES_FROM))
 
     def moved(self, displacement: np.ndarray) -> np.ndarray:  # [V,3] metres -> [V,3]
         """Where the vertices lie once they are displaced along the upright head's axes."""

@@ -16,7 +16,7 @@ from ..edit.faceframe import face_frame
 from ..edit.fields import around_eye, ramp
 from ..mesh import vertex_normals
 from .cliphead import Lying
-from .field import Grid, grid_around
+from .field import REACH, Grid, grid_around
 
 SPACING = 4.0  # millimetres between the places that are looked at
 SPREAD = 6.0  # millimetres over which neighbours are asked
@@ -82,7 +82,7 @@ def vertex_front(template: np.ndarray) -> np.ndarray:
 def sample(picture: np.ndarray, lying: Lying, faces: np.ndarray, places: Places) -> Sample | None:
     """The colours at the places in a frame np.uint8 [H,W,3]; None for a head outside."""
     cv2 = opencv()
-    grid = grid_around(lying.vertices[:, :2], lying.pose.scale, picture.shape[:2])
+    grid = grid_around(lying.vertices[:, :2], REACH * lying.pose.scale, picture.shape[:2])
     if grid is None:
         return None
     small = reduced(picture, grid)

@@ -1,7 +1,7 @@
 """Where each pixel of a changed frame comes from, drawn from the head before and after.
 
 The heads are drawn with a z-buffer at a low resolution, because the movement is smooth. Hair, neck and background
-follow, less and less with the distance from the head, and not at all beyond `ROOM`."""
+follow, less and less with the distance from the head, and not at all beyond some centimetres."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from ..edit.fields import ramp
 from ..edit.warp import extended
 
 SIDE = 144  # pixels of the drawing along the longer side
-ROOM = 70.0  # millimetres around the head within which the movement falls to nothing
-REACH = 45.0  # millimetres over which it falls to a third
+REACH = 22.0  # millimetres around the head over which the movement falls to a third; little of what is behind moves
+STEEP = 3.0  # and at least so many times the largest movement, so that nothing is folded
+ROOM = 2.0  # times the reach: within it the movement falls to nothing
 EDGE = 0.03  # share of the drawing's side within which it falls to nothing at the edges of the picture
 SMOOTHING = 1.2  # millimetres over which jumps of the movement are smoothed, as between a nose and the cheek behind
 LEAST = 1 / 64  # pixels: OpenCV resamples in steps of 1/32
@@ -67,11 +68,16 @@ class Field(NamedTuple):
         return cv2.resize(self.shift, size, interpolation=cv2.INTER_CUBIC)
 
 
-def grid_around(vertices: np.ndarray, pixels: float, size: tuple[int, int]) -> Grid | None:
-    """The part of a picture of `size` (h, w) that a head [V,2] and what follows it fills; pixels: per millimetre. None
+def reach_of(before: np.ndarray, after: np.ndarray, pixels: float) -> float:  # [V,2] each
+    """Pixels over which the movement around a head falls to a third; pixels: per millimetre."""
+    return max(REACH * pixels, STEEP * float(np.linalg.norm(after - before, axis=1).max()))
+
+
+def grid_around(vertices: np.ndarray, reach: float, size: tuple[int, int]) -> Grid | None:
+    """The part of a picture of `size` (h, w) that a head [V,2] and what follows it fills; reach: as `reach_of`. None
     for a head outside the picture."""
-    low = np.floor(vertices.min(axis=0) - ROOM * pixels).astype(int).clip(0)
-    high = np.ceil(vertices.max(axis=0) + ROOM * pixels).astype(int).clip(max=np.array(size[::-1]) - 1) + 1
+    low = np.floor(vertices.min(axis=0) - ROOM * reach).astype(int).clip(0)
+    high = np.ceil(vertices.max(axis=0) + ROOM * reach).astype(int).clip(max=np.array(size[::-1]) - 1) + 1
     width, height = (high - low).tolist()
     if min(width, height) < 8:
         return None
@@ -100,9 +106,9 @@ def movement(
     if still is not None:
         known = known | still
     inside = _inside(grid, size)[..., None]
-    per_pixel = float(grid.scale.mean()) * pixels  # pixels of the drawing per millimetre
-    shift = extended(shift * inside, known, REACH * per_pixel / grid.shape[1])
-    shift = cv2.GaussianBlur(shift, (0, 0), max(0.6, SMOOTHING * per_pixel)) * inside
+    finer = float(grid.scale.mean())  # pixels of the drawing per pixel of the picture
+    shift = extended(shift * inside, known, finer * reach_of(before, after, pixels) / grid.shape[1])
+    shift = cv2.GaussianBlur(shift, (0, 0), max(0.6, SMOOTHING * finer * pixels)) * inside
     return Field(grid, shift.astype(np.float32))
 
 

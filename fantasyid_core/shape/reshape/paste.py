@@ -98,6 +98,8 @@ def fetched(picture: np.ndarray, shift: np.ndarray, top: int, left: int) -> np.n
     rows = np.arange(top - low[1], top - low[1] + shift.shape[0], dtype=np.float32)
     from_x, from_y = shift[..., 0] + columns, shift[..., 1] + rows[:, None]
     sharp = cv2.remap(source, from_x, from_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    if sharp.dtype != np.uint8:
+        sharp = sharp.clip(0, 1)  # cubic interpolation overshoots at edges
     softness = shrinking(shift)
     if softness.max() > 1 / 255:
         blurred = cv2.GaussianBlur(source, (0, 0), BLUR)

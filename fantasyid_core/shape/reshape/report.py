@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .paste import Movement
 
 NO_FACE = "no face was found"
 TURNED = "the face was turned too far to the side"
@@ -18,11 +21,13 @@ ODD = "its points are at no face's places"
 
 class ReshapedFrame(NamedTuple):
     """picture: [H,W,3], of the type that came in. mask: np.float32 [H,W], 0..1, where it was changed. note: why the
-    frame was passed on as it came, as a sentence, or ""."""
+    frame was passed on as it came, as a sentence, or "". movement: where its pixels come from, or None for such a
+    frame; masks and other pictures of the same frame can be moved along with it (`paste.moved_picture`)."""
 
     picture: np.ndarray
     mask: np.ndarray
     note: str = ""
+    movement: Movement | None = None
 
 
 class Quantity(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 from ...files.pixels import as_uint8
 from ...running.progress import ask
 from ..reconstruct.landmark_fit import MeanHead
-from .change import Changed, Person, changed_frame, placed
+from .change import Changed, Person, changed_frame, placed, steadied
 from .clip import PersonClip
 from .edits import Asked
 from .frames import Frame, checked_frames, kept_in_memory
@@ -26,7 +26,8 @@ from .track import Follower, Look, Seen
 
 WAITING = 2  # times as many frames as `head_frames` are read ahead while a person has not been seen in enough of them
 MOST_BYTES = 512 * 2**20  # of frames that are read ahead
-NEIGHBOURS = 1  # frames to either side that tell what is covered
+NEIGHBOURS = 3  # frames to either side that tell how far the head is turned
+NEAREST = 1  # and what is covered
 
 
 @dataclass
@@ -116,11 +117,11 @@ class Timeline:
                 self._place(index)
         entry = self._ahead[0]
         near = [*list(self._behind)[-NEIGHBOURS:], *list(self._ahead)[: NEIGHBOURS + 1]]
-        people = [other.people for other in near if other.scene == entry.scene]
-        around = [[each.scores for each in person if each.scores is not None] for person in zip(*people, strict=True)]
-        changing = self._hands.submit(
-            changed_frame, entry.frame, entry.people, around, self._head.faces, self._settings
-        )
+        near = [other for other in near if other.scene == entry.scene]
+        close = [other.people for other in near if abs(other.frame.number - entry.frame.number) <= NEAREST]
+        around = [[each.scores for each in person if each.scores is not None] for person in zip(*close, strict=True)]
+        people = [steadied(*person) for person in zip(entry.people, *(other.people for other in near), strict=True)]
+        changing = self._hands.submit(changed_frame, entry.frame, people, around, self._head.faces, self._settings)
         self._ahead.popleft()
         self._behind.append(
             _Entry(Frame(entry.frame.number, *[np.empty(0)] * 2), entry.looking, entry.placing, entry.scene)
@@ -173,7 +174,7 @@ class Timeline:
                 after = as_uint8(changed.picture, "The frame") if frame.bytes is not frame.picture else changed.picture
                 self._eye.submit(clip.meter.look, frame.bytes, after, each.points, each.lying, "cpu").result()
         note = "" if changed.treated else f"The frame is as it came: {changed.people[0].reason}."
-        return ReshapedFrame(changed.picture, changed.mask, note)
+        return ReshapedFrame(changed.picture, changed.mask, note, changed.movement)
 
 
 def _known(person: Person) -> Future:

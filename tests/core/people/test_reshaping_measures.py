@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.interpolate import griddata
 
+from fantasyid_core.people.instruments.moving import gone, visible
 from fantasyid_core.people.instruments.reshaping import (
     compare,
     draw_lively,
@@ -15,6 +17,7 @@ from fantasyid_core.people.instruments.reshaping import (
     seen_points,
     truth_of,
 )
+from fantasyid_core.shape.reshape.paste import Movement
 
 pytest.importorskip("numba", reason="numba is not installed: procedural people cannot be rendered")
 SEED = 1_000_000_003
@@ -26,20 +29,38 @@ def truth():
 
 
 def test_the_true_video_is_perfect_and_the_one_before_has_gone_nowhere(truth):
-    perfect, untouched = compare(truth.true.frames, truth), compare(truth.before.frames, truth)
+    still = [None] * len(truth.before.frames)
+    perfect, untouched = (compare(each.frames, still, truth) for each in (truth.true, truth.before))
     assert perfect.psnr > 70 and perfect.share == pytest.approx(1) and perfect.landmarks == 0
-    assert untouched.share == 0 and untouched.psnr == untouched.unchanged < 40
-    assert (
-        untouched.outside == 0
-        and untouched.flicker == 1
-        and untouched.landmarks == pytest.approx(untouched.moved, abs=0.3)
-    )
+    assert untouched.share == untouched.slope == 0 and untouched.misplaced > 0.2
+    assert untouched.psnr == untouched.unchanged < 40
+    assert untouched.outside == 0 and untouched.flicker == 1
+    assert untouched.landmarks == pytest.approx(untouched.moved, abs=0.3)
 
 
 @pytest.mark.parametrize("part", [0.6, 1.4])
 def test_the_share_tells_how_far_the_face_went(truth, part):
     other = truth_of(truth.before, "jaw_width", 0.5 * part).true.frames
     assert truth.share_of(other) == pytest.approx(part, abs=0.04)
+
+
+def test_the_slope_is_the_way_of_the_skin(truth):
+    """Of a movement that carries every vertex half its true way, or all of it."""
+    for part in (0.5, 1.0):
+        other = truth_of(truth.before, "jaw_width", 0.5 * part)
+        movements = [carrying(other, t) for t in range(len(truth.before.frames))]
+        slope, misplaced = gone(truth, movements)
+        assert slope == pytest.approx(part, abs=0.08)
+        assert misplaced < (1 - part) + 0.15
+
+
+def carrying(truth, t: int) -> Movement:
+    """A movement of pixels from where vertices are drawn before to where they are drawn after, by interpolation."""
+    seen, size = visible(truth.before, t), truth.before.size
+    before, after = (each.maps.points[t][seen].astype(np.float64) for each in (truth.before, truth.true))
+    rows, columns = np.mgrid[:size, :size]
+    shift = griddata(after, before - after, (columns, rows), "linear", fill_value=0.0)
+    return Movement(0, 0, shift.astype(np.float32))
 
 
 def test_noise_flickers_and_what_touches_the_background_is_seen(truth):
