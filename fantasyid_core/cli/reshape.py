@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--only-the-rest", action="store_true", help="add only what the video's face lacks of the edit, as --before is"
     )
+    how.add_argument("--device", metavar="NAME", help="of torch, such as cuda:0 (default: a GPU where there is one)")
     how.add_argument("--crf", type=int, default=17, help="quality, 0 (best) to 51 (default: %(default)s)")
     who = parser.add_argument_group("which face")
     who.add_argument("--face", choices=tuple(ORDERS), default="largest", help="of several (default: %(default)s)")
@@ -77,6 +78,7 @@ def request_of(arguments: argparse.Namespace):
     reading the files raises."""
     from ..face.picture import load_picture
     from ..identity.steering.schedule import scheduled
+    from ..machine.device import named_device
     from ..shape.reshape.request import ReshapeRequest
 
     like = None if arguments.like is None else load_picture(arguments.like)
@@ -94,6 +96,7 @@ def request_of(arguments: argparse.Namespace):
         arguments.in_front,
         arguments.only_the_rest,
         tuple(arguments.models),
+        str(named_device(arguments.device)),
     )
 
 

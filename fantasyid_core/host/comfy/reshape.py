@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +25,13 @@ class Reshaped(NamedTuple):
 
 
 def reshape_images(images: torch.Tensor, request: ReshapeRequest) -> Reshaped:
-    """The host's IMAGE, float [T,H,W,3] in 0..1, reshaped as it was asked for.
+    """The host's IMAGE, float [T,H,W,3] in 0..1, reshaped as it was asked for, on the host's device.
 
     Frames that are not changed are the same bit for bit. Raises as `reshape_as_asked`.
     """
+    import comfy.model_management
+
+    request = replace(request, device=str(comfy.model_management.get_torch_device()))
     frames, report = images.detach().cpu().float(), ReshapeReport()
     made, mask = torch.empty_like(frames), torch.zeros(frames.shape[:3])
     for number, each in enumerate(counted(reshape_as_asked(frames.numpy(), request, report=report), len(frames))):

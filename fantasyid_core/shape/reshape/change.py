@@ -19,6 +19,7 @@ from .frames import Frame
 from .kept import kept_mask
 from .paste import Movement, joined, moved_picture
 from .report import FAINT, HIDDEN, ODD, TURNED
+from .resample import resample_on
 from .settings import ReshapeSettings
 
 LEAST_SHARE = 0.01  # of an edit, below which a frame is passed on
@@ -104,7 +105,7 @@ def changed_frame(
         return Changed(picture, np.zeros(picture.shape[:2], np.float32), done)
     fields = [_moving(head, heads, faces, picture.shape[:2]) for head in heads]
     movement = joined(fields, [_kept(head, frame, faces, settings) for head in heads])
-    return Changed(*moved_picture(picture, movement), done, movement)
+    return Changed(*moved_picture(picture, movement, resample_on(settings.device)), done, movement)
 
 
 def _edited(person: Person, scores: list, frame: Frame, faces: np.ndarray, settings) -> tuple[Done, _Head | None]:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...face.align import opencv
-from ..edit.warp import BLUR, shrinking
+from ..edit.warp import shrinking
 from .behind import without
 from .field import LEAST, Field
 from .light import mixed
+from .resample import Resample, with_opencv
 
 MASK_FROM, MASK_TO = 0.05, 1.0  # pixels of movement between which the mask rises to 1
 MARGIN = 4  # pixels around what is fetched, for cubic interpolation and the softer picture
@@ -51,11 +51,12 @@ def joined(fields: list[Field], kept: list[np.ndarray | None]) -> Movement:
     return Movement(left, top, shift, standing)
 
 
-def moved_picture(picture: np.ndarray, movement: Movement, fetch=None) -> tuple[np.ndarray, np.ndarray]:
+def moved_picture(
+    picture: np.ndarray, movement: Movement, resample: Resample = with_opencv
+) -> tuple[np.ndarray, np.ndarray]:
     """The picture [H,W,3] after a movement, and np.float32 [H,W], 0..1, where it was changed.
 
-    fetch: resamples in place of OpenCV, see `gpu`. The picture is not written to; where nothing moves, the result has
-    its very values.
+    The picture is not written to; where nothing moves, the result has its very values.
     """
     mask, window = np.zeros(picture.shape[:2], np.float32), _window(movement.shift)
     if window is None:
@@ -69,7 +70,7 @@ def moved_picture(picture: np.ndarray, movement: Movement, fetch=None) -> tuple[
     changed = ((np.hypot(*np.moveaxis(shift, -1, 0)) - MASK_FROM) / (MASK_TO - MASK_FROM)).clip(0, 1)
     covered = movement.kept is not None and movement.kept.any()
     behind = _behind(picture, movement) if covered else picture
-    new = (fetch or fetched)(behind, shift, there[0].start, there[1].start)
+    new = fetched(behind, shift, there[0].start, there[1].start, resample)
     if covered:
         kept = movement.kept[window]
         new, changed = mixed(new, picture[there], kept[..., None]), changed * (1 - kept)
@@ -87,23 +88,18 @@ def _behind(picture: np.ndarray, movement: Movement) -> np.ndarray:
     return result
 
 
-def fetched(picture: np.ndarray, shift: np.ndarray, top: int, left: int) -> np.ndarray:
+def fetched(picture: np.ndarray, shift: np.ndarray, top: int, left: int, resample: Resample) -> np.ndarray:
     """Pixels of a picture from where `shift` [h,w,2], whose first pixel lies at (left, top) in it, says: bicubic,
     averaged where the picture shrinks."""
-    cv2 = opencv()
     low, high = _needed(picture, shift, top, left)
     part = picture[low[1] : high[1], low[0] : high[0]]
     source = np.ascontiguousarray(part if part.dtype in (np.uint8, np.float32) else part.astype(np.float32))
     columns = np.arange(left - low[0], left - low[0] + shift.shape[1], dtype=np.float32)
     rows = np.arange(top - low[1], top - low[1] + shift.shape[0], dtype=np.float32)
     from_x, from_y = shift[..., 0] + columns, shift[..., 1] + rows[:, None]
-    sharp = cv2.remap(source, from_x, from_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    if sharp.dtype != np.uint8:
-        sharp = sharp.clip(0, 1)  # cubic interpolation overshoots at edges
     softness = shrinking(shift)
-    if softness.max() > 1 / 255:
-        blurred = cv2.GaussianBlur(source, (0, 0), BLUR)
-        soft = cv2.remap(blurred, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    sharp, soft = resample(source, from_x, from_y, bool(softness.max() > 1 / 255))
+    if soft is not None:
         sharp = mixed(sharp, soft, softness[..., None])
     still = np.abs(shift).max(axis=2) < LEAST
     sharp[still] = picture[top : top + shift.shape[0], left : left + shift.shape[1]][still]

@@ -50,7 +50,7 @@ class ReshapeRequest:
     multiplies the edit, over time, too. how, number: which of the faces, as in `FaceRequest`; like: np.uint8 [H,W,3],
     a picture of the person for the way "most alike". smoothing, in_front: as in `ReshapeSettings`. only_the_rest: adds
     what the video's face still lacks of the edit, in comparison with `before`. folders: in which the ArcFace model and
-    the mesh topology may lie.
+    the mesh topology may lie. device: of torch.
 
     Raises ValueError for parts that do not go together, and for an edit that is none.
     """
@@ -66,6 +66,7 @@ class ReshapeRequest:
     in_front: float = 1.0
     only_the_rest: bool = False
     folders: tuple[str | os.PathLike, ...] = ()
+    device: str = "cpu"
 
     def __post_init__(self):
         if self.after is not None and self.before is None:
@@ -104,6 +105,7 @@ def reshape_as_asked(
         request.in_front,
         already=request.before if request.only_the_rest else None,
         recognise=recognise,
+        device=request.device,
     )
     person = PersonEdit(edit_of(request), 1.0, request.how, request.number, like)
     return reshape_frames(frames, person, _head(request), request.strength, settings, count, report)

@@ -66,7 +66,8 @@ class ReshapeSettings:
     already: a head [V,3] of the person before the edit, as of the photo the video was made from. With it, only the
     rest is added of what the video's faces already differ from it in the direction of each slider.
     recognise: tells whether a face is the same person's, see `Recogniser`; without it a person is followed by place.
-    device: of torch, for resampling; "cpu" uses OpenCV on `workers` threads (all cores).
+    device: of torch, for landmarks and resampling; on a "cpu" OpenCV resamples. workers: threads that change frames
+    (all cores).
 
     Raises ValueError for numbers out of range.
     """

@@ -56,7 +56,7 @@ class Timeline:
         self._source, self._in_memory = checked_frames(frames), kept_in_memory(frames)
         self._clips, self._head = [PersonClip(each) for each in asked], head
         self._strength, self._settings, self._count, self._report = strength, settings, count, report
-        self._follow = Follower([each.who for each in asked], settings.recognise)
+        self._follow = Follower([each.who for each in asked], settings.recognise, settings.device)
         self._ahead: deque[_Entry] = deque()
         self._behind: deque[_Entry] = deque(maxlen=AHEAD)  # without their frames
 
@@ -161,7 +161,7 @@ class Timeline:
 
     def _finished(self, frame: Frame, changing: Future) -> ReshapedFrame:
         changed: Changed = changing.result()
-        report = self._report
+        report, device = self._report, self._settings.device
         report.frames += 1
         report.treated += changed.treated
         for clip, told, each in zip(self._clips, report.people, changed.people, strict=True):
@@ -172,7 +172,7 @@ class Timeline:
             told.treated += 1
             if self._settings.measure_every and frame.number % self._settings.measure_every == 0:
                 after = as_uint8(changed.picture, "The frame") if frame.bytes is not frame.picture else changed.picture
-                self._eye.submit(clip.meter.look, frame.bytes, after, each.points, each.lying, "cpu").result()
+                self._eye.submit(clip.meter.look, frame.bytes, after, each.points, each.lying, device).result()
         note = "" if changed.treated else f"The frame is as it came: {changed.people[0].reason}."
         return ReshapedFrame(changed.picture, changed.mask, note, changed.movement)
 
