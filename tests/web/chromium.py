@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -12,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from kept import PICTURES
 
 ROOT = Path(__file__).resolve().parents[2]
-SCREENSHOTS = Path(os.environ.get("FANTASYID_SCREENSHOTS", ROOT / "output" / "screenshots"))
 NAMES = "chromium", "chromium-browser", "google-chrome"
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -70,7 +69,7 @@ def page_server(files: dict[str, bytes]) -> Iterator[str]:
 
 def keep_screenshot(page, name: str) -> Path:
     """Keeps what the page looks like, for people."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    path = SCREENSHOTS / f"{name}.png"
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    path = PICTURES / f"{name}.png"
     page.screenshot(path=path)
     return path

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from kept import PICTURES
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
 
 from fantasyid_core.experiments.reshape_cases import BAR, bar_of, draw_case
+from fantasyid_core.experiments.reshape_sheets import save_rows
 from fantasyid_core.shape.reshape import PersonEdit, ReshapeReport, reshape_frames
 from fantasyid_core.shape.reshape.report import NO_FACE, TURNED
 
@@ -15,13 +17,15 @@ SIZE, COUNT, EDIT = 192, 24, {"face_width": 0.8, "jaw_width": -0.4}
 
 
 @pytest.fixture
-def reshaped():
-    """reshaped(frames, edit) -> (frames, masks, report)."""
+def reshaped(request):
+    """reshaped(frames, edit) -> (frames, masks, report); a sheet of the frames is kept for people to look at."""
 
     def reshaped(frames, edit=EDIT, **options):
         report = ReshapeReport()
         made = list(reshape_frames(frames, edit, report=report, **options))
-        return np.stack([each.picture for each in made]), np.stack([each.mask for each in made]), report
+        pictures = np.stack([each.picture for each in made])
+        save_rows([frames, pictures], ["before", "reshaped"], PICTURES / f"reshape_{request.node.name}.png")
+        return pictures, np.stack([each.mask for each in made]), report
 
     return reshaped
 
