@@ -8,7 +8,7 @@ from ..fantasyid_core.options import AUTO, NAMED_DETECTORS
 from . import folders
 from .pictures import as_image, preview, say
 from .running import cancellable
-from .types import CATEGORY, FaceType
+from .types import CATEGORY, FaceType, ShapeType
 from .video import sampling_inputs
 from .words import detector_notes, detector_problem
 
@@ -30,6 +30,15 @@ class ScoreIdentity(io.ComfyNode):
                     options=[AUTO, *NAMED_DETECTORS],
                     optional=True,
                     tooltip="The detector that finds the face in every frame. insightface is usual for this measure.",
+                ),
+                ShapeType.Input(
+                    "shape_before",
+                    optional=True,
+                    tooltip="The 3D face before the edit. With both 3D faces, the node also says how much of the edit "
+                    "the video shows.",
+                ),
+                ShapeType.Input(
+                    "shape_after", optional=True, tooltip="The 3D face after the edit, from Edit Shape or Blend Shapes."
                 ),
             ],
             outputs=[
@@ -58,13 +67,15 @@ class ScoreIdentity(io.ComfyNode):
 
     @classmethod
     @cancellable("cv2")
-    def execute(cls, image, face, detector: str = AUTO) -> io.NodeOutput:
+    def execute(cls, image, face, detector: str = AUTO, shape_before=None, shape_after=None) -> io.NodeOutput:
         from ..fantasyid_core.evaluation import score_identity
         from ..fantasyid_core.face import load_likeness
+        from ..fantasyid_core.host.comfy.reshape import edit_shown
 
         places = folders.models_dirs()
         score = score_identity(image, face, load_likeness(folders=places), detector, places)
-        say(cls, [score.describe(), *detector_notes(detector)])
+        shown = edit_shown(image, shape_before, shape_after, (*places, *folders.topology_folders()))
+        say(cls, [score.describe(), *detector_notes(detector), *shown])
         plot = as_image([score.plot()])
         scores = (score.reference_similarity, score.inter_frame_similarity, score.face_motion)
         return io.NodeOutput(*scores, plot, ui=preview(cls, plot))

@@ -109,6 +109,21 @@ def test_the_run_ends_when_the_user_cancels(host, pack, video, monkeypatch):
     assert max(frames) < 5, "it went on to the end"
 
 
+def test_score_identity_says_what_the_video_shows_of_an_edit(host, pack, video, person, tmp_path):
+    from importlib import import_module
+
+    shown = import_module(f"{pack.__name__}.fantasyid_core.host.comfy.reshape").edit_shown
+    values = '{"values": {"face_width": 0.8}}'
+    (edited,) = host.node_classes["FantasyID_EditShape"].execute(shape=person, edit=values, flame="none").result
+    (line,) = shown(video[:3], person, edited, [str(tmp_path)])
+    assert line.startswith("face_width: asked +0.80. Landmarks see ") and "of the whole edit they see +0." in line
+    (line,) = shown(torch.full((2, 96, 96, 3), 0.5), person, edited, [str(tmp_path)])
+    assert "was not measured" in line
+    assert shown(video, None, None, []) == []
+    with pytest.raises(ValueError, match="got the latter alone"):
+        shown(video, None, edited, [])
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

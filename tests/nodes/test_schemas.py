@@ -24,7 +24,10 @@ NODES = {
         [f"{kind}_{number}" for kind in ("identity", "weight") for number in (1, 2, 3, 4)],
         ["FANTASYID_IDENTITY"],
     ),
-    "FantasyID_ScoreIdentity": (["image", "face", "detector"], ["FLOAT", "FLOAT", "FLOAT", "IMAGE"]),
+    "FantasyID_ScoreIdentity": (
+        ["image", "face", "detector", "shape_before", "shape_after"],
+        ["FLOAT", "FLOAT", "FLOAT", "IMAGE"],
+    ),
     "FantasyID_SampleBest": (
         [
             "model",

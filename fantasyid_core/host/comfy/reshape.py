@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ from ...files.pixels import rounded
 from ...running.progress import counted
 from ...shape.reshape.report import ReshapeReport
 from ...shape.reshape.request import NOTHING, ReshapeRequest, reshape_as_asked
+from ...shape.reshape.shown import shown_in
+
+UNSEEN = "How much of the edit the video shows was not measured: the edit is none, or no face was found."
 
 
 class Reshaped(NamedTuple):
@@ -40,6 +44,21 @@ def reshape_images(images: torch.Tensor, request: ReshapeRequest) -> Reshaped:
     number = _shown(mask)
     lines = report.sentences() if request.edited or request.after is not None else [NOTHING]
     return Reshaped(made, mask, [rounded(each[number]) for each in (frames, made)], lines)
+
+
+def edit_shown(images: torch.Tensor, before, after, folders: Sequence[str]) -> list[str]:
+    """How much of an edit the host's IMAGE shows, for people; nothing without both 3D faces.
+
+    Raises ValueError for one of them alone, and as `shown_in`.
+    """
+    import comfy.model_management
+
+    if before is None and after is None:
+        return []
+    device = str(comfy.model_management.get_torch_device())
+    request = ReshapeRequest(before=before, after=after, folders=tuple(folders), device=device)
+    frames = images.detach().cpu().float().numpy()
+    return [each.sentence() for each in shown_in(frames, request)] or [UNSEEN]
 
 
 def _shown(mask: torch.Tensor) -> int:

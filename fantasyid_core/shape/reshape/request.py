@@ -108,7 +108,7 @@ def reshape_as_asked(
         device=request.device,
     )
     person = PersonEdit(edit_of(request), 1.0, request.how, request.number, like)
-    return reshape_frames(frames, person, _head(request), request.strength, settings, count, report)
+    return reshape_frames(frames, person, head_of(request), request.strength, settings, count, report)
 
 
 def written_edit(text: str) -> Edit:
@@ -142,7 +142,7 @@ def edit_of(request: ReshapeRequest):
     return request.before, request.after
 
 
-def _head(request: ReshapeRequest) -> MeanHead:
+def head_of(request: ReshapeRequest) -> MeanHead:
     own = request.before is not None and len(request.before.vertices) == len(head_mesh().template)
     return own_head() if own else mean_head_of(None, request.folders)
 
