@@ -33,7 +33,7 @@ def part(page, name: str):
 
 def queue(page) -> None:
     page.evaluate("() => { events.length = 0; app.queuePrompt(0, 1); }")
-    page.wait_for_function("events.length", timeout=60000)
+    page.wait_for_function("events.length", timeout=240000)
     assert page.evaluate("events[0][0]") == "execution_success", page.evaluate("events")
     page.wait_for_timeout(500)
 
