@@ -22,10 +22,9 @@ from ..identity.injector import Injector
 from ..identity.network.attention import LayerAttention
 from ..options import ATTENTIONS, BALANCED, CACHES, EXACT
 from ..sampling import make_steps, sample
-from .bench import describe_machine
 from .bench_likeness import PEOPLE, measure_likeness
 from .bench_transformer import random_transformer
-from .processor import libraries
+from .processor import describe_machine, machine_line
 from .timing import Peak, paired
 
 STEPS = 10
@@ -61,7 +60,7 @@ def run_mechanism_bench(
         rows = bench.rows(runs, compile)
     settings = {"steps": STEPS, "runs": runs, "layers": sizes.num_layers, "tokens": sizes.video_tokens}
     settings |= {"width": sizes.width, "dtype": str(bench.dtype).removeprefix("torch.")}
-    report = {"machine": {**describe_machine(device), **libraries()}, "settings": settings, "mechanisms": rows}
+    report = {"machine": describe_machine(device), "settings": settings, "mechanisms": rows}
     if people:
         there = lambda ratios: mechanisms(ratios, torch.device("cpu"))  # noqa: E731
         report["likeness"] = measure_likeness(there, EXACT, people, STEPS, progress)
@@ -147,8 +146,7 @@ def tables(report: Report) -> list[str]:
     """The report as lines of Markdown."""
     machine, settings = report["machine"], report["settings"]
     lines = [
-        f"{machine['device']}, {machine['threads']} of {machine['processors']} processors, torch {machine['torch']}, "
-        f"diffusers {machine['diffusers']}, accelerate {machine['accelerate']}; {settings['dtype']}, "
+        f"{machine_line(machine)}; {settings['dtype']}, "
         f"{settings['layers']} layers of width {settings['width']}, {settings['tokens']} video tokens, random weights, "
         f"{settings['steps']} steps, {settings['runs']} runs in turn.",
         "",
