@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mechanisms", action="store_true", help="caches, 8 bits and compiled blocks against the exact video"
     )
+    parser.add_argument(
+        "--gpu", action="store_true", help="within ten minutes: the identity's share, small cards, seconds per video"
+    )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1; without it the GPU where there is one")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of tables")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the scaling too (needs matplotlib)")
@@ -34,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_consisid(arguments)
     if arguments.mechanisms:
         return _run_mechanisms(arguments)
+    if arguments.gpu:
+        return _run_gpu(arguments)
     from ..tools.bench import run_bench
 
     plot = None if arguments.plot is None else _pyplot()
@@ -81,6 +86,17 @@ def _run_mechanisms(arguments: argparse.Namespace) -> int:
     runs = 2 if arguments.runs is None else arguments.runs
     report = run_mechanism_bench(runs, _device(arguments), progress=_tell)
     _print(report, arguments, mechanism_tables)
+    return 0
+
+
+def _run_gpu(arguments: argparse.Namespace) -> int:
+    from ..tools.bench_gpu import run_gpu_bench
+    from ..tools.bench_gpu import tables as gpu_tables
+
+    if arguments.plot is not None or arguments.full or arguments.runs is not None:
+        raise ValueError("--gpu chooses what it measures in ten minutes; leave out --plot, --full and --runs.")
+    report = run_gpu_bench(_device(arguments), arguments.device is not None, progress=_tell)
+    _print(report, arguments, gpu_tables)
     return 0
 
 

@@ -29,7 +29,7 @@ from .timing import Peak, paired
 
 STEPS = 10
 PLAIN, EIGHT_BITS, COMPILED, ATTENTION = "without identity", "8 bits", "compiled", "attention {}"
-_SMALL = {"num_layers": 3, "num_attention_heads": 6, "sample_height": 12, "sample_width": 20, "sample_frames": 9}
+SMALL = {"num_layers": 3, "num_attention_heads": 6, "sample_height": 12, "sample_width": 20, "sample_frames": 9}
 Report = dict[str, object]
 
 
@@ -52,7 +52,7 @@ def run_mechanism_bench(
         raise ValueError(f"Expected at least one run, got {runs}.")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     on_gpu = device.type == "cuda"
-    sizes = sizes or (TransformerConfig() if on_gpu else TransformerConfig(**_SMALL))
+    sizes = sizes or (TransformerConfig() if on_gpu else TransformerConfig(**SMALL))
     config = config or AdapterConfig(injected_layers=sizes.num_layers, dit_width=sizes.width)
     compile = on_gpu if compile is None else compile
     with torch.inference_mode():
