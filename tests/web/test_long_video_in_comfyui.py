@@ -12,9 +12,9 @@ from chromium import ROOT
 LOADERS = {"FantasyID_LoadModel", "FantasyID_LoadFaceEncoder", "CLIPLoader", "VAELoader"}
 SENT = "async () => (await app.graphToPrompt()).output"
 QUEUE = """async (prompt) => {
-  const answer = await fetch(app.api.apiURL("/prompt"), {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt, client_id: app.api.clientId }),
-  });
+  const body = JSON.stringify({ prompt, client_id: app.api.clientId });
+  const headers = { "Content-Type": "application/json" };
+  const answer = await fetch(app.api.apiURL("/prompt"), { method: "POST", headers, body });
   return [answer.status, await answer.json()];
 }"""
 
