@@ -264,7 +264,7 @@ def tables(report: Report) -> list[str]:
         found = likeness.get(_uncompiled(name))
         share = f"{found['share of exact']:.1%}" if found else "not measured"
         lines.append(f"| {name} | {row['seconds']:.3g} | {row['peak'] / 2**30:.2f} | {share} |")
-    lines += ["", "Likeness is that of FantasyID-Tiny. With random weights a cache skips other steps than with trained ones."]
+    lines += ["", "Likeness is that of FantasyID-Tiny. With random weights, caches skip other steps than usual."]
     lines += ["", "| Goal | found | at most | |", "| --- | ---: | ---: | --- |"]
     words = {None: "not judged", True: "met", False: "not met"}
     for goal in report["goals"]:
