@@ -16,12 +16,18 @@ from ..running.packages import MissingPackage, lacks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--full", action="store_true", help="all tokens and layers on the CPU too (many minutes)")
+    parser.add_argument(
+        "--full", action="store_true", help="all tokens and layers, a block, and every mechanism (many minutes)"
+    )
     parser.add_argument("--runs", type=int, metavar="N", help="pairs per figure (default: 5, with --full 3)")
     parser.add_argument("--consisid", action="store_true", help="ConsisID, against diffusers' own modules")
     parser.add_argument(
         "--mechanisms", action="store_true", help="caches, 8 bits and compiled blocks against the exact video"
     )
+    parser.add_argument(
+        "--gpu", action="store_true", help="within ten minutes: the identity's share, small cards, seconds per video"
+    )
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1; without it the GPU where there is one")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of tables")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the scaling too (needs matplotlib)")
 
@@ -31,14 +37,32 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_consisid(arguments)
     if arguments.mechanisms:
         return _run_mechanisms(arguments)
+    if arguments.gpu:
+        return _run_gpu(arguments)
     from ..tools.bench import run_bench
 
     plot = None if arguments.plot is None else _pyplot()
-    report = run_bench(arguments.full, arguments.runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
-    print(json.dumps(report, indent=2) if arguments.json else "\n".join(tables(report)))
+    report = run_bench(arguments.full, arguments.runs, device=_device(arguments), progress=_tell)
+    _print(report, arguments, tables)
     if plot is not None:
+        from ..tools.bench_plot import save_plot
+
         save_plot(plot, report, Path(arguments.plot))
     return 0
+
+
+def _device(arguments: argparse.Namespace):
+    from ..machine.device import named_device
+
+    return named_device(arguments.device)
+
+
+def _tell(name: str) -> None:
+    print(f"{name} ...", file=sys.stderr, flush=True)
+
+
+def _print(report: dict, arguments: argparse.Namespace, as_tables) -> None:
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(as_tables(report)))
 
 
 def _run_consisid(arguments: argparse.Namespace) -> int:
@@ -48,8 +72,8 @@ def _run_consisid(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         raise ValueError("The plot shows how FantasyID's identity scales; leave out --plot, or --consisid.")
     runs = 5 if arguments.runs is None else arguments.runs
-    report = run_consisid_bench(arguments.full, runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
-    print(json.dumps(report, indent=2) if arguments.json else "\n".join(consisid_tables(report)))
+    report = run_consisid_bench(arguments.full, runs, device=_device(arguments), progress=_tell)
+    _print(report, arguments, consisid_tables)
     return 0
 
 
@@ -60,18 +84,30 @@ def _run_mechanisms(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None or arguments.full:
         raise ValueError("--mechanisms has one table and one size per machine; leave out --plot and --full.")
     runs = 2 if arguments.runs is None else arguments.runs
-    report = run_mechanism_bench(runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
-    print(json.dumps(report, indent=2) if arguments.json else "\n".join(mechanism_tables(report)))
+    report = run_mechanism_bench(runs, _device(arguments), progress=_tell)
+    _print(report, arguments, mechanism_tables)
+    return 0
+
+
+def _run_gpu(arguments: argparse.Namespace) -> int:
+    from ..tools.bench_gpu import run_gpu_bench
+    from ..tools.bench_gpu import tables as gpu_tables
+
+    if arguments.plot is not None or arguments.full or arguments.runs is not None:
+        raise ValueError("--gpu chooses what it measures in ten minutes; leave out --plot, --full and --runs.")
+    report = run_gpu_bench(_device(arguments), arguments.device is not None, progress=_tell)
+    _print(report, arguments, gpu_tables)
     return 0
 
 
 def tables(report: dict) -> list[str]:
     """The report of `run_bench` as lines of Markdown."""
+    from ..tools.processor import machine_line
+
     machine, settings, memory, video = (report[name] for name in ("machine", "settings", "memory", "video"))
     lines = [
-        f"{machine['device']}, {machine['threads']} of {machine['processors']} processors, torch {machine['torch']}; "
-        f"{settings['dtype']}, {settings['tokens']} of {settings['of']} video tokens x {settings['width']}, "
-        f"{settings['identity tokens']} identity tokens, {settings['runs']} runs in turn.",
+        f"{machine_line(machine)}; {settings['dtype']}, {settings['tokens']} of {settings['of']} video tokens x "
+        f"{settings['width']}, {settings['identity tokens']} identity tokens, {settings['runs']} runs in turn.",
         *_table("Once per person or run", ("", "ms min", "ms median"), _seconds(report["identity"])),
         *_table(
             "Injection of one layer",
@@ -117,7 +153,17 @@ def tables(report: dict) -> list[str]:
             [(name, *(f"{each[who]:.4g}" for who in ("release", "here"))) for name, each in list(video.items())[:3]],
         ),
     ]
-    return lines + _transformer_lines(report.get("transformer"))
+    return lines + _transformer_lines(report.get("transformer")) + _full_lines(report)
+
+
+def _full_lines(report: dict) -> list[str]:
+    from ..tools.bench_block import tables as block_tables
+    from ..tools.bench_mechanisms import tables as mechanism_tables
+
+    lines = block_tables(report["block"]) if "block" in report else []
+    if "sampling" in report:
+        lines += ["", "### Sampling under every mechanism", "", *mechanism_tables(report["sampling"])]
+    return lines
 
 
 def _transformer_lines(times: dict | None) -> list[str]:
@@ -150,19 +196,3 @@ def _pyplot():
         return import_module("matplotlib.pyplot")
     except ImportError as error:
         raise MissingPackage(f"{lacks('The plot', ['matplotlib'])} (or leave out --plot).") from error
-
-
-def save_plot(pyplot, report: dict, path: Path) -> None:
-    """Draws how the injection scales with tokens, people and layers into a PNG file."""
-    from ..files.writing import write_aside
-
-    figure, (tokens, people, layers) = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    tokens.plot([row["tokens"] for row in report["by tokens"]], [row["median"] for row in report["by tokens"]], "o-")
-    tokens.set(title="One layer", xlabel="video tokens", ylabel="seconds", xlim=(0, None), ylim=(0, None))
-    people.barh([row["people"] for row in report["by people"]], [row["cost"] for row in report["by people"]])
-    people.set(title="People", xlabel="times the cost of one")
-    layers.plot([row["layers"] for row in report["by layers"]], [row["median"] for row in report["by layers"]], "o-")
-    layers.set(title="Layers", xlabel="layers", ylabel="seconds", xlim=(0, None), ylim=(0, None))
-    with write_aside(path) as aside:
-        figure.savefig(aside, format="png", dpi=120)
-    pyplot.close(figure)

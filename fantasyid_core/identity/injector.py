@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .fixed import FixedLayer, add_people, load_fixed
 from .network.attention import LayerAttention
@@ -53,6 +53,12 @@ class Injector:
 
     def __len__(self) -> int:
         return len(self._layers)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights that stay in memory; of layers as they are, for training, none are counted."""
+        forms = (layer for layer in self._layers if isinstance(layer, nn.Module))
+        return sum(value.nbytes for form in forms for value in form.parameters())
 
     def __call__(self, layer: int, hidden: Tensor) -> Tensor:
         """Index of the injected layer and [B, N, D] -> what is added, [B, N, D]; zeros without work at weight 0."""

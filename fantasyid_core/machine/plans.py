@@ -20,7 +20,7 @@ from .sizes import ModelSizes, Network
 NONE, MODEL, SEQUENTIAL = OFFLOADS
 SAME, EIGHT_BITS = STORAGES
 _CARD = torch.bfloat16
-_RESERVED = 0.6 * 2**30  # what CUDA itself and fragmentation take of a card
+RESERVED = 0.6 * 2**30  # what CUDA itself and fragmentation take of a card
 _BASE = 1.2 * 2**30  # Python with the libraries, in main memory
 _LARGE = 4 * 2**30
 """From so many bytes in float32 on, a CPU computes in bfloat16."""
@@ -77,7 +77,7 @@ def _card_bytes(sizes: ModelSizes, offload: str, eight_bits: bool, tiling: bool,
     stages = [sampling, text, face, folding]
     if offload == NONE:  # nothing leaves the card
         decoding += transformer + sizes.folded * _CARD.itemsize
-    return int(max(*stages, decoding) + _RESERVED)
+    return int(max(*stages, decoding) + RESERVED)
 
 
 def _main_bytes(sizes: ModelSizes, offload: str, storage: str) -> int:

@@ -145,7 +145,8 @@ def sample_latents(run: Run, injector: Injector, prompts: Tensor, picture: Pictu
     draws = torch.Generator().manual_seed(run.settings.seed)
     conditions = Conditions(prompts, *_first_frames(run, sizes, picture, draws))
     run.progress("sampling", 0, run.settings.steps)
-    with run.on_device(transformer), run.mechanisms(transformer, injector) as around:
+    # Stored before it is moved: the card would hold the wide weights beside the narrow ones.
+    with run.stored(transformer), run.on_device(transformer), run.mechanisms(transformer, injector) as around:
         return _checked(_sample(run, transformer, conditions, draws, *around), "The transformer")
 
 

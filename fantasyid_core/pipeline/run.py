@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from ..files.checkpoint import open_checkpoint
 from ..host import diffusers as diffusers_host
 from ..host.diffusers import others as diffusers_models
 from ..host.diffusers.attention import check_attention
-from ..host.diffusers.mechanisms import attached, cache_of, check_cache
+from ..host.diffusers.mechanisms import attached, cache_of, check_cache, stored_in_8_bits
 from ..host.diffusers.parallel import split_for
 from ..identity.adapter import IdentityAdapter
 from ..identity.injector import Injector
@@ -104,15 +104,19 @@ class Run:
         """A context with the network on the run's device."""
         return on_device(network, self.device, self.offload, streams=self.cache is None)
 
+    def stored(self, transformer):
+        """A context with the transformer's matrices stored as the settings say."""
+        in_8_bits = self.settings.storage == STORAGES[1]
+        return stored_in_8_bits(transformer, self.dtype) if in_8_bits else nullcontext()
+
     @contextmanager
     def mechanisms(self, transformer, injector: Injector):
         """The transformer with the identity and what makes it faster or smaller; yields the mechanisms' clock, and the
         layout of the processes."""
         settings = self.settings
-        small = settings.storage == STORAGES[1]
         halves = 2 if settings.cfg > 1 else 1
         with explained(lambda: advice(model_sizes(self.folder), halves)):
-            choices = small, settings.compile, settings.attention
+            choices = False, settings.compile, settings.attention  # `stored` has seen to the 8 bits
             with attached(transformer, injector, self.cache, settings.steps, *choices) as clock:
                 with split_for(settings.parallel, transformer, halves, settings.attention) as layout:
                     yield clock, layout

@@ -8,8 +8,6 @@ Compare ratios (medians over the pairs), not seconds of different runs.
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
 
 import torch
@@ -24,8 +22,11 @@ from ..identity.projections import Share
 from ..identity.steering.regions import Region, side_by_side, token_mask
 from ..identity.steering.token_weights import WeightedTokens
 from ..shape.topology.topology import Topology, Transform
+from .bench_block import measure_block
+from .bench_likeness import PEOPLE
+from .bench_mechanisms import run_mechanism_bench
 from .bench_transformer import measure_transformer, release_attention
-from .processor import processor_name
+from .processor import describe_machine
 from .timing import paired, ratio
 
 STEPS = 50  # of the release's sampling; each is one call of the model for both halves of guidance
@@ -40,13 +41,16 @@ def run_bench(
     sizes: TransformerConfig | None = None,
     device: str | torch.device | None = None,
     progress: Callable[[str], None] = lambda text: None,
+    people: int = PEOPLE,
 ) -> Report:
     """All measurements as plain numbers, strings, lists and dicts; seconds and bytes.
 
-    full: all video tokens and all injected layers on the CPU too. runs: pairs per figure, 5 by default, 3 with
-    `full`. config, sizes: those of the release by default. device: the GPU when there is one; the whole
-    transformer is measured there too. Raises ValueError for fewer than one run.
+    full: all video tokens and all injected layers on the CPU too, one whole block of the transformer, and whole
+    samplings under every mechanism, with the likeness of `people` people. runs: pairs per figure, 5 by default, 3 with
+    `full`, and there 1 for a block on the CPU. config, sizes: those of the release by default. device: the GPU when
+    there is one; the whole transformer is measured there too. Raises ValueError for fewer than one run.
     """
+    given, block_runs = (sizes, config), runs
     config, sizes = config or AdapterConfig(), sizes or TransformerConfig()
     runs = (3 if full else 5) if runs is None else runs
     if runs < 1:
@@ -73,6 +77,11 @@ def run_bench(
         if on_gpu:
             progress("transformer")
             report["transformer"] = measure_transformer(config, sizes, device, dtype, runs)
+        if full:
+            count = block_runs or (runs if on_gpu else 1)
+            report["block"] = measure_block(sizes, config, device, dtype, count, progress)
+    if full:
+        report["sampling"] = run_mechanism_bench(block_runs or 1, device, *given, progress=progress, people=people)
     return report
 
 
@@ -265,12 +274,3 @@ def summarise(report: Report, config: AdapterConfig) -> Report:
         "injection ratio": injection[FOLDED]["ratio"],
         "injection ratio to kept": injection[FOLDED]["ratio to kept"],
     }
-
-
-def describe_machine(device: torch.device) -> Report:
-    """The machine that the figures were measured on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-    return {
-        "device": name, "processors": os.cpu_count(), "threads": torch.get_num_threads(),
-        "torch": torch.__version__, "system": platform.system(),
-    }  # fmt: skip

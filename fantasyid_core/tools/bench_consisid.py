@@ -12,8 +12,9 @@ from ..identity.network.attention import LayerAttention
 from ..identity.network.consisid import LocalFacialExtractor
 from ..identity.projections import Share
 from ..identity.steering.token_weights import WeightedTokens
-from .bench import STEPS, describe_machine
+from .bench import STEPS
 from .bench_transformer import release_attention
+from .processor import describe_machine, machine_line
 from .timing import paired, ratio
 
 OWN, KEPT, FOLDED = "diffusers' own module", "K and V kept", "folded"
@@ -108,8 +109,7 @@ def tables(report: Report) -> list[str]:
         for row in report["injection"]
     ]
     return [
-        f"{machine['device']}, {machine['threads']} of {machine['processors']} processors, torch {machine['torch']}; "
-        f"{report['runs']} runs in turn, medians.",
+        f"{machine_line(machine)}; {report['runs']} runs in turn, medians.",
         "",
         "### ConsisID: injection of one layer",
         "",

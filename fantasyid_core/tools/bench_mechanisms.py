@@ -22,15 +22,14 @@ from ..identity.injector import Injector
 from ..identity.network.attention import LayerAttention
 from ..options import ATTENTIONS, BALANCED, CACHES, EXACT
 from ..sampling import make_steps, sample
-from .bench import describe_machine
 from .bench_likeness import PEOPLE, measure_likeness
 from .bench_transformer import random_transformer
-from .processor import libraries
+from .processor import describe_machine, machine_line
 from .timing import Peak, paired
 
 STEPS = 10
 PLAIN, EIGHT_BITS, COMPILED, ATTENTION = "without identity", "8 bits", "compiled", "attention {}"
-_SMALL = {"num_layers": 3, "num_attention_heads": 6, "sample_height": 12, "sample_width": 20, "sample_frames": 9}
+SMALL = {"num_layers": 3, "num_attention_heads": 6, "sample_height": 12, "sample_width": 20, "sample_frames": 9}
 Report = dict[str, object]
 
 
@@ -53,7 +52,7 @@ def run_mechanism_bench(
         raise ValueError(f"Expected at least one run, got {runs}.")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     on_gpu = device.type == "cuda"
-    sizes = sizes or (TransformerConfig() if on_gpu else TransformerConfig(**_SMALL))
+    sizes = sizes or (TransformerConfig() if on_gpu else TransformerConfig(**SMALL))
     config = config or AdapterConfig(injected_layers=sizes.num_layers, dit_width=sizes.width)
     compile = on_gpu if compile is None else compile
     with torch.inference_mode():
@@ -61,7 +60,7 @@ def run_mechanism_bench(
         rows = bench.rows(runs, compile)
     settings = {"steps": STEPS, "runs": runs, "layers": sizes.num_layers, "tokens": sizes.video_tokens}
     settings |= {"width": sizes.width, "dtype": str(bench.dtype).removeprefix("torch.")}
-    report = {"machine": {**describe_machine(device), **libraries()}, "settings": settings, "mechanisms": rows}
+    report = {"machine": describe_machine(device), "settings": settings, "mechanisms": rows}
     if people:
         there = lambda ratios: mechanisms(ratios, torch.device("cpu"))  # noqa: E731
         report["likeness"] = measure_likeness(there, EXACT, people, STEPS, progress)
@@ -147,8 +146,7 @@ def tables(report: Report) -> list[str]:
     """The report as lines of Markdown."""
     machine, settings = report["machine"], report["settings"]
     lines = [
-        f"{machine['device']}, {machine['threads']} of {machine['processors']} processors, torch {machine['torch']}, "
-        f"diffusers {machine['diffusers']}, accelerate {machine['accelerate']}; {settings['dtype']}, "
+        f"{machine_line(machine)}; {settings['dtype']}, "
         f"{settings['layers']} layers of width {settings['width']}, {settings['tokens']} video tokens, random weights, "
         f"{settings['steps']} steps, {settings['runs']} runs in turn.",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
@@ -15,6 +16,23 @@ def processor_name() -> str:
     """What the system calls its processor, such as "AMD EPYC"; its architecture where the system does not tell."""
     named = {"Linux": _linux, "Darwin": _macos}.get(platform.system(), platform.processor)()
     return " ".join(named.split()) or platform.machine()
+
+
+def describe_machine(device) -> dict[str, object]:
+    """The machine that figures are measured on: `device` (torch's) by name, processors, threads, versions."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+    return {
+        "device": name, "processors": os.cpu_count(), "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "system": platform.system(), **libraries(),
+    }  # fmt: skip
+
+
+def machine_line(machine: dict) -> str:
+    """`describe_machine` as part of a sentence."""
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", *LIBRARIES))
+    return f"{machine['device']}, {machine['threads']} of {machine['processors']} processors, {versions}"
 
 
 def libraries() -> dict[str, str]:

@@ -99,7 +99,7 @@ def _check_fit(transformer: TransformerConfig, adapter: AdapterConfig, topology:
 def _write_weights(
     folder: Path, transformer: TransformerConfig, adapter: AdapterConfig, topology: Topology, seed: int
 ) -> None:
-    shapes = _transformer_shapes(transformer)
+    shapes = transformer_shapes(transformer)
     published = published_name(adapter)
     shapes |= {published(name): shape for name, shape in adapter_shapes(adapter, topology).items()}
     config = {
@@ -113,7 +113,7 @@ def _write_weights(
     }
     with write_aside(folder / "diffusion_pytorch_model.safetensors") as aside:
         write_tensors(aside, _random_weights(shapes, seed), {"format": "pt"})
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
 
 
 def _consisid_entries(adapter: AdapterConfig) -> dict:
@@ -137,7 +137,8 @@ def _consisid_entries(adapter: AdapterConfig) -> dict:
     }
 
 
-def _transformer_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+def transformer_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+    """diffusers' name -> shape of every tensor of a transformer of these sizes."""
     from ..host.diffusers.model import build_transformer
 
     with torch.device("meta"):
@@ -153,11 +154,12 @@ def _random_weights(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[st
         if len(shape) == 1:
             state[name] = torch.full(shape, float(name.endswith(".weight")))
         else:
-            state[name] = torch.randn(shape, generator=generator) * _scale(name, shape)
+            state[name] = torch.randn(shape, generator=generator) * weight_scale(name, shape)
     return state
 
 
-def _scale(name: str, shape: tuple[int, ...]) -> float:
+def weight_scale(name: str, shape: tuple[int, ...]) -> float:
+    """Standard deviation of the random matrix `name`."""
     if name == POSITION_TABLE or name.endswith(("pos_emb", "vtx_query")):
         return _TABLE_SCALE
     if name.endswith(".latents"):
@@ -173,7 +175,7 @@ def _write_others(folder: Path, transformer: TransformerConfig, adapter: Adapter
     height, width = transformer.picture_size
     write_untrained_vae(folder / "vae", height, width, seed)
     _write_text_encoder(folder, transformer.text_embed_dim, seed)
-    _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     image_size = _PATCH * square_side(adapter.vit_tokens - 1, "vit_tokens - 1")
     read = {"depth": 1}
     if adapter.is_consisid:  # a block for every state, and one more before the vector
@@ -184,11 +186,12 @@ def _write_others(folder: Path, transformer: TransformerConfig, adapter: Adapter
 
 
 def _write_text_encoder(folder: Path, width: int, seed: int) -> None:
-    from transformers import ByT5Tokenizer, T5Config, T5EncoderModel
+    from transformers import T5Config, T5EncoderModel
 
-    tokenizer = ByT5Tokenizer()  # reads bytes: the one T5 tokenizer that needs no vocabulary file
+    from ..host.diffusers.others import write_tokenizer
+
     config = T5Config(
-        vocab_size=len(tokenizer),
+        vocab_size=write_tokenizer(folder / "tokenizer"),
         d_model=width,
         d_kv=16,
         d_ff=2 * width,
@@ -200,9 +203,9 @@ def _write_text_encoder(folder: Path, width: int, seed: int) -> None:
         torch.manual_seed(seed)
         encoder = T5EncoderModel(config)
     encoder.save_pretrained(folder / "text_encoder")
-    tokenizer.save_pretrained(folder / "tokenizer")
 
 
-def _write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
+    """Writes `content` as indented JSON, aside and renamed."""
     with write_aside(path) as aside:
         aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -13,14 +13,16 @@ Times = dict[str, object]
 _LOOK = 0.005  # seconds between two looks at the memory of a process
 
 
-def paired(calls: dict[str, Callable], runs: int, device: torch.device, base: str | None = None) -> dict[str, Times]:
+def paired(
+    calls: dict[str, Callable], runs: int, device: torch.device, base: str | None = None, warm: bool = True
+) -> dict[str, Times]:
     """Times the calls in turn, `runs` times after one turn that is not counted: name -> min, median, seconds.
 
     seconds: all of them, in the order of the turns. ratio, with `base`: how many times as fast as that call, the
-    median over the turns.
+    median over the turns. warm: whether there is the turn that is not counted.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(runs + 1):
+    for turn in range(not warm, runs + 1):
         for name, call in calls.items():
             _wait(device)
             start = time.perf_counter()

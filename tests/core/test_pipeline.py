@@ -16,7 +16,7 @@ from fantasyid_core.face.photo import FaceRequest
 from fantasyid_core.face.picture import load_picture
 from fantasyid_core.host import diffusers as diffusers_host
 from fantasyid_core.host.diffusers import others as diffusers_models
-from fantasyid_core.pipeline import Inputs, Run, Settings, generate, make_latents, prompt_ids
+from fantasyid_core.pipeline import Inputs, Run, Settings, generate, make_latents, prompt_ids, run
 from fantasyid_core.request import PersonRequest
 from fantasyid_core.shape import save_shape, synthetic_head
 from fantasyid_core.tools.random_model import write_random_model
@@ -227,3 +227,19 @@ def test_a_text_encoder_of_another_width_is_refused(inputs):
     sizes = TransformerConfig.tiny(text_embed_dim=4096)
     with pytest.raises(ValueError, match="226 text tokens of width 4096, text_encoder/ gives 226 of width 64"):
         pipeline._check_text(sizes, torch.zeros(2, 226, 64))
+
+
+def test_8_bits_are_stored_before_the_card_gets_the_weights(inputs, monkeypatch):
+    """Otherwise the card would hold the wide weights beside the narrow ones."""
+    place, seen = run.on_device, []
+
+    def spy(network, *arguments, **options):
+        if hasattr(network, "transformer_blocks"):
+            seen.append(network.transformer_blocks[0].attn1.to_q.weight.dtype)
+        return place(network, *arguments, **options)
+
+    monkeypatch.setattr(run, "on_device", spy)
+    video = Run(inputs, settings(steps=1, storage="fp8"))
+    make_latents(video)
+    assert seen == [torch.float8_e4m3fn]
+    assert video.transformer.transformer_blocks[0].attn1.to_q.weight.dtype == torch.float32  # as before

@@ -168,6 +168,23 @@ def write_untrained_vae(folder: Path, sample_height: int, sample_width: int, see
     vae.save_pretrained(folder)
 
 
+def empty_vae(**config):
+    """AutoencoderKLCogVideoX without memory for its weights, of the official sizes where `config` names no others."""
+    from diffusers import AutoencoderKLCogVideoX
+
+    with torch.device("meta"):
+        return AutoencoderKLCogVideoX(**config)
+
+
+def write_tokenizer(folder: Path) -> int:
+    """Writes a tokenizer that reads bytes, the one T5 tokenizer that needs no vocabulary file; its number of tokens."""
+    from transformers import ByT5Tokenizer
+
+    tokenizer = ByT5Tokenizer()
+    tokenizer.save_pretrained(folder)
+    return len(tokenizer)
+
+
 _COMPLETE = {"local_files_only": True, "output_loading_info": True}
 _NUMBERS = {"beta_start": 0.00085, "beta_end": 0.012, "snr_shift_scale": 1.0}
 

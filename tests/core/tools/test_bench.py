@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,10 +16,12 @@ from fantasyid_core.cli import bench as command
 from fantasyid_core.config import AdapterConfig, TransformerConfig
 from fantasyid_core.identity.network.attention import LayerAttention
 from fantasyid_core.tools import bench, timing
+from fantasyid_core.tools import bench_block as block
 from fantasyid_core.tools.bench_transformer import measure_transformer, release_attention
 
 CONFIG = AdapterConfig.tiny(injected_layers=6)
 SIZES = TransformerConfig.tiny(num_layers=6, max_text_seq_length=16)
+ON_CPU = torch.device("cpu"), torch.float32
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +79,52 @@ def test_memory_is_counted(report):
     assert memory["share"] == folded / whole
 
 
-def test_the_full_bench_measures_all_tokens_and_layers():
-    report = bench.run_bench(full=True, runs=1, config=CONFIG, sizes=SIZES, device="cpu")
-    assert report["settings"]["tokens"] == SIZES.video_tokens == report["by tokens"][-1]["tokens"]
-    assert [row["layers"] for row in report["by layers"]] == [1, 2, 4, 6]
+@pytest.fixture(scope="module")
+def full():
+    return bench.run_bench(full=True, runs=1, config=CONFIG, sizes=SIZES, device="cpu", people=0)
+
+
+def test_the_full_bench_measures_all_tokens_and_layers(full):
+    assert full["settings"]["tokens"] == SIZES.video_tokens == full["by tokens"][-1]["tokens"]
+    assert [row["layers"] for row in full["by layers"]] == [1, 2, 4, 6]
+    assert full["sampling"]["mechanisms"]["exact"]["difference"] == 0 and "likeness" not in full["sampling"]
+    assert json.loads(json.dumps(full)) == full
+
+
+def test_the_full_bench_measures_one_block_at_all_tokens(full):
+    """Ours against the official formula and diffusers' plain block; the plain one lacks what the identity adds."""
+    settings, rows = full["block"]["settings"], full["block"]["rows"]
+    assert settings["tokens"] == SIZES.video_tokens and settings["text tokens"] == 16
+    named = [block.PLAIN, block.OFFICIAL, block.KEPT, block.OURS, "8 bits"]
+    assert list(rows) == [*named, "attention native-math", "attention native-flash", block.HALF]
+    assert rows[block.OFFICIAL]["difference"] == 0 and rows[block.PLAIN]["difference"] > 0.05
+    for name in (block.KEPT, block.OURS, "attention native-math", "attention native-flash"):
+        assert rows[name]["difference"] < 1e-5
+    for name in ("8 bits", block.HALF):
+        assert 1e-5 < rows[name]["difference"] < 0.1
+    assert rows[block.PLAIN]["to plain"] == 0 and all(row["seconds"] > 0 for row in rows.values())
+    weights = {name: row["weights"] for name, row in rows.items()}
+    assert weights[block.PLAIN] < weights[block.OURS] < weights[block.OFFICIAL] == weights[block.KEPT]
+    assert weights["8 bits"] < 0.5 * weights[block.OURS] == weights[block.HALF]
+
+
+def test_a_table_of_scores_that_does_not_fit_is_left_out(monkeypatch):
+    monkeypatch.setattr(block, "free_memory", lambda: 1000)
+    report = block.measure_block(SIZES, CONFIG, *ON_CPU)
+    assert "its table of scores needs" in report["rows"]["attention native-math"]["skipped"]
+    assert block.tables(report)[-1].startswith("attention native-math was left out: ")
+
+
+def test_the_block_stays_as_it_was():
+    with torch.inference_mode():
+        made = block._Block(
+            replace(SIZES, num_layers=1), replace(CONFIG, injected_layers=1), *ON_CPU, lambda text: None
+        )
+        before = {name: value.clone() for name, value in made.transformer.state_dict().items()}
+        made.rows(1)
+    after = made.transformer.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not made.transformer.transformer_blocks[0]._forward_hooks
 
 
 def test_no_runs_are_refused():
@@ -114,8 +159,17 @@ def test_the_tables_are_markdown_with_the_figures(report):
     transformer = {"plain": {"min": 1.0, "median": 1.0, "ratio": 1.0, "peak": 2**30}}
     transformer["folded"] = {"min": 1.04, "median": 1.04, "ratio": 1 / 1.04, "peak": 2**31}
     assert "| folded | 1040.0 | 1040.0 | +4.0% | 2.0 |" in command.tables({**report, "transformer": transformer})
+    assert report["machine"]["diffusers"] in lines[0] and report["machine"]["device"] in lines[0]
     reason = {"skipped": {"reason": "needs about 20 GiB free"}}
     assert command.tables({**report, "transformer": reason})[-1].endswith("needs about 20 GiB free.")
+
+
+def test_the_tables_of_the_full_bench_hold_block_and_mechanisms(full):
+    lines = command.tables(full)
+    assert f"### One block at 16 + {SIZES.video_tokens} tokens" in lines
+    assert "### Sampling under every mechanism" in lines
+    row = full["block"]["rows"][block.OURS]
+    assert any(line.startswith(f"| {block.OURS} | {row['seconds']:.3g} | {row['to plain']:+.1%} |") for line in lines)
 
 
 def run_command(monkeypatch, report, *arguments):
@@ -139,9 +193,10 @@ def test_a_plot_without_matplotlib_says_what_to_install(report, monkeypatch, tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_the_plot_is_a_png(report, monkeypatch, tmp_path):
+@pytest.mark.parametrize("which", ["report", "full"])
+def test_the_plot_is_a_png(which, request, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: the benchmark's plot is NOT tested")
-    run_command(monkeypatch, report, "--plot", str(tmp_path / "plot.png"))
+    run_command(monkeypatch, request.getfixturevalue(which), "--plot", str(tmp_path / "plot.png"))
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
 
 
