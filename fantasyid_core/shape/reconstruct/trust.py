@@ -17,7 +17,7 @@ FADE_BY_FIVE = 45.0, 60.0
 """The same by the eyes, nose and mouth alone: of a head turned by 60 to 70 degrees the mesh tells 37 to 52."""
 UNSURE = 0.85  # presence below which a face may be covered
 ODD = 2.0  # times the residual of drawn heads
-FEATURES, WHOLE = 0.022, 0.035  # of the eyes' distance, by which the points of clear faces do not move
+FEATURES, WHOLE = 0.029, 0.034  # of the eyes' distance, by which the points of clear faces do not move
 DOUBTED = 0.5  # confidence
 NOSE_TIP = 1
 
