@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mechanisms", action="store_true", help="caches, 8 bits and compiled blocks against the exact video"
     )
+    parser.add_argument("--photo", action="store_true", help="from a photo to its landmarks and its 3D face")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of tables")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the scaling too (needs matplotlib)")
 
@@ -31,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_consisid(arguments)
     if arguments.mechanisms:
         return _run_mechanisms(arguments)
+    if arguments.photo:
+        return _run_photo(arguments)
     from ..tools.bench import run_bench
 
     plot = None if arguments.plot is None else _pyplot()
@@ -62,6 +65,18 @@ def _run_mechanisms(arguments: argparse.Namespace) -> int:
     runs = 2 if arguments.runs is None else arguments.runs
     report = run_mechanism_bench(runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
     print(json.dumps(report, indent=2) if arguments.json else "\n".join(mechanism_tables(report)))
+    return 0
+
+
+def _run_photo(arguments: argparse.Namespace) -> int:
+    from ..tools.bench_photo import run_photo_bench
+    from ..tools.bench_photo import tables as photo_tables
+
+    if arguments.plot is not None or arguments.full:
+        raise ValueError("--photo has one table and one size; leave out --plot and --full.")
+    runs = 10 if arguments.runs is None else arguments.runs
+    report = run_photo_bench(runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(photo_tables(report)))
     return 0
 
 
