@@ -20,7 +20,7 @@ from ..shape.edit.controls import face_controls
 from ..shape.ownhead.mesh import head_mesh
 from ..shape.reconstruct.landmark_fit import fit_face
 from ..tools.demophoto import PHOTO
-from .calibrate_fit import face_region, middle_of, pairs, random_values
+from .drawn_heads import face_region, middle_of, pairs, random_values
 
 SIZE, FINER = 512, 2  # pixels of a picture's side, and how much finer it is drawn
 SCALE = 1650.0  # pixels per metre in the plane of the eyes

@@ -34,8 +34,8 @@ from ..shape.edit.warp import warp_face
 from ..shape.ownhead.mesh import head_mesh
 from ..shape.reconstruct.landmark_fit import fit_landmarks
 from ..tools.processor import processor_name
-from .calibrate_fit import distance, face_region
 from .clip_pairs import SLIDERS
+from .drawn_heads import distance, face_region
 from .skinned_heads import Skinned, draw_skinned, head_of
 
 VALUES = -0.5, 0.5

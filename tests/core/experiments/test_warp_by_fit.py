@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("numba", reason="numba is not installed: no person can be drawn")
 
 from fantasyid_core.experiments import warp_by_fit as warping
-from fantasyid_core.experiments.calibrate_fit import distance, face_region
+from fantasyid_core.experiments.drawn_heads import distance, face_region
 from fantasyid_core.experiments.skinned_heads import SCALE, Pose, draw_skinned, head_of, rotation
 from fantasyid_core.shape.ownhead.mesh import head_mesh
 from fantasyid_core.shape.reconstruct.placing import pose_of

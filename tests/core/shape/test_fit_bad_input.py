@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fantasyid_core.__main__ import main
-from fantasyid_core.experiments.calibrate_fit import distance, face_region
+from fantasyid_core.experiments.drawn_heads import distance, face_region
 from fantasyid_core.face import find_face
 from fantasyid_core.face.align import opencv
 from fantasyid_core.face.photo import FaceRequest, pictures

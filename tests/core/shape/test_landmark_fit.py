@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fantasyid_core.experiments.calibrate_fit import HELD_OUT, OwnHeads, distance, face_region
+from fantasyid_core.experiments.drawn_heads import HELD_OUT, OwnHeads, distance, face_region
 from fantasyid_core.face import find_face, landmarked_faces
 from fantasyid_core.face.align import FaceCrop, centre_crop
 from fantasyid_core.face.photo import FaceRequest
