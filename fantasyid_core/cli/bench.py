@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gpu", action="store_true", help="within ten minutes: the identity's share, small cards, seconds per video"
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1; without it the GPU where there is one")
+    parser.add_argument("--photo", action="store_true", help="from a photo to its landmarks and its 3D face")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of tables")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the scaling too (needs matplotlib)")
 
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_mechanisms(arguments)
     if arguments.gpu:
         return _run_gpu(arguments)
+    if arguments.photo:
+        return _run_photo(arguments)
     from ..tools.bench import run_bench
 
     plot = None if arguments.plot is None else _pyplot()
@@ -97,6 +100,18 @@ def _run_gpu(arguments: argparse.Namespace) -> int:
         raise ValueError("--gpu chooses what it measures in ten minutes; leave out --plot, --full and --runs.")
     report = run_gpu_bench(_device(arguments), arguments.device is not None, progress=_tell)
     _print(report, arguments, gpu_tables)
+    return 0
+
+
+def _run_photo(arguments: argparse.Namespace) -> int:
+    from ..tools.bench_photo import run_photo_bench
+    from ..tools.bench_photo import tables as photo_tables
+
+    if arguments.plot is not None or arguments.full:
+        raise ValueError("--photo has one table and one size; leave out --plot and --full.")
+    runs = 10 if arguments.runs is None else arguments.runs
+    report = run_photo_bench(runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(photo_tables(report)))
     return 0
 
 

@@ -24,7 +24,7 @@ from ..shape.reconstruct.calibration import (
     turning_path,
 )
 from ..shape.reconstruct.placing import pose_of
-from .calibrate_fit import HELD_OUT, OwnHeads, found
+from .drawn_heads import HELD_OUT, OwnHeads, found
 
 SIZE, VIEWS = 320, 3
 YAW, PITCH, ROLL = 50, 14, 6  # degrees to either side

@@ -17,52 +17,49 @@ import numpy as np
 
 from ...face.align import TEMPLATE, TEMPLATE_SIZE, FaceCrop, check_image
 from ...face.landmarks import LandmarkedFace, landmarked_faces
+from ...face.landmarks.steadiness import unsteadiness
 from ...face.photo import FaceRequest, find_face
 from ...options import NEUTRAL, POSES
 from ..edit.controls import face_controls
 from ..edit.editstate import edit_from_values, format_edit
 from ..edit.faceframe import FaceFrame, face_frame, face_places
-from ..edit.fields import ramp
 from ..faceshape import FaceShape
 from ..ownhead.mesh import head_mesh
 from ..topology.topology import Topology, find_topology, load_topology
 from .calibration import POINTS, Calibration, load_calibration
 from .placing import Pose, pose_of
 from .spread import spreading
+from .trust import CLEAR, Seeing, Trust, share_of, trust_in, turns_of
 
 LIKENESS = 0.5
 SHARES = 1.0, 1.0, 0.4  # of what the sliders leave, in x, y, z, at a likeness of 1
-FADE = 25.0, 45.0  # degrees of yaw between which the sliders fade out: from the side points are guessed
 ELSEWHERE = 0.35  # eye distances between the crop's five points and those of the face that is taken
 MARGIN = 0.25  # of the crop's side: a grey border, in which faces that fill it are seen as a whole
-UNSURE = 0.85  # presence below which a face may be covered
-ODD = 2.0  # times the residual of drawn heads: covered, painted or a grimace
 NECK = np.array([0.0, -166.6, -103.8])  # millimetres from the eyes' middle to what the head turns about
-
-SIDE_VIEW = (
-    "The head is turned by about {yaw:.0f} degrees: half of its points are guesses, so the 3D face is the average one "
-    "in this turn. A photo taken more from the front shows the person; the method template needs five points only."
-)
-TURNED = "The head is turned by about {yaw:.0f} degrees, so the sliders were set to {share:.0%} of what the points say."
-COVERED = (
-    "The face seems to be covered, painted or no person's (the points are {rms:.1f} mm from what faces look like, "
-    "surely seen to {presence:.0%}), so the 3D face may not resemble the person. Look at the overlay, or choose the "
-    "method template."
-)
 
 
 @dataclass(frozen=True, eq=False)
 class LandmarkFit:
     """shape: the head, with `seen` in pixels of the crop's picture. face: the crop it was made from. points: np.float64
     [468,2] in pixels of the crop. pose: from the upright head to the crop. residual: millimetres, root mean square
-    in x and y, that the sliders leave. notes: for the user."""
+    in x and y, that the sliders leave. trust: how far the points can be relied on, and what is said of it."""
 
     shape: FaceShape
     face: FaceCrop
     points: np.ndarray
     pose: Pose
     residual: float
-    notes: tuple[str, ...] = ()
+    trust: Trust
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """For the user."""
+        return self.trust.notes
+
+    @property
+    def confidence(self) -> float:
+        """0..1; below 0.5 the head may be another than the person's, and `notes` says so."""
+        return self.trust.confidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +110,12 @@ def fit_landmarks(
     if not (isinstance(likeness, (int, float)) and math.isfinite(likeness) and 0 <= likeness <= 1):
         raise ValueError(f"Expected a likeness of 0 to 1, got {likeness!r}. 0.5 is usual.")
     check_pose(pose)
-    head, found = mean_head_of(topology, folders), _face_in_crop(face)
-    return fit_points(face, found.points[:POINTS], head, likeness, pose, found.presence)
+    head, (found, seeing) = mean_head_of(topology, folders), _face_in_crop(face)
+    return fit_points(face, found.points[:POINTS], head, likeness, pose, seeing)
 
 
 def fit_points(
-    face: FaceCrop, points: np.ndarray, head: MeanHead, likeness: float, pose: str, presence: float = 1.0
+    face: FaceCrop, points: np.ndarray, head: MeanHead, likeness: float, pose: str, seeing: Seeing = CLEAR
 ) -> LandmarkFit:
     """The head whose points [468,3] are seen in the crop (pixels, z away from the viewer)."""
     known = head.calibration
@@ -126,7 +123,8 @@ def fit_points(
     placed = pose_of(seen, known.mean, known.rigid)
     away = placed.upright(seen) - known.mean
     values = away[:, :2].reshape(-1) @ known.matrix + known.constant
-    fading = float(ramp(np.float64(abs(placed.yaw)), FADE[1], FADE[0]))
+    turns = turns_of(points, placed.yaw)
+    fading = share_of(turns)
     edit = edit_from_values({name: value * fading for name, value in zip(known.names, values.clip(-1, 1), strict=True)})
     controls = face_controls(head.template)
     shaped = head.millimetres(head.template + controls.displacement(edit.values))
@@ -145,8 +143,8 @@ def fit_points(
         seen=in_photo(lying, face.matrix),
         edit=format_edit(edit),
     )
-    notes = _notes(placed.yaw, fading, residual, known.residual, presence)
-    return LandmarkFit(shape, face, np.asarray(points, np.float64)[:, :2], placed, residual, notes)
+    trust = trust_in(turns, seeing, residual, known.residual)
+    return LandmarkFit(shape, face, np.asarray(points, np.float64)[:, :2], placed, residual, trust)
 
 
 def mean_head_of(topology: Topology | MeanHead | None = None, folders: Iterable[str | os.PathLike] = ()) -> MeanHead:
@@ -194,8 +192,8 @@ def _mean_head(template: bytes, faces: bytes) -> MeanHead:
     return MeanHead(vertices, triangles, calibration, frame, middle, gain)
 
 
-def _face_in_crop(face: FaceCrop) -> LandmarkedFace:
-    """The face of the crop that lies where its five points are, in the crop's pixels."""
+def _face_in_crop(face: FaceCrop) -> tuple[LandmarkedFace, Seeing]:
+    """The face of the crop that lies where its five points are, in the crop's pixels, and how it is seen."""
     side = len(face.crop)
     border = round(MARGIN * side)
     wide = np.pad(face.crop, ((border, border), (border, border), (0, 0)), mode="edge")
@@ -213,22 +211,12 @@ def _face_in_crop(face: FaceCrop) -> LandmarkedFace:
             "Choose the method template, which needs five points only, or another photo."
         )
     found = min(near, key=lambda pair: pair[0])[1]
-    return replace(found, points=found.points - np.array([border, border, 0], np.float32))
+    seeing = Seeing(found.presence, unsteadiness(wide, found.points))
+    return replace(found, points=found.points - np.array([border, border, 0], np.float32)), seeing
 
 
 def _turned(made: np.ndarray, rotation: np.ndarray, head: MeanHead) -> np.ndarray:
     return head.middle + ((made - NECK) @ rotation.T + NECK) / 1000
-
-
-def _notes(yaw: float, share: float, residual: float, usual: float, presence: float) -> tuple[str, ...]:
-    notes = []
-    if abs(yaw) > FADE[1]:
-        notes.append(SIDE_VIEW.format(yaw=abs(yaw)))
-    elif share < 0.99:
-        notes.append(TURNED.format(yaw=abs(yaw), share=share))
-    if presence < UNSURE or residual > ODD * usual:
-        notes.append(COVERED.format(rms=residual, presence=presence))
-    return tuple(notes)
 
 
 def _checked(photo: np.ndarray) -> np.ndarray:

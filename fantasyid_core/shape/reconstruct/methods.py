@@ -95,7 +95,7 @@ def _by_deca(face: FaceCrop, request: ReconstructionRequest) -> Reconstruction:
 
 def _by_landmarks(face: FaceCrop, request: ReconstructionRequest, mesh: Topology | MeanHead | None) -> Reconstruction:
     fit = fit_landmarks(face, mesh, request.likeness, request.pose)
-    return _reconstruction(fit.shape, face, (*fit.notes, TRUTH))
+    return replace(_reconstruction(fit.shape, face, (*fit.notes, TRUTH)), doubt=fit.trust.doubt)
 
 
 def _by_template(face: FaceCrop, request: ReconstructionRequest, mesh: Topology | MeanHead | None) -> Reconstruction:

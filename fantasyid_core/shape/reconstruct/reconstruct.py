@@ -52,7 +52,8 @@ class Reconstruction:
     shape: the head, in the pose that was asked for. params: DECA's numbers, float32 [1,n] each (see `Deca`).
     projected: np.float64 [V,2], the head as photographed, in pixels of `face.crop`; depth: np.float64 [V] in
     the same pixels, larger is nearer. landmarks: np.float64 [68,2] likewise, with the contour as seen, or None
-    without an embedding. face: the crop, cut out again if its points were approximate. notes: for the user.
+    without an embedding. face: the crop, cut out again if its points were approximate. notes: for the user. doubt: the
+    note that says why the head may not be the person's, or "".
     """
 
     shape: FaceShape
@@ -62,6 +63,7 @@ class Reconstruction:
     landmarks: np.ndarray | None
     face: FaceCrop
     notes: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 class _Models(NamedTuple):
@@ -134,6 +136,7 @@ def reconstruct_face(
         landmarks=None if look.landmarks is None else _moved(look.landmarks, to_crop),
         face=face,
         notes=(*notes, *(note for note in face.notes if note not in known_notes)),
+        doubt=FAILED if FAILED in notes else "",
     )
 
 

@@ -87,7 +87,6 @@ def _reconstruction(settings: PrepareSettings):
     from ...shape.reconstruct.facemodels import load_face_models
     from ...shape.reconstruct.landmark_fit import own_head
     from ...shape.reconstruct.methods import DECA, ReconstructionRequest, find_mesh, make_shape
-    from ...shape.reconstruct.reconstruct import FAILED
 
     request = ReconstructionRequest(deca=settings.deca, flame=settings.flame, folders=settings.models)
     if settings.deca or settings.flame:
@@ -105,6 +104,6 @@ def _reconstruction(settings: PrepareSettings):
             result = make_shape(face, request, mesh)
         except ValueError as error:  # no face seen in the crop
             return None, str(error)
-        return (None, FAILED) if FAILED in result.notes else (result.shape.vertices.numpy(), "")
+        return (None, result.doubt) if result.doubt else (result.shape.vertices.numpy(), "")
 
     return reconstruct, method, ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fantasyid_core.experiments.calibrate_fit import HELD_OUT, OwnHeads, distance, face_region
+from fantasyid_core.experiments.drawn_heads import HELD_OUT, OwnHeads, distance, face_region
 from fantasyid_core.face import find_face, landmarked_faces
 from fantasyid_core.face.align import FaceCrop, centre_crop
 from fantasyid_core.face.photo import FaceRequest
@@ -18,6 +18,7 @@ from fantasyid_core.shape.mesh import vertex_normals
 from fantasyid_core.shape.ownhead.mesh import head_mesh
 from fantasyid_core.shape.reconstruct.calibration import load_calibration
 from fantasyid_core.shape.reconstruct.landmark_fit import fit_landmarks, fit_points, mean_head_of
+from fantasyid_core.shape.reconstruct.trust import CLEAR
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +166,9 @@ def test_covered_faces_and_doubtful_ones_are_said(own_head):
     good, bad = (
         fit_points(as_crop(), (known.mean + shift) * (1, -1, -1), own_head, 0.5, NEUTRAL) for shift in (0, noise)
     )
-    assert good.notes == () and "seems to be covered, painted or no person's" in bad.notes[0]
-    unsure = fit_points(as_crop(), known.mean * (1, -1, -1), own_head, 0.5, NEUTRAL, presence=0.6)
+    assert good.notes == () and "seems to be covered, painted, blurred or no person's" in bad.notes[0]
+    dim = CLEAR._replace(presence=0.6)
+    unsure = fit_points(as_crop(), known.mean * (1, -1, -1), own_head, 0.5, NEUTRAL, dim)
     assert "surely seen to 60%" in unsure.notes[0]
 
 

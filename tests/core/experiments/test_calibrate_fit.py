@@ -1,0 +1,60 @@
+"""The calibration of the fit to landmarks, small, and what its report measures."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="numba is not installed: no person can be drawn")
+
+from fantasyid_core.experiments import calibrate_fit
+from fantasyid_core.experiments.drawn_heads import HELD_OUT, OwnHeads, pairs
+from fantasyid_core.experiments.fit_report import apart, fitted, head_with, report
+from fantasyid_core.shape.reconstruct.calibration import load_calibration
+
+HEADS = range(HELD_OUT + 200, HELD_OUT + 206)
+
+
+@pytest.fixture(scope="module")
+def drawer():
+    return OwnHeads()
+
+
+@pytest.fixture(scope="module")
+def heads(drawer):
+    return list(drawer.heads(HEADS))
+
+
+def test_a_head_that_sliders_made_is_told_by_these_sliders(drawer, heads):
+    values = np.zeros(len(drawer.controls.controls))
+    names = list(drawer.controls.controls)
+    values[names.index("face_width")], values[names.index("nose_length")] = 0.5, -0.4
+    made = heads[0]._replace(vertices=drawer.template + drawer.controls.displacement(pairs(drawer.controls, values)))
+    (found,) = calibrate_fit.nearest_sliders([made], drawer)
+    for name in ("face_width", "nose_length"):
+        assert found[names.index(name)] == pytest.approx(values[names.index(name)], abs=0.2)
+    assert np.abs(found).max() <= 0.6
+
+
+def test_a_persons_own_shape_counts_as_sliders_too(drawer, heads):
+    found = calibrate_fit.nearest_sliders(heads, drawer)
+    assert np.corrcoef(found.ravel(), np.stack([head.values for head in heads]).ravel())[0, 1] > 0.5
+    assert not np.allclose(found, [head.values for head in heads], atol=0.05)
+
+
+def test_the_shipped_calibration_keeps_people_apart(drawer, heads):
+    known = load_calibration(len(drawer.template))
+    fits = [fitted(head, head_with(known), 0.5) for head in heads]
+    assert apart(fits) > 1.0
+    told = report(heads, known, drawer)
+    assert f"{len(heads)} held-out heads" in told and "likeness 0.5: fit" in told and "degrees rms" in told
+
+
+def test_the_command_writes_a_calibration_and_its_report(tmp_path, capsys):
+    calibrate_fit.main(["--heads", "10", "--test", "3", "--nearest", "1", "--out", str(tmp_path / "made.npz")])
+    told = capsys.readouterr().out
+    assert re.search(r"ridge \d+: explains", told) and "3 held-out heads" in told
+    with np.load(tmp_path / "made.npz") as made:
+        assert made["matrix"].reshape(936, -1).shape[1] == len(made["names"]) and np.isfinite(made["habit"]).all()
