@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 import errno
 import inspect
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
