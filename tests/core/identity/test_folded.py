@@ -79,7 +79,7 @@ def test_at_the_real_sizes_folded_is_the_formula_to_five_digits():
     assert isinstance(form, FoldedLayer)
     with torch.no_grad():
         delta = form.add(None, hidden, [Share()])
-    assert relative_error(delta, formula(layer, tokens, hidden)) <= 1e-6
+    assert relative_error(delta, formula(layer, tokens, hidden)) <= 3e-6  # processors add in other orders
     assert relative_error(delta, layer(tokens, hidden)) <= 1e-5
 
 
