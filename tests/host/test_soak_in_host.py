@@ -19,6 +19,7 @@ import pytest
 import torch
 from comfy_process import ROOT, Interrupted
 from small import inputs_of, make_adapter, make_transformer_state
+from torch._subclasses.fake_tensor import FakeTensor
 from workflow_form import api_form, kinds_of
 
 from fantasyid_core.config import TransformerConfig
@@ -52,9 +53,16 @@ def marks_of(model) -> tuple:
 def bytes_in_use() -> int:
     """Python's own memory, and that of all tensors that are alive."""
     gc.collect()
-    tensors = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes()
-               for each in gc.get_objects() if isinstance(each, torch.Tensor)}  # fmt: skip
-    return tracemalloc.get_traced_memory()[0] + sum(tensors.values())
+    return tracemalloc.get_traced_memory()[0] + bytes_of_tensors(gc.get_objects())
+
+
+def bytes_of_tensors(objects: list) -> int:
+    """Of all tensors among the objects; those that a compiler of models plans with have no memory."""
+    found = {}
+    for each in objects:
+        if isinstance(each, torch.Tensor) and not isinstance(each, FakeTensor):
+            found[each.untyped_storage().data_ptr()] = each.untyped_storage().nbytes()
+    return sum(found.values())
 
 
 def attach_and_detach(cycles: int) -> int:
@@ -117,9 +125,7 @@ class Use(NamedTuple):
 def in_use() -> Use:
     gc.collect()
     objects = gc.get_objects()
-    tensors = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes()
-               for each in objects if isinstance(each, torch.Tensor)}  # fmt: skip
-    return Use(sum(tensors.values()), len(objects), psutil.Process().memory_info().rss)
+    return Use(bytes_of_tensors(objects), len(objects), psutil.Process().memory_info().rss)
 
 
 def in_use_after(host, demo) -> Use:
