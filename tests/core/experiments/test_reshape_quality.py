@@ -10,6 +10,7 @@ from PIL import Image
 
 from fantasyid_core.experiments import reshape_quality
 from fantasyid_core.experiments.reshape_cases import BAR, CASES, bar_of, draw_case
+from fantasyid_core.shape.reshape import ReshapedFrame
 
 pytest.importorskip("numba", reason="numba is not installed: procedural people cannot be rendered")
 
@@ -27,13 +28,16 @@ def test_the_cases_show_what_they_are_called_by(name):
 
 
 def test_the_command_prints_the_table_and_writes_sheets(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(reshape_quality, "reshape_video", lambda frames, edit: frames)
+    nothing = lambda frames, edit: [ReshapedFrame(frame, np.zeros(frame.shape[:2], np.float32)) for frame in frames]  # noqa: E731
+    monkeypatch.setattr(reshape_quality, "reshape_frames", nothing)
     options = ["--size", "96", "--frames", "3", "--sliders", "nose_length", "--no-cases"]
     numbers = tmp_path / "numbers.json"
     assert reshape_quality.main([*options, "--out", str(tmp_path), "--json", str(numbers)]) == 0
     rows = json.loads(numbers.read_text())
     assert [row["value"] for row in rows] == [-0.5, 0.5]
-    assert all(row["share"] == 0 and row["flicker"] == 1 and row["back"] > 70 for row in rows), "nothing was reshaped"
+    assert all(row["slope"] == row["share"] == 0 and row["flicker"] == 1 and row["back"] > 70 for row in rows), (
+        "nothing was reshaped"
+    )
     table = (tmp_path / "table.md").read_text()
     assert table in capsys.readouterr().out + "\n" and "| nose_length |" in table and "torch" in table
     with Image.open(tmp_path / "nose_length_1000000003.png") as sheet:
