@@ -45,6 +45,7 @@ def write(folder, step, numbers=200_000):
 
 
 def save_forever(folder, start, report):
+    torch.set_num_threads(1)  # a forked process has none of its parent's threads, and would wait for them
     for step in range(start, start + 10_000):
         write(folder, step)
         report.send(step)
@@ -138,6 +139,7 @@ def test_a_file_that_the_system_will_not_let_grow_is_explained(tmp_path):
     def child(report):
         import resource
 
+        torch.set_num_threads(1)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
         try:
