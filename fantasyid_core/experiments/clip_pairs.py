@@ -35,7 +35,7 @@ SLIDERS = (
 )  # fmt: skip
 """The twelve that are used most."""
 LOOKS, SHAPE, SLIDER = range(3)
-_SHARES = (0.45, 0.30, 0.25)
+_SHARES = (0.40, 0.20, 0.40)
 _SLIDER_RANGE = 0.4, 1.0  # how far a slider is moved, to either side
 _FORMAT = "clip pairs 1"
 _CHUNK = 128  # pairs that are drawn together
