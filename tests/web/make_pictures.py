@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT)]
+sys.path[:0] = [str(HERE), str(HERE.parent / "helpers"), str(ROOT)]
 from chromium import chromium, page_server  # noqa: E402
 
 from fantasyid_core.people.portrait import make_portrait  # noqa: E402

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "helpers"), str(HERE.parents[1])]
 from chromium import chromium, page_server  # noqa: E402
 
 from fantasyid_core.face.align import TEMPLATE, FaceCrop  # noqa: E402
