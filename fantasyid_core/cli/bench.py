@@ -107,11 +107,10 @@ def _run_photo(arguments: argparse.Namespace) -> int:
     from ..tools.bench_photo import run_photo_bench
     from ..tools.bench_photo import tables as photo_tables
 
-    if arguments.plot is not None or arguments.full:
-        raise ValueError("--photo has one table and one size; leave out --plot and --full.")
+    if arguments.plot is not None or arguments.full or arguments.device is not None:
+        raise ValueError("--photo has one table, one size and the processor; leave out --plot, --full and --device.")
     runs = 10 if arguments.runs is None else arguments.runs
-    report = run_photo_bench(runs, progress=lambda name: print(f"{name} ...", file=sys.stderr))
-    print(json.dumps(report, indent=2) if arguments.json else "\n".join(photo_tables(report)))
+    _print(run_photo_bench(runs, progress=_tell), arguments, photo_tables)
     return 0
 
 

@@ -40,13 +40,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--places", metavar="FILE", type=Path, help="other `corners` and `weights` to begin from")
     parser.add_argument("--nearest", metavar="FACTOR", type=float, help="learn the nearest sliders, times this")
     parser.add_argument("--out", metavar="FILE", type=Path, help="default: where the pack reads it")
+    parser.add_argument("--report", action="store_true", help="only measure the calibration that comes along")
     given = parser.parse_args(arguments)
     drawer = OwnHeads()
+    learned = load_calibration(len(drawer.template)) if given.report else _learned(drawer, given)
+    tests = list(drawer.heads(range(HELD_OUT, HELD_OUT + given.test)))
+    print(report(tests, learned, drawer))
+
+
+def _learned(drawer: OwnHeads, given: argparse.Namespace) -> Calibration:
     start = load_places(given.places, len(drawer.template))
     learned = calibrate(list(drawer.heads(range(given.heads))), start, drawer, given.nearest)
     save_calibration(given.out or calibration_path(len(drawer.template)), learned)
-    tests = list(drawer.heads(range(HELD_OUT, HELD_OUT + given.test)))
-    print(report(tests, learned, drawer))
+    return learned
 
 
 def load_places(path: Path | None, vertex_count: int) -> Calibration:

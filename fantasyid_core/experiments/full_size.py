@@ -28,7 +28,7 @@ from .full_size_model import ModelSizes, write_model
 from .full_size_points import Point, bounds, table
 
 _NEEDED = 26 * 10**9  # bytes of the disk
-_DONE = "complete.txt"
+_DONE, _OURS = "complete.txt", "random weights of experiments.full_size\n"  # a folder without them is not deleted
 PARTS = PLAIN, COMFYUI = "plain", "comfyui"
 
 
@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def prepare(folder: Path, small: bool) -> None:
     """Writes the model unless it is there. Raises ValueError for another folder, and for a small disk."""
-    if (folder / _DONE).is_file():
+    if (folder / _DONE).is_file() and (folder / _DONE).read_text(encoding="utf-8", errors="replace") == _OURS:
         return
     if folder.exists():
         raise ValueError(f"Expected a folder that does not exist yet, got {folder}. Give another one.")
@@ -83,7 +83,7 @@ def prepare(folder: Path, small: bool) -> None:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    (folder / _DONE).write_text("random weights\n", encoding="utf-8")
+    (folder / _DONE).write_text(_OURS, encoding="utf-8")
 
 
 def measure_plain(folder: Path) -> dict:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -15,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..running.server import server_process
 from .full_size_points import GONE, SAMPLING, Recorder
 
 _PACK = Path(__file__).resolve().parents[2]
@@ -72,21 +71,10 @@ def _server(comfyui: Path, folder: Path, base: Path) -> Iterator[tuple[str, int]
         port = free.getsockname()[1]
     command = [sys.executable, "main.py", *_FLAGS, "--base-directory", str(base), "--port", str(port)]
     log, address = base / "server.log", f"http://127.0.0.1:{port}"
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            command, cwd=comfyui, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
-    try:
+    with server_process(command, comfyui, log, {**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
         if not _until(lambda: process.poll() is not None or _answers(address), _PATIENCE) or process.poll() is not None:
             raise RuntimeError(f"Expected ComfyUI to start, got none. Its log ends:\n{log.read_text()[-2000:]}")
         yield address, process.pid
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _until(done, seconds: float) -> bool:

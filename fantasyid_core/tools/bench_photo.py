@@ -21,8 +21,8 @@ from ..face.picture import load_picture
 from ..options import NEUTRAL
 from ..shape.reconstruct.calibration import POINTS
 from ..shape.reconstruct.landmark_fit import LIKENESS, fit_landmarks, fit_points, own_head
-from .bench import describe_machine
 from .demophoto import PHOTO
+from .processor import describe_machine, machine_line
 from .timing import paired
 
 SIDE = 1280
@@ -46,8 +46,8 @@ def tables(report: Report) -> list[str]:
     """The report as lines of Markdown."""
     machine, settings = report["machine"], report["settings"]
     lines = [
-        f"{machine['device']}, {machine['threads']} of {machine['processors']} processors, torch {machine['torch']}; "
-        f"a photo of {settings['side']} x {settings['side']} pixels, {settings['runs']} runs in turn.",
+        f"{machine_line(machine)}; a photo of {settings['side']} x {settings['side']} pixels, "
+        f"{settings['runs']} runs in turn.",
         "",
         "| step | ms min | ms median | wanted |",
         "| --- | ---: | ---: | ---: |",

@@ -213,7 +213,7 @@ def test_while_sampling_only_the_folded_layers_are_resident(comfy_host, model, a
 
     comfy.model_management.unload_all_models()
     patched = comfy_host.attach(model, adapter, tokens)
-    others = comfy.model_management.current_loaded_models[:]  # of other tests, on devices that this one has not
+    others = comfy.model_management.current_loaded_models[:]  # what other tests have left
     loaded, kept = [], []
 
     def look(*_):

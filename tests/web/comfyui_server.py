@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chromium import ROOT
+
+from fantasyid_core.running.server import server_process
 
 FLAGS = "--cpu --disable-api-nodes --disable-auto-launch --database-url sqlite:///:memory: --listen 127.0.0.1".split()
 PARTS = "__init__.py fantasyid_core locales nodes people subgraphs web workflows".split()  # not tests and venv
@@ -54,19 +55,10 @@ def comfyui_server(comfyui: Path, base: Path) -> Iterator[Comfy]:
     port, log = _free_port(), base / "server.log"
     command = [sys.executable, "main.py", *FLAGS, "--base-directory", str(base), "--port", str(port)]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    with log.open("w") as stream:
-        process = subprocess.Popen(command, cwd=comfyui, stdout=stream, stderr=subprocess.STDOUT, env=environment)
     comfy = Comfy(base, f"http://127.0.0.1:{port}")
-    try:
+    with server_process(command, comfyui, log, environment) as process:
         _await(process, comfy.address, log)
         yield comfy
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _prepare(base: Path) -> None:

@@ -15,7 +15,10 @@ from ...shape.reshape.report import ReshapeReport
 from ...shape.reshape.request import NOTHING, ReshapeRequest, reshape_as_asked
 from ...shape.reshape.shown import shown_in
 
-UNSEEN = "How much of the edit the video shows was not measured: the edit is none, or no face was found."
+UNSEEN = (
+    "How much of the edit the video shows was not measured: no face was found in its frames, or no slider of the edit "
+    "has a quantity that can be measured. Connect frames that show the face, and a 3D face after an edit."
+)
 
 
 class Reshaped(NamedTuple):

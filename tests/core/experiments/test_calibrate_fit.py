@@ -52,6 +52,12 @@ def test_the_shipped_calibration_keeps_people_apart(drawer, heads):
     assert f"{len(heads)} held-out heads" in told and "likeness 0.5: fit" in told and "degrees rms" in told
 
 
+def test_the_report_alone_writes_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(calibrate_fit, "save_calibration", lambda *_: pytest.fail("the pack's file is written"))
+    calibrate_fit.main(["--report", "--test", "2"])
+    assert "2 held-out heads: template" in capsys.readouterr().out
+
+
 def test_the_command_writes_a_calibration_and_its_report(tmp_path, capsys):
     calibrate_fit.main(["--heads", "10", "--test", "3", "--nearest", "1", "--out", str(tmp_path / "made.npz")])
     told = capsys.readouterr().out

@@ -126,7 +126,10 @@ def test_load_model_is_measured_in_comfyui(folder, comfyui, tmp_path):
 def test_mistakes_are_told_before_anything_is_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "other").mkdir()
     assert full_size.main([str(tmp_path / "other"), "--small", "--parts", "plain"]) == 2
-    assert "Expected a folder that does not exist yet" in capsys.readouterr().err
+    (tmp_path / "other" / "complete.txt").write_text("my own\n")
+    assert full_size.main([str(tmp_path / "other"), "--small", "--parts", "plain"]) == 2
+    assert capsys.readouterr().err.count("Expected a folder that does not exist yet") == 2
+    assert (tmp_path / "other" / "complete.txt").read_text() == "my own\n"  # and nothing of it is deleted
     monkeypatch.setattr(full_size.shutil, "disk_usage", lambda place: full_size.shutil._ntuple_diskusage(9, 9, 9))
     assert full_size.main([str(tmp_path / "new"), "--parts", "plain"]) == 2
     assert "GB on the disk" in capsys.readouterr().err

@@ -25,4 +25,5 @@ def test_wrong_arguments_are_said(capsys):
     with pytest.raises(ValueError, match="at least one run, got 0"):
         run_photo_bench(0)
     assert main(["bench", "--photo", "--full"]) == 2
-    assert "--photo has one table and one size" in capsys.readouterr().err
+    assert main(["bench", "--photo", "--device", "cpu"]) == 2
+    assert capsys.readouterr().err.count("--photo has one table, one size and the processor; leave out") == 2
