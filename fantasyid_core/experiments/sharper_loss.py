@@ -27,15 +27,17 @@ from .teaching import fast_on_cpu
 class SharperLoss:
     """reading: of the readout's loss. differs: how much more the error counts where twins differ by at least `apart`
     (of a latent channel, in the mean). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first
-    `decoded` clips of a batch; gradient: of its edges."""
+    `decoded` clips of a batch; gradient: of its edges. twin_floor: mean square by which the latents of twins differ when
+    their difference counts by half; the weakest sliders of the editor move them by 0.0002 to 0.005."""
 
     reading: float = 0.25
-    differs: float = 2.0
+    differs: float = 4.0
     apart: float = 0.5
     pixels: float = 2.0
     gradient: float = 1.0
     pixels_from: int = 10**9
     decoded: int = 8
+    twin_floor: float = 0.002
 
 
 class SharperDenoiser(Denoiser):
@@ -72,7 +74,7 @@ class SharperTask(Task):
         wrong = (predicted - velocity(clean, noise, alpha)).square()
         cost = (wrong * more_where_twins_differ(clean, loss)).flatten(1).mean(1)
         told = (seen.keeps_identity & seen.keeps_vertices & seen.keeps_face).to(cost)
-        cost = cost + config.twin_weight * told * twin_loss(predicted, clean, alpha)
+        cost = cost + config.twin_weight * told * twin_loss(predicted, clean, alpha, loss.twin_floor)
         cost = cost + loss.reading * self._reading(denoiser, read, batch, told)
         step = micro_batch // config.optimizer.accumulation
         if step >= loss.pixels_from and not stills:

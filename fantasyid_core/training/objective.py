@@ -88,10 +88,10 @@ TWIN_FLOOR = 0.01
 """Mean square by which the latents (about 1) of twins have to differ to count fully; less may not be visible at all."""
 
 
-def twin_loss(predicted: Tensor, clean: Tensor, alpha: Tensor) -> Tensor:
+def twin_loss(predicted: Tensor, clean: Tensor, alpha: Tensor, floor: float = TWIN_FLOOR) -> Tensor:
     """Error of the difference of the predicted v between each clip and its twin: [2B,...] -> [2B], in float32 or wider.
 
-    |dv^ - dv|^2 / (|dx0|^2 + TWIN_FLOOR) with means as |.|^2. Noise and timestep of twins are equal, so
+    |dv^ - dv|^2 / (|dx0|^2 + floor) with means as |.|^2. Noise and timestep of twins are equal, so
     dv = -sqrt(1-a) dx0. A model that ignores the difference has the loss 1 - a, however large the changed part of the
     picture is. A model that follows the difference with the slope s has the loss (1-a) (1-s)^2.
     """
@@ -99,7 +99,7 @@ def twin_loss(predicted: Tensor, clean: Tensor, alpha: Tensor) -> Tensor:
     change, truth = (each.to(wide).unflatten(0, (-1, 2)).diff(dim=1)[:, 0] for each in (predicted, clean))
     wrong = change + (1 - _beside(alpha[::2], truth)).sqrt() * truth
     wrong, size = (each.square().flatten(1).mean(dim=1) for each in (wrong, truth))
-    return (wrong / (size + TWIN_FLOOR)).repeat_interleave(2)
+    return (wrong / (size + floor)).repeat_interleave(2)
 
 
 def _beside(alpha: Tensor, latents: Tensor) -> Tensor:
