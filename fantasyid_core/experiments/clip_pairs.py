@@ -36,7 +36,14 @@ SLIDERS = (
 """The twelve that are used most."""
 LOOKS, SHAPE, SLIDER = range(3)
 _SHARES = (0.30, 0.20, 0.50)
-_OFTEN = {"cheekbone_width": 3, "jaw_sharpness": 2, "eye_size": 2, "chin_width": 2, "mouth_width": 1.5, "nose_width": 1.5}
+_OFTEN = {
+    "cheekbone_width": 3,
+    "jaw_sharpness": 2,
+    "eye_size": 2,
+    "chin_width": 2,
+    "mouth_width": 1.5,
+    "nose_width": 1.5,
+}
 """How often a slider is drawn, 1 otherwise: those that are learned last come more often."""
 _SLIDER_RANGE = 0.4, 1.0  # how far a slider is moved, to either side
 _FORMAT = "clip pairs 1"

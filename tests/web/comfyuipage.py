@@ -21,6 +21,13 @@ FORGET = """() => {
 }"""
 
 
+PLACE = """each => {
+  each.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const { x, y, width, height } = each.getBoundingClientRect();
+  return width ? { x, y, width, height } : null;
+}"""
+
+
 def open_page(page, comfy) -> None:
     page.goto(comfy.address)
     page.wait_for_function(READY, timeout=60000)
@@ -29,6 +36,19 @@ def open_page(page, comfy) -> None:
 
 def part(page, name: str):
     return page.locator(f'[data-testid="fid-{name}"]').first
+
+
+def box_of(page, name: str) -> dict:
+    """Where a part is on the screen, scrolled into view: x, y, width and height in pixels.
+
+    The page is asked once for everything: a message that arrives between two questions would draw the node anew.
+    """
+    element = part(page, name)
+    box = element.evaluate(PLACE)
+    while box is None:
+        page.wait_for_timeout(50)
+        box = element.evaluate(PLACE)
+    return box
 
 
 def queue(page) -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from chromium import ROOT, keep_screenshot
-from comfyuipage import part, queue
+from comfyuipage import box_of, part, queue
 from PIL import Image
 
 SET = """([kind, name, value]) => {
@@ -51,9 +51,7 @@ def test_a_strangers_photo_is_edited_with_no_file_but_itself(opened, comfy, phot
     queue(opened)
     opened.wait_for_function("document.querySelector('[data-testid=\"fid-wipe-after\"]')?.naturalWidth > 0")
     first = part(opened, "wipe-after").get_attribute("src")
-    slider = part(opened, "slider-nose_length")
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
+    box = box_of(opened, "slider-nose_length")
     opened.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
     assert opened.evaluate(EDIT)["nose_length"] > 0.3
     queue(opened)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from chromium import keep_screenshot
-from comfyuipage import forget_changes, open_page, part, queue
+from comfyuipage import box_of, forget_changes, open_page, part, queue
 
 from fantasyid_core.shape import load_shape
 from fantasyid_core.shape.edit.edit import edit_shape
@@ -77,9 +77,7 @@ def drag(page, start, end, **how) -> None:
 
 
 def drag_slider(page, name: str, share: float) -> None:
-    slider = part(page, f"slider-{name}")
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
+    box = box_of(page, f"slider-{name}")
     middle = box["y"] + box["height"] / 2
     drag(page, (box["x"] + box["width"] / 2, middle), (box["x"] + box["width"] * share, middle))
 

@@ -9,7 +9,7 @@ import urllib.request
 import numpy as np
 import pytest
 from chromium import keep_screenshot
-from comfyuipage import forget_changes, open_page, part, queue
+from comfyuipage import box_of, forget_changes, open_page, part, queue
 from PIL import Image
 
 from fantasyid_core.face.photo import FaceRequest, find_face
@@ -92,9 +92,7 @@ def test_the_picture_that_the_video_starts_from_follows_a_dragged_slider(page, c
     build(page, FOLLOWS)
     part(page, "canvas").wait_for()
     page.wait_for_function("document.querySelector('.fid-message').hidden")
-    slider = part(page, "slider-face_width")
-    slider.scroll_into_view_if_needed()
-    box = slider.bounding_box()
+    box = box_of(page, "slider-face_width")
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2, steps=6)

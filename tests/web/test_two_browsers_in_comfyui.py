@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from chromium import keep_screenshot
-from comfyuipage import open_page, part
+from comfyuipage import box_of, open_page
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
 RUNS = 3
@@ -61,10 +61,7 @@ def saved(comfy, person) -> list[np.ndarray]:
 
 
 def drag(person, name: str, share: float) -> None:
-    slider, box = part(person.page, f"slider-{name}"), None
-    while box is None:  # a message that arrives meanwhile draws the node anew
-        slider.scroll_into_view_if_needed()
-        box = slider.bounding_box()
+    box = box_of(person.page, f"slider-{name}")
     person.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     person.page.mouse.down()
     person.page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2, steps=4)

@@ -96,15 +96,19 @@ def test_simplifying_is_repeatable_and_does_not_depend_on_the_unit():
         assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_last_bits_of_the_vertices_do_not_change_a_symmetric_mesh(seed):
+@pytest.fixture(scope="module")
+def pyramid_of_the_own_head():
+    mesh = head_mesh()
+    return build_topology(mesh.template, mesh.faces).tensors()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_last_bits_of_the_vertices_do_not_change_a_symmetric_mesh(pyramid_of_the_own_head, seed):
     # Another processor's sums and sines differ in the last bits. The head is its own mirror image: full of ties.
     mesh = head_mesh()
     noise = np.random.default_rng(seed).uniform(-2e-15, 2e-15, mesh.template.shape)
-    first, again = (
-        build_topology(points, mesh.faces).tensors() for points in (mesh.template, mesh.template * (1 + noise))
-    )
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    again = build_topology(mesh.template * (1 + noise), mesh.faces).tensors()
+    assert all(torch.equal(first, again[name]) for name, first in pyramid_of_the_own_head.items())
 
 
 @pytest.mark.parametrize(

@@ -194,14 +194,20 @@ print(peak() - start)
 """
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A model of more than 600 MB."""
+    sizes = TransformerConfig.tiny(num_layers=42, num_attention_heads=8)
+    folder = write_random_model(tmp_path_factory.mktemp("large") / "whole", transformer=sizes)
+    assert (folder / WEIGHTS).stat().st_size > 600e6
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
-def test_memory_stays_far_below_the_source(tmp_path, suffix):
-    sizes = TransformerConfig.tiny(num_layers=42, num_attention_heads=8)
-    whole = write_random_model(tmp_path / "whole", transformer=sizes)
-    assert (whole / WEIGHTS).stat().st_size > 600e6
-    folder = _sharded(whole, tmp_path / "large", suffix, shards=6)
-    shutil.rmtree(whole)
+def test_memory_stays_far_below_the_source(large, tmp_path, suffix):
+    folder = _sharded(large, tmp_path / "shards", suffix, shards=6)
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, folder, tmp_path / "out"],
         capture_output=True,
