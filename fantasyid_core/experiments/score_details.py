@@ -18,7 +18,7 @@ import numpy as np
 
 from ..files.writing import write_aside
 from ..people.instruments.details import measure_details, measure_sliders
-from ..people.instruments.subjects import Sampler, Subject, TrueRenderer, held_out_people, through_codec
+from ..people.instruments.subjects import BentRenderer, Sampler, Subject, TrueRenderer, held_out_people, through_codec
 from ..shape.edit.edit import edit_shape
 from ..tinymodel.loading import SHIPPED, load_vae
 from ..tinymodel.models import TinyCodec
@@ -30,22 +30,23 @@ def score_details(
     samplers: dict[str, Sampler], people: Sequence[Subject], seeds: Sequence[int], slider_people: int, report=print
 ) -> dict[str, dict]:
     """Model -> measures: means over the noise seeds; "sliders" of the first people and the first seed."""
-    true = TrueRenderer(people)
-    still = {"through the VAE": through_codec(true, TinyCodec(load_vae())), "true": true}
+    true, codec = TrueRenderer(people), TinyCodec(load_vae())
+    still = {"through the VAE": through_codec(true, codec), "true": true}
     found = {}
     for name, sample in {**samplers, **still}.items():
         rows = [measure_details(sample, people, seed) for seed in (seeds if name in samplers else seeds[:1])]
         found[name] = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
         report(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in found[name].items()))
-        if name in samplers and slider_people:
-            sliders = measure_sliders(sample, people[:slider_people], SLIDERS, edit_shape, seed=seeds[0])
-            found[name]["sliders"] = {key: {"slope": a, "correlation": b} for key, (a, b) in sliders.items()}
-            report(f"{name}: " + ", ".join(f"{key} {a:.2f}" for key, (a, _) in sliders.items()))
+        if slider_people and sample is not true:
+            bent = sample if name in samplers else through_codec(BentRenderer(people), codec)
+            sliders = measure_sliders(bent, people[:slider_people], SLIDERS, edit_shape, seed=seeds[0])
+            found[name]["sliders"] = {key: effect._asdict() for key, effect in sliders.items()}
+            report(f"{name}: " + ", ".join(f"{key} {effect.slope:.2f}" for key, effect in sliders.items()))
     return found
 
 
 def as_table(found: dict[str, dict]) -> str:
-    """Markdown: a row per measure, a column per model; sliders as slope (correlation)."""
+    """Markdown: a row per measure, a column per model; sliders as slope, slope of unsoftened pictures, correlation."""
     names = list(found)
     lines = ["| measure | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
     for key in (key for key in found[names[0]] if key != "sliders"):
@@ -54,7 +55,7 @@ def as_table(found: dict[str, dict]) -> str:
         cells = []
         for name in names:
             one = found[name].get("sliders", {}).get(slider)
-            cells.append(f"{one['slope']:.2f} ({one['correlation']:.2f})" if one else "1")
+            cells.append("{slope:.2f}, {sharp_slope:.2f}, {correlation:.3f}".format(**one) if one else "1")
         lines.append(f"| slider {slider} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

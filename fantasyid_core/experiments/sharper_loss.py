@@ -27,8 +27,8 @@ from .teaching import fast_on_cpu
 class SharperLoss:
     """reading: of the readout's loss. differs: how much more the error counts where twins differ by at least `apart`
     (of a latent channel, in the mean). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first
-    `decoded` clips of a batch; gradient: of its edges. twin_floor: mean square by which the latents of twins differ when
-    their difference counts by half; the weakest sliders of the editor move them by 0.0002 to 0.005."""
+    `decoded` clips of a batch; gradient: of its edges. twin_floor: mean square by which the latents of twins differ
+    when their difference counts by half; the weakest sliders of the editor move them by 0.0002 to 0.005."""
 
     reading: float = 0.25
     differs: float = 4.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -110,16 +111,27 @@ class TrueRenderer:
         self._subjects, self._frames = list(subjects), frames
 
     def __call__(self, vertices: np.ndarray, references: np.ndarray, prompt: str, seed: int = 0) -> np.ndarray:
-        person = Person(0, shape_of(vertices), self._looks(references))
+        person = Person(0, shape_of(vertices), self._known(references)[1])
         motion, backdrop = scene_of(prompt)
         return render_frames(person, motion.frames(self._frames), backdrop, SIDE)
 
-    def _looks(self, references: np.ndarray) -> Appearance:
+    def _known(self, references: np.ndarray) -> tuple[Subject, Appearance]:
         digest = _digest(references[0])
         for subject in self._subjects:
             if digest in subject.known:
-                return subject.known[digest]
+                return subject, subject.known[digest]
         raise ValueError("Expected a reference of the people that this renderer was given, got another picture.")
+
+
+class BentRenderer(TrueRenderer):
+    """The same for vertices that no drawn person has: the head of the subject, bent to them."""
+
+    def __call__(self, vertices: np.ndarray, references: np.ndarray, prompt: str, seed: int = 0) -> np.ndarray:
+        subject, looks = self._known(references)
+        motion, backdrop = scene_of(prompt)
+        bend = vertices - subject.vertices
+        person = replace(subject.person, appearance=looks)
+        return render_frames(person, motion.frames(self._frames), backdrop, SIDE, bend=bend)
 
 
 def through_codec(sample: Sampler, codec) -> Sampler:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from fantasyid_core.people.instruments.details import measure_details, measure_sliders, share_of, sharpness
-from fantasyid_core.people.instruments.subjects import TrueRenderer, held_out_people, scene_of
+from fantasyid_core.people.instruments.subjects import BentRenderer, TrueRenderer, held_out_people, scene_of
 from fantasyid_core.people.render import render_frames
 from fantasyid_core.shape.edit.edit import edit_shape
 
@@ -68,5 +69,17 @@ def test_sliders_of_a_sampler_that_goes_half_the_way(people):
         return (0.5 * ends[0] + 0.5 * ends[1]).round().astype(np.uint8)
 
     found = measure_sliders(half, people, ("face_width", "chin_height"), edit_shape)
-    for slope, straight in found.values():
-        assert slope == pytest.approx(0.5, abs=0.02) and straight > 0.97
+    for effect in found.values():
+        assert effect.slope == pytest.approx(0.5, abs=0.02) and effect.correlation > 0.97
+        assert effect.sharp_slope == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_soft_video_that_moves_as_it_should_has_nearly_the_whole_slope(people):
+    true = BentRenderer(people, frames=2)
+
+    def soft(*request):
+        return np.stack([cv2.GaussianBlur(frame, (0, 0), 1.2) for frame in true(*request)])
+
+    exact, blurred = (measure_sliders(each, people, ("jaw_width",), edit_shape)["jaw_width"] for each in (true, soft))
+    assert exact.slope == exact.sharp_slope == 1 and exact.correlation > 0.999
+    assert blurred.sharp_slope < 0.6 and 0.8 < blurred.slope < 1
