@@ -21,7 +21,7 @@ from ..tools.demophoto import PHOTO
 from .drawn_heads import Seen, found, pairs, random_values
 from .skinned_heads import SIZE, Pose, lying_of, painted
 
-OWN, OWN_REACH = 1.5, 35.0  # millimetres: standard deviation of the field along each axis, and its length
+OWN, OWN_REACH = 1.0, 35.0  # millimetres: standard deviation of the field along each axis, and its length
 NEAREST, FARTHEST = 0.6, 2.0  # metres to the camera
 DARKEST, BRIGHTEST = 0.7, 1.2  # power that the skin's values are raised to
 
