@@ -63,7 +63,7 @@ class FlameHeads:
 
     def _field(self, draw: np.random.Generator) -> np.ndarray:  # [V,3], metres
         known = self._roughness @ draw.standard_normal((len(self._roughness), 3))
-        return 0.001 * OWN * (self._mean.gain @ known)
+        return 0.001 * OWN * self._mean.carried(known)
 
     def _picture(self, draw: np.random.Generator, lying: np.ndarray) -> np.ndarray:  # [V,3] -> np.uint8 [512,512,3]
         nth = int(draw.integers(len(self._photos)))
