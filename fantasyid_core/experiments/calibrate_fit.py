@@ -1,4 +1,4 @@
-"""Calibrates the landmark fit for the project's own head: `python -m fantasyid_core.experiments.calibrate_fit`.
+"""Calibrates the fit to landmarks: `python -m fantasyid_core.experiments.calibrate_fit`.
 
 The heads are those of `drawn_heads`. The shipped networks find their points. The ridge regression learns the sliders
 that a head was drawn with. Five-fold cross-validation on these heads chooses its strength; what `fit_report` prints at
@@ -10,8 +10,10 @@ heads that is better: 1.55 mm instead of 1.65 at a likeness of 0, and different 
 on a real photo, scikit-image's astronaut, the head then lies 2.7 % of the eyes' distance off the points (3.1 % enlarged
 by 1.5) instead of 2.5 %.
 
-`landmarks_flame.npz` is not made here: it was measured in the same way on FLAME's mean head with random sliders, drawn
-as clay and with the skin of photos in the public domain, by the same networks in MediaPipe's own runtime.
+`--mesh transform.pkl` does the same for FLAME's mesh, on the heads of `flame_heads`. What comes along as
+`landmarks_flame.npz` was not made so: it was measured on FLAME's mean head with random sliders, drawn as clay and with
+the skin of photos in the public domain, by the same networks in MediaPipe's own runtime. It was kept, because this
+command's arrays are no better on held-out heads and bring people nearer together; see docs/faces.md.
 """
 
 from __future__ import annotations
