@@ -18,6 +18,7 @@ from ..shape.edit.controls import face_controls
 from ..shape.edit.faceframe import face_frame, face_places
 from ..shape.ownhead.mesh import head_mesh
 from ..shape.reconstruct.calibration import POINTS
+from ..shape.reconstruct.landmark_fit import MeanHead, own_head
 from ..shape.reconstruct.placing import Pose, pose_of
 
 SIZE = 256
@@ -36,13 +37,22 @@ class Seen(NamedTuple):
 
 
 class OwnHeads:
-    """Heads of `people`: every look, with shape parameters of their own, which the sliders do not know."""
+    """Heads of `people`: every look, with shape parameters of their own, which the sliders do not know.
+
+    settles: whether the pictures themselves tell where the points lie on the mesh.
+    """
+
+    settles = True
 
     def __init__(self):
         mesh = head_mesh()
         self.template, self.faces = mesh.template, mesh.faces
         self.controls = face_controls(self.template)
         self.middle = middle_of(self.template)
+
+    def mean_head(self) -> MeanHead:
+        """The head that is fitted to these."""
+        return own_head()
 
     def heads(self, seeds: range) -> Iterator[Seen]:
         from ..people.motion import frame_row

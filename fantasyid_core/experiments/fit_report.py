@@ -23,7 +23,7 @@ def report(heads: list[Seen], known: Calibration, drawer) -> str:
 
     others: between the fits of different people, and in truth.
     """
-    region, head = face_region(drawer.template), head_with(known)
+    region, head = face_region(drawer.template), head_with(known, drawer.mean_head())
     template = np.array([distance(drawer.template[region], each.vertices[region]) for each in heads])
     true = apart([each.vertices[region] for each in heads])
     lines = [f"{len(heads)} held-out heads: template {template.mean():.2f} mm, others {true:.2f} mm apart"]
@@ -39,9 +39,9 @@ def report(heads: list[Seen], known: Calibration, drawer) -> str:
     return "\n".join(lines)
 
 
-def head_with(known: Calibration) -> MeanHead:
-    """The project's own head with another calibration."""
-    head = own_head()
+def head_with(known: Calibration, head: MeanHead | None = None) -> MeanHead:
+    """A mean head, the project's own if none is given, with another calibration."""
+    head = own_head() if head is None else head
     upright = head.millimetres(head.template)
     return replace(head, calibration=known, gain=spreading(head.frame, upright, known.places(upright)))
 

@@ -58,22 +58,29 @@ def head_of(seed: int) -> tuple[np.ndarray, Pose]:
 
 def draw_skinned(vertices: np.ndarray, pose: Pose, distance: float = DISTANCE) -> Skinned:
     """The head [V,3] in a turn, with the photo's skin."""
-    mesh, (photo, seen) = head_mesh(), _skin()
-    lying = _seen(vertices, pose, distance)
-    fine = (lying[:, :2] + 0.5) * FINER - 0.5
-    index, shares = rasterise(fine, lying[:, 2], mesh.faces, (SIZE * FINER,) * 2, backfaces=False)
-    places = interpolate(seen, mesh.faces, index, shares)
-    picture = cv2.remap(photo, *cv2.split(places), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    behind = np.rint(255 * Lines().picture(SIZE * FINER)).astype(np.uint8)
-    picture = np.where((index >= 0)[..., None], picture, behind)
+    mesh = head_mesh()
+    lying = lying_of(vertices - middle_of(mesh.template), pose, distance)
+    picture, index = painted(lying, mesh.faces, *_skin())
     region = face_region(mesh.template)[mesh.faces].all(axis=1)
     face = (index >= 0) & region[index.clip(0)]
     small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     return Skinned(vertices, lying, small, face[::FINER, ::FINER] & face[1::FINER, 1::FINER])
 
 
-def _seen(vertices: np.ndarray, pose: Pose, distance: float) -> np.ndarray:
-    away = (vertices - middle_of(head_mesh().template)) @ rotation(pose).T
+def painted(lying: np.ndarray, faces: np.ndarray, photo: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A head that lies [V,3] in a picture, with the skin of a photo: np.uint8 [1024,1024,3], and the triangle of every
+    pixel there, -1 behind the head. seen: np.float32 [V,2], where in the photo each vertex has its colour."""
+    fine = (lying[:, :2] + 0.5) * FINER - 0.5
+    index, shares = rasterise(fine, lying[:, 2], faces, (SIZE * FINER,) * 2, backfaces=False)
+    places = interpolate(seen, faces, index, shares)
+    picture = cv2.remap(photo, *cv2.split(places), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    behind = np.rint(255 * Lines().picture(SIZE * FINER)).astype(np.uint8)
+    return np.where((index >= 0)[..., None], picture, behind), index
+
+
+def lying_of(vertices: np.ndarray, pose: Pose, distance: float) -> np.ndarray:
+    """Where a head (metres about the middle between its eyes) lies in the picture, as in `Skinned`."""
+    away = vertices @ rotation(pose).T
     nearer = distance / (distance - away[:, 2])
     flat = away[:, :2] * nearer[:, None] * SCALE * (1, -1) + (SIZE / 2, 0.46 * SIZE)
     return np.column_stack([flat, SCALE * away[:, 2]])

@@ -92,7 +92,7 @@ def mesh_pass(image: np.ndarray, squares: Squares, device: str) -> tuple[np.ndar
     network, answers = load_network("mesh", device), [(np.zeros((0, 478, 3)), np.zeros(0))]
     for start in range(0, len(squares), BATCH):
         pixels = torch.from_numpy(cut_squares(image, squares[start : start + BATCH], SIDE)).to(device)
-        points, presence = network(pixels.permute(0, 3, 1, 2).float() / 255)
+        points, presence = network(pixels.permute(0, 3, 1, 2).float().div_(255))
         answers.append((points.double().cpu().numpy(), presence.sigmoid().double().cpu().numpy()))
     points, presence = (np.concatenate(some) for some in zip(*answers, strict=True))
     return points_in_picture(points, squares, SIDE), presence

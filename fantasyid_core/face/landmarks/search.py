@@ -73,7 +73,7 @@ def look(name: str, views: list[View], least: float, device: str) -> list[Boxes]
 
 def detect(name: str, pixels: np.ndarray, least: float, device: str) -> list[Boxes]:
     """All that a detector sees in each of np.uint8 [B,h,w,3], in their pixels."""
-    batch = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    batch = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
     values, logits = (some.cpu().numpy() for some in load_network(name, device)(batch))
     middles = anchors(name, *pixels.shape[1:3])
     return [decode(*each, middles, least) for each in zip(values, logits, strict=True)]

@@ -1,8 +1,9 @@
 """The calibration of MediaPipe's points for a known mesh: their places, their mean deviations, and the regression.
 
-The arrays are made by `python -m fantasyid_core.experiments.calibrate_fit`, from drawn heads alone. The places were
-carried over once from MediaPipe's canonical face (Apache-2.0) to the mean head of `transform.pkl` (from the Apache-2.0
-FantasyID repository), and from there to the project's own head. Nothing of FLAME's shape space or of DECA is in them.
+The arrays for the own head are made by `python -m fantasyid_core.experiments.calibrate_fit`, from drawn heads alone; it
+tells of those for FLAME's mesh, too. The places were carried over once from MediaPipe's canonical face (Apache-2.0) to
+the mean head of `transform.pkl` (from the Apache-2.0 FantasyID repository), and from there to the project's own head.
+Nothing of FLAME's shape space or of DECA is in them.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class ClipHead:
         # In the picture, where depth has no say: what of a habit is depth would move points of a turned head.
         expected = pose.seen(known.places(self.upright) + known.habit * (1, 1, 0))
         expected[:, :2] += pose.scale * np.tensordot(pose.sines, load_turning(), 1) @ pose.level.T
-        lying[:, :2] += self.head.gain @ (seen - expected)[:, :2]
+        lying[:, :2] += self.head.carried((seen - expected)[:, :2])
         away = np.linalg.norm(pose.upright(seen) - self.wanted, axis=1)
         return Lying(pose, lying * (1, -1, 1), float(away @ known.rigid / known.rigid.sum()))
 
@@ -103,5 +103,5 @@ def _fitted(seen: np.ndarray, yaw: float, head: MeanHead) -> ClipHead:  # [468,3
     values = {name: (fading * value,) * 2 for name, value in zip(known.names, told.clip(-1, 1), strict=True)}
     shaped = head.millimetres(head.template + face_controls(head.template).displacement(values))
     rest = seen - known.places(shaped) - known.habit
-    made = shaped + LIKENESS * fading * (head.gain @ rest) * SHARES
+    made = shaped + LIKENESS * fading * head.carried(rest) * SHARES
     return ClipHead(head, head.middle + made / 1000, seen, values)

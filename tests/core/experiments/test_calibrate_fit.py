@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("numba", reason="numba is not installed: no person can be drawn")
 
 from fantasyid_core.experiments import calibrate_fit
-from fantasyid_core.experiments.drawn_heads import HELD_OUT, OwnHeads, pairs
+from fantasyid_core.experiments.drawn_heads import HELD_OUT, OwnHeads, face_region, pairs
 from fantasyid_core.experiments.fit_report import apart, fitted, head_with, report
+from fantasyid_core.experiments.flame_heads import FlameHeads
 from fantasyid_core.shape.reconstruct.calibration import load_calibration
 
 HEADS = range(HELD_OUT + 200, HELD_OUT + 206)
@@ -64,3 +65,30 @@ def test_the_command_writes_a_calibration_and_its_report(tmp_path, capsys):
     assert re.search(r"ridge \d+: explains", told) and "3 held-out heads" in told
     with np.load(tmp_path / "made.npz") as made:
         assert made["matrix"].reshape(936, -1).shape[1] == len(made["names"]) and np.isfinite(made["habit"]).all()
+
+
+def test_heads_of_flames_mesh_are_calibrated_by_the_same_command(licensed, tmp_path, capsys):
+    mesh = str(licensed("transform.pkl"))
+    made = tmp_path / "made.npz"
+    calibrate_fit.main(["--mesh", mesh, "--heads", "10", "--test", "3", "--out", str(made)])
+    assert "3 held-out heads" in capsys.readouterr().out
+    shipped = load_calibration(5023)
+    with np.load(made) as arrays:
+        assert sorted(arrays.files) == sorted(
+            ["corners", "weights", "names", "residual", "habit", "mean", "rigid", "constant", "matrix"]
+        )
+        np.testing.assert_array_equal(arrays["corners"], shipped.corners)  # the skin lies where these say
+        assert np.abs(arrays["mean"] - shipped.mean).max() < 12  # millimetres: the same face
+        assert arrays["matrix"].reshape(936, -1).shape[1] == len(arrays["names"]) == 36
+
+
+def test_a_head_of_flames_mesh_is_seen_where_it_was_drawn(licensed):
+    drawer = FlameHeads(licensed("transform.pkl"))
+    (head,) = drawer.heads(range(3, 4))
+    assert head.vertices.shape == (5023, 3) and len(head.values) == len(drawer.controls.controls)
+    known = load_calibration(5023)
+    places = head.pose.seen(known.places(drawer.mean_head().millimetres(head.vertices)) + known.habit)
+    eyes = np.linalg.norm(places[33, :2] - places[263, :2])
+    assert np.linalg.norm((places - head.points)[:, :2], axis=1).mean() < 0.08 * eyes
+    own = head.vertices - drawer.template - drawer.controls.displacement(pairs(drawer.controls, head.values))
+    assert 0.0003 < np.sqrt((own[face_region(drawer.template)] ** 2).mean()) < 0.004  # metres, beside the sliders

@@ -47,7 +47,7 @@ def test_a_wrong_head_is_as_wrong_as_is_said(drawn):
 
 def test_warping_by_the_fit_is_as_true_as_by_decas_camera():
     """In the points as true as DECA could be, in the pixels nearly so; better than without either."""
-    rows = warping.measure(SEED, ("face_width", "eye_size"), (0.5,))
+    rows = warping.measure(SEED, ("face_width", "eye_size"), (0.5,), causes=True)
     mean = {name: np.mean([row[name] for row in rows], axis=0) for name in rows[0] if name != "slider"}
     fit, bound, wrong, five, nothing = (
         mean[name] for name in (warping.FIT, warping.BOUND, warping.WRONG, warping.FIVE, warping.NOTHING)
@@ -55,12 +55,14 @@ def test_warping_by_the_fit_is_as_true_as_by_decas_camera():
     assert fit[0] > nothing[0] + 10 and fit[1] < 0.5 * nothing[1]
     assert fit[0] > five[0] + 1 and fit[0] > wrong[0] - 2
     assert fit[1] < bound[1] + 0.05
+    assert mean[warping.FIT_HEAD][0] > five[0] + 1 and mean[warping.FIT_PLACE][0] > five[0] + 1
+    assert abs(mean[warping.FIT_PLACE][0] - fit[0]) < 1  # the place tells, not the head
 
 
 def test_the_table_has_a_row_for_every_slider_and_one_for_all(monkeypatch, capsys):
     row = {name: warping.Result(40.0, 0.5) for name in (warping.FIT, warping.BOUND, warping.WRONG, warping.FIVE)}
     row |= {warping.NOTHING: warping.Result(30.0, 1.0)}
-    monkeypatch.setattr(warping, "measure", lambda seed, sliders: [{"slider": name, **row} for name in sliders])
+    monkeypatch.setattr(warping, "measure", lambda seed, sliders, causes: [{"slider": name, **row} for name in sliders])
     assert warping.main(["--heads", "1", "--sliders", "face_width", "jaw_width"]) == 0
     told = capsys.readouterr().out
     assert "| all | 40.0 | 40.0 | 40.0 | 40.0 | 30.0 | 0.50 |" in told and "1 heads, sliders at -0.5 and 0.5" in told

@@ -238,3 +238,9 @@ def test_turned_faces_of_a_group_are_laid_on_their_points_and_said_to_be_turned(
         eyes = np.linalg.norm(np.subtract(*(face.points[:2] @ face.matrix[:, :2].T)))
         assert np.linalg.norm(places - fit.points, axis=1).mean() < 0.04 * eyes
         assert any("The head is turned by about" in note for note in fit.notes) == (number > 0)
+
+
+def test_values_at_the_points_are_carried_as_the_weights_say(own_head):
+    values = np.random.default_rng(2).standard_normal((468, 3))
+    for columns in (values, values[:, :2]):
+        np.testing.assert_allclose(own_head.carried(columns), own_head.gain @ columns, atol=1e-12)

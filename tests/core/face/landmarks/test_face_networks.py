@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +128,23 @@ def test_missing_weights_are_explained(monkeypatch, tmp_path):
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     with pytest.raises(FileNotFoundError, match="mesh.safetensors is missing.*install the pack again"):
         load_network.__wrapped__("mesh")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory by other rules")
+def test_a_second_look_at_a_picture_needs_no_new_memory():
+    code = """
+import resource, numpy, torch
+from fantasyid_core.face.landmarks.weights import load_network
+network, pixels = load_network("full_range"), torch.zeros(1, 3, 576, 576)
+def pages():
+    with torch.inference_mode():
+        network(pixels)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(numpy.diff([pages() for _ in range(5)]).min())
+"""
+    root = Path(__file__).parents[4]
+    pages = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root).stdout
+    assert int(pages) < 1500  # one layer's features are 2,600
 
 
 def test_points_of_the_five_lie_where_their_names_say():
