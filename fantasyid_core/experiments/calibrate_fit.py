@@ -12,8 +12,8 @@ by 1.5) instead of 2.5 %.
 
 `--mesh transform.pkl` does the same for FLAME's mesh, on the heads of `flame_heads`. What comes along as
 `landmarks_flame.npz` was not made so: it was measured on FLAME's mean head with random sliders, drawn as clay and with
-the skin of photos in the public domain, by the same networks in MediaPipe's own runtime. It was kept, because this
-command's arrays are no better on held-out heads and bring people nearer together; see docs/faces.md.
+the skin of photos in the public domain, by the same networks in MediaPipe's own runtime. It was kept, because the
+arrays that this command makes from the skins of two photos are worse on held-out heads; docs/faces.md has the figures.
 """
 
 from __future__ import annotations

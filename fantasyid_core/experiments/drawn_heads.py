@@ -100,8 +100,8 @@ def middle_of(template: np.ndarray) -> np.ndarray:
     return (places["eye_left"] + places["eye_right"]) / 2
 
 
-def random_values(draw: np.random.Generator, count: int) -> np.ndarray:
-    return np.clip(SPREAD * draw.standard_normal(count), -1, 1)
+def random_values(draw: np.random.Generator, count: int, spread: float = SPREAD) -> np.ndarray:
+    return np.clip(spread * draw.standard_normal(count), -1, 1)
 
 
 def pairs(controls, values: np.ndarray) -> dict:

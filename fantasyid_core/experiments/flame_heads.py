@@ -21,7 +21,8 @@ from ..tools.demophoto import PHOTO
 from .drawn_heads import Seen, found, pairs, random_values
 from .skinned_heads import SIZE, Pose, lying_of, painted
 
-OWN, OWN_REACH = 1.0, 35.0  # millimetres: standard deviation of the field along each axis, and its length
+OWN, OWN_REACH = 0.5, 35.0  # millimetres: standard deviation of the field along each axis, and its length
+SPREAD = 0.55  # standard deviation of the sliders: faces differ as much as the project's drawn people
 NEAREST, FARTHEST = 0.6, 2.0  # metres to the camera
 DARKEST, BRIGHTEST = 0.7, 1.2  # power that the skin's values are raised to
 
@@ -53,7 +54,7 @@ class FlameHeads:
     def heads(self, seeds: range) -> Iterator[Seen]:
         for seed in seeds:
             draw = np.random.default_rng([seed, 16])
-            values = random_values(draw, len(self.controls.controls))
+            values = random_values(draw, len(self.controls.controls), SPREAD)
             bend = self.controls.displacement(pairs(self.controls, values)) + self._field(draw)
             pose = Pose(draw.uniform(-28, 28), draw.uniform(-12, 12), draw.uniform(-8, 8))
             vertices = self.template + bend
