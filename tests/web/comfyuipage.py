@@ -21,10 +21,17 @@ FORGET = """() => {
 }"""
 
 
-PLACE = """each => {
-  each.scrollIntoView({ block: "nearest", inline: "nearest" });
-  const { x, y, width, height } = each.getBoundingClientRect();
-  return width ? { x, y, width, height } : null;
+PLACE = """async (selector) => {
+  let last = null;
+  for (let frame = 0; frame < 1200; frame += 1) {
+    const element = document.querySelector(selector);
+    element?.scrollIntoView({ block: "center", inline: "nearest" });
+    const { x, y, width, height } = element?.getBoundingClientRect() ?? {};
+    if (width && last && x === last.x && y === last.y && width === last.width) return last;
+    last = width ? { x, y, width, height } : null;
+    await new Promise(requestAnimationFrame);
+  }
+  return null;
 }"""
 
 
@@ -39,15 +46,12 @@ def part(page, name: str):
 
 
 def box_of(page, name: str) -> dict:
-    """Where a part is on the screen, scrolled into view: x, y, width and height in pixels.
+    """Where a part stays on the screen, scrolled into view: x, y, width and height in pixels.
 
-    The page is asked once for everything: a message that arrives between two questions would draw the node anew.
+    The page itself looks for it in every frame, because a message that arrives meanwhile draws the node anew.
     """
-    element = part(page, name)
-    box = element.evaluate(PLACE)
-    while box is None:
-        page.wait_for_timeout(50)
-        box = element.evaluate(PLACE)
+    box = page.evaluate(PLACE, f'[data-testid="fid-{name}"]')
+    assert box, f"{name} is not shown, or does not stay where it is"
     return box
 
 

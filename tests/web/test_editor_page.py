@@ -74,6 +74,17 @@ def test_pinned_controls_cannot_be_dragged(editor):
     assert not any(name.startswith("chin") for name in values(editor))
 
 
+def test_a_slider_that_is_scrolled_to_from_below_is_not_under_its_header(editor):
+    """As the browser does when somebody goes back by Shift+Tab."""
+    editor.evaluate("editor.panel.reveal('chin_width')")
+    hit = part(editor, "slider-weight").evaluate("""(slider) => {
+      slider.scrollIntoView({ block: "nearest" });
+      const { x, y, width } = slider.getBoundingClientRect();
+      return document.elementFromPoint(x + width / 2, y + 1) === slider;
+    }""")
+    assert hit
+
+
 def test_the_keyboard_moves_sliders_and_the_view(editor):
     slider = part(editor, "slider-nose_width")
     editor.evaluate("editor.panel.reveal('nose_width')")

@@ -67,7 +67,7 @@ const STYLE = `
 .fid-tab:hover { color: var(--fid-text); }
 .fid-tab[aria-current=true] { color: var(--fid-text); background: var(--fid-field); box-shadow: inset 2px 0 var(--fid-accent); }
 .fid-tab.fid-changed::before { content: ""; position: absolute; left: 4px; top: calc(50% - 2px); width: 4px; height: 4px; border-radius: 50%; background: var(--fid-accent); }
-.fid-list { position: relative; flex: 1; min-width: 0; overflow-y: auto; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--fid-line) transparent; padding-bottom: 6px; }
+.fid-list { position: relative; flex: 1; min-width: 0; overflow-y: auto; scroll-padding-top: 22px; overscroll-behavior: contain; scrollbar-width: thin; scrollbar-color: var(--fid-line) transparent; padding-bottom: 6px; }
 .fid-group header { position: sticky; top: 0; z-index: 1; display: flex; align-items: center; justify-content: space-between; height: 22px; padding: 0 9px; background: var(--fid-back); color: var(--fid-dim); font-size: 10px; font-weight: 600; letter-spacing: .05em; text-transform: uppercase; }
 .fid-group-reset { font-size: 10px; color: var(--fid-dim); }
 .fid-group-reset:hover { color: var(--fid-text); }
