@@ -58,7 +58,7 @@ def test_killed_at_any_moment_every_video_is_there_once_and_whole(jobs, uninterr
         except EOFError:
             pass
         if patience is not None:
-            os.kill(child.pid, signal.SIGKILL)
+            child.kill()
         child.join(120)
         sampling += told[-1] in ("sampling", "frames", "video file")
         told.clear()

@@ -62,7 +62,7 @@ def test_a_kill_at_any_moment_of_saving_loses_nothing(tmp_path):
         child.start()
         done = ours.recv()  # one more is finished, so the child is at work
         time.sleep(moments.uniform(0, 0.06))
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()
         child.join()
         while ours.poll():
             done = ours.recv()
@@ -78,10 +78,22 @@ def test_a_kill_at_any_moment_of_saving_loses_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+class TwoBatches(NoiseSource):
+    """Gives two batches and then none, so that a training never ends before it is killed."""
+
+    given = 0
+
+    def batch(self, indices, rng):
+        self.given += 1
+        if self.given > 2:
+            time.sleep(3600)
+        return super().batch(indices, rng)
+
+
 def train_quietly(config):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     torch.set_num_threads(1)
-    train(config, "auto", make_models(config), (NoiseSource(), NoiseSource()))
+    train(config, "auto", make_models(config), (TwoBatches(), NoiseSource()))
 
 
 @forked
@@ -96,7 +108,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(model, tmp_pat
         child.start()
         while child.is_alive() and not (folder / f"step-{wanted:08d}").exists():
             time.sleep(0.005)
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()
         child.join()
         assert checkpoints.step_of(newest_good(folder)) >= wanted
     train(config, "auto", make_models(config), (NoiseSource(), NoiseSource()))
