@@ -42,12 +42,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--test", type=int, default=60)
     parser.add_argument("--places", metavar="FILE", type=Path, help="other `corners` and `weights` to begin from")
     parser.add_argument("--nearest", metavar="FACTOR", type=float, help="learn the nearest sliders, times this")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="default: where the pack reads it")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="default: where the pack reads it; --mesh needs it")
     parser.add_argument("--mesh", metavar="FILE", type=Path, help="transform.pkl: heads of FLAME's mesh")
     parser.add_argument("--skins", metavar="PHOTO", type=Path, nargs="+", default=(), help="of these heads")
     parser.add_argument("--test-skins", metavar="PHOTO", type=Path, nargs="+", default=(), help="of those to test on")
     parser.add_argument("--report", action="store_true", help="only measure the calibration that comes along")
     given = parser.parse_args(arguments)
+    if given.mesh and not (given.report or given.out):
+        parser.error(
+            "--mesh needs --out FILE, or --report: FLAME's calibration, which comes along, was measured otherwise "
+            "and cannot be made again by this command."
+        )
+    if not given.mesh and (given.skins or given.test_skins):
+        parser.error("--skins and --test-skins are for --mesh transform.pkl: drawn people have skins of their own.")
     drawer = OwnHeads() if given.mesh is None else FlameHeads(given.mesh, given.skins)
     learned = load_calibration(len(drawer.template)) if given.report else _learned(drawer, given)
     tester = FlameHeads(given.mesh, given.test_skins) if given.mesh and given.test_skins else drawer

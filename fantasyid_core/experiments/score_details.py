@@ -1,4 +1,4 @@
-"""Scores of what a viewer sees first, for several models beside true renders and the codec's reconstructions.
+"""Scores of what a viewer sees first, for several models beside true renders, sharp and blurred, and the codec's.
 
     python -m fantasyid_core.experiments.score_details OUT                                the model that comes along
     python -m fantasyid_core.experiments.score_details OUT shipped=DIR sharper=DIR --people 50 --seeds 3
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files.writing import write_aside
+from ..people.instruments.comparing import softened
 from ..people.instruments.details import measure_details, measure_sliders
 from ..people.instruments.subjects import BentRenderer, Sampler, Subject, TrueRenderer, held_out_people, through_codec
 from ..shape.edit.edit import edit_shape
@@ -25,24 +26,35 @@ from ..tinymodel.models import TinyCodec
 from ..tinymodel.sampler import TinySampler, load_networks
 from .clip_pairs import SLIDERS
 
+BLUR = 1.2 / 64
+
 
 def score_details(
     samplers: dict[str, Sampler], people: Sequence[Subject], seeds: Sequence[int], slider_people: int, report=print
 ) -> dict[str, dict]:
     """Model -> measures: means over the noise seeds; "sliders" of the first people and the first seed."""
-    true, codec = TrueRenderer(people), TinyCodec(load_vae())
-    still = {"through the VAE": through_codec(true, codec), "true": true}
+    true, bent, codec = TrueRenderer(people), BentRenderer(people), TinyCodec(load_vae())
+    still = {
+        "through the VAE": lambda sample: through_codec(sample, codec),
+        "true, blurred": blurred,
+        "true": lambda it: it,
+    }
     found = {}
-    for name, sample in {**samplers, **still}.items():
+    for name, sample in {**samplers, **{name: way(true) for name, way in still.items()}}.items():
         rows = [measure_details(sample, people, seed) for seed in (seeds if name in samplers else seeds[:1])]
         found[name] = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
         report(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in found[name].items()))
-        if slider_people and sample is not true:
-            bent = sample if name in samplers else through_codec(BentRenderer(people), codec)
-            sliders = measure_sliders(bent, people[:slider_people], SLIDERS, edit_shape, seed=seeds[0])
+        if slider_people:
+            follows = sample if name in samplers else still[name](bent)
+            sliders = measure_sliders(follows, people[:slider_people], SLIDERS, edit_shape, seed=seeds[0])
             found[name]["sliders"] = {key: effect._asdict() for key, effect in sliders.items()}
             report(f"{name}: " + ", ".join(f"{key} {effect.slope:.2f}" for key, effect in sliders.items()))
     return found
+
+
+def blurred(sample: Sampler) -> Sampler:
+    """The frames of `sample`, soft as by a blur of `BLUR` of their side: right in all but their sharpness."""
+    return lambda *request: softened(sample(*request), BLUR).round().astype(np.uint8)
 
 
 def as_table(found: dict[str, dict]) -> str:
@@ -54,8 +66,7 @@ def as_table(found: dict[str, dict]) -> str:
     for slider in found[names[0]].get("sliders", {}):
         cells = []
         for name in names:
-            one = found[name].get("sliders", {}).get(slider)
-            cells.append("{slope:.2f}, {sharp_slope:.2f}, {correlation:.3f}".format(**one) if one else "1")
+            cells.append("{slope:.2f}, {sharp_slope:.2f}, {correlation:.3f}".format(**found[name]["sliders"][slider]))
         lines.append(f"| slider {slider} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

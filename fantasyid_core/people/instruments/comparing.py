@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import cv2
 import numpy as np
+
+
+def softened(pictures: np.ndarray, part: float) -> np.ndarray:
+    """Pictures [...,S,S,3], blurred by a Gaussian of `part` of their side: float32."""
+    frames = pictures.reshape(-1, *pictures.shape[-3:]).astype(np.float32)
+    return np.stack([cv2.GaussianBlur(each, (0, 0), part * len(each)) for each in frames]).reshape(pictures.shape)
 
 
 def correlation(ours: np.ndarray, truth: np.ndarray) -> float:

@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from .. import columns as col
 from ..appearance import Appearance
 from ..render import render_frames, render_maps
-from .comparing import correlation, psnr
+from .comparing import correlation, psnr, softened
 from .subjects import SIDE, BentRenderer, Sampler, SceneRequest, Subject, ask
 
 SOFT = 1 / 32  # of the picture's side: how far pictures are softened to see how far their edges move
@@ -56,10 +55,10 @@ def measure_details(sample: Sampler, people: Sequence[Subject], seed: int = 0) -
 
 
 class SliderEffect(NamedTuple):
-    """What a slider does to videos, as a share of what it does to the true renders, in the median over people.
+    """What a slider does to videos, as a share of what it does to the true renders; slopes are medians over people.
 
     slope: of softened pictures, so that it tells how far edges move, and not how sharp they are. sharp_slope: of the
-    pictures as they are; a video that moves as it should and is as soft as a blur of 1.2 of 64 pixels has 0.2 to 0.7.
+    pictures as they are, which falls with their sharpness, also where a video moves as it should.
     correlation: how straight the softened pictures follow the slider, within a person.
     """
 
@@ -95,7 +94,7 @@ def measure_sliders(
             if np.array_equal(true[0], true[-1]):
                 continue
             sharp.append(_places(own, true))
-            soft.append(_places(_softened(own), _softened(true)))
+            soft.append(_places(softened(own, SOFT), softened(true, SOFT)))
         centred = ([each - each.mean() for each in column] for column in zip(*soft, strict=True))
         found[name] = SliderEffect(_slope(soft), _slope(sharp), correlation(*map(np.stack, centred)))
     return found
@@ -110,11 +109,6 @@ def _places(own: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _slope(places: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
     return float(np.median([(own[-1] - own[0]) / (true[-1] - true[0]) for own, true in places]))
-
-
-def _softened(clips: np.ndarray) -> np.ndarray:
-    frames = clips.reshape(-1, *clips.shape[-3:])
-    return np.stack([cv2.GaussianBlur(each, (0, 0), SOFT * len(each)) for each in frames]).reshape(clips.shape)
 
 
 def share_of(clip: np.ndarray, without: np.ndarray, with_it: np.ndarray) -> float:

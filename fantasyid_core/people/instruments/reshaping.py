@@ -27,7 +27,7 @@ from ..motion import frame_row
 from ..person import Draw, Person, sample_person
 from ..render import NO_REGION, Maps, render_frames, render_maps
 from ..surface_regions import REGIONS
-from .comparing import psnr
+from .comparing import psnr, softened
 from .details import share_of
 from .moving import Movement, gone
 
@@ -86,7 +86,7 @@ class Drawn:
 
     @cached_property
     def softened(self) -> np.ndarray:
-        return softened(self.frames)
+        return softened(self.frames, SOFT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,9 @@ class Truth:
         """How far a video uint8 [T,S,S,3] has gone of the way from before to the true one, by the pixels around the
         face: 0 is the video before, 1 the true one. Light falls otherwise on another shape, which no movement of pixels
         brings, so 1 is not to be had."""
-        return share_of(*(each[self.around] for each in (softened(ours), self.before.softened, self.true.softened)))
+        return share_of(
+            *(each[self.around] for each in (softened(ours, SOFT), self.before.softened, self.true.softened))
+        )
 
 
 class Score(NamedTuple):
@@ -213,10 +215,6 @@ def flicker(ours: np.ndarray, before: np.ndarray, where: np.ndarray | None = Non
 def jitter(points: np.ndarray) -> float:
     """Mean length of the points' second difference in time, [T,N,2] with T > 2; NaN for fewer frames."""
     return float(np.linalg.norm(np.diff(points, n=2, axis=0), axis=-1).mean()) if len(points) > 2 else float("nan")
-
-
-def softened(pictures: np.ndarray) -> np.ndarray:  # uint8 [T,S,S,3] -> float32
-    return np.stack([cv2.GaussianBlur(each.astype(np.float32), (0, 0), SOFT * len(each)) for each in pictures])
 
 
 def mean_distance(ours: np.ndarray, true: np.ndarray) -> float:  # [...,2] each

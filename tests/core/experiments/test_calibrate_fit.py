@@ -67,6 +67,17 @@ def test_the_command_writes_a_calibration_and_its_report(tmp_path, capsys):
         assert made["matrix"].reshape(936, -1).shape[1] == len(made["names"]) and np.isfinite(made["habit"]).all()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--mesh", "transform.pkl"], "--mesh needs --out FILE"), (["--skins", "me.jpg"], "are for --mesh")],
+)
+def test_what_would_overwrite_or_be_passed_over_is_refused(monkeypatch, capsys, arguments, said):
+    monkeypatch.setattr(calibrate_fit, "save_calibration", lambda *_: pytest.fail("the pack's file is written"))
+    with pytest.raises(SystemExit):
+        calibrate_fit.main(arguments)
+    assert said in capsys.readouterr().err
+
+
 def test_heads_of_flames_mesh_are_calibrated_by_the_same_command(licensed, tmp_path, capsys):
     mesh = str(licensed("transform.pkl"))
     made = tmp_path / "made.npz"

@@ -104,9 +104,11 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(model, tmp_pat
     folder = tmp_path / "killed" / "checkpoints"
     for wanted in (2, 4):
         # Not forked: PyTorch refuses to go backward in a fork of a process whose autograd has threads.
-        child = multiprocessing.get_context("spawn").Process(target=train_quietly, args=(config,))
+        child = multiprocessing.get_context("spawn").Process(target=train_quietly, args=(config,), daemon=True)
         child.start()
-        while child.is_alive() and not (folder / f"step-{wanted:08d}").exists():
+        for _ in range(60_000):  # not for ever, if the step never comes
+            if not child.is_alive() or (folder / f"step-{wanted:08d}").exists():
+                break
             time.sleep(0.005)
         child.kill()
         child.join()

@@ -138,6 +138,8 @@ def test_twins_cost_by_how_much_of_their_difference_is_missing():
     near = clean.clone()
     near[1::2] = near[::2] + 1e-3
     assert twin_loss(velocity(near[::2].repeat_interleave(2, 0), noise, alpha), near, alpha).max() < 1e-3
+    far = float((clean[1] - clean[0]).square().mean())  # a floor as large as the difference halves the cost
+    assert twin_loss(same, clean, alpha, floor=far)[:2].tolist() == pytest.approx([0.5, 0.5], rel=1e-3)
     assert twin_loss(true.bfloat16(), clean.bfloat16(), alpha).dtype == torch.float32
 
 
