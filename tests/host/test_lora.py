@@ -106,7 +106,8 @@ def test_the_weights_are_those_of_the_formula(comfy_host, load_lora, run, streng
 
 
 def test_the_plain_model_stays_to_the_bit(load_lora, model, lora, run):
-    before, plain = state_of(model), run(model)
+    plain = run(model)  # the host keeps a clone's weights in place until another clone runs
+    before = state_of(model)
     patched, _ = load_lora(model, lora)
     assert relative_error(run(patched), plain) > 1e-3
     assert torch.equal(run(model), plain)
@@ -120,7 +121,7 @@ def test_strength_zero_is_the_plain_model_to_the_bit(load_lora, model, lora, run
 
 
 def test_two_loras_add_up(load_lora, model, lora, run):
-    run(model)  # the host keeps a clone's weights in place until another clone runs
+    run(model)  # as above
     before, during = state_of(model), {}
     both = load_lora(load_lora(model, lora, 0.5)[0], make_lora(model, seed=4), 0.25)[0]
     run(both, callback=lambda *_: during.update(state_of(both)))
