@@ -35,10 +35,10 @@ SLIDERS = (
 )  # fmt: skip
 """The twelve that are used most."""
 LOOKS, SHAPE, SLIDER = range(3)
-_SHARES = (0.30, 0.20, 0.50)
+_SHARES = (0.35, 0.25, 0.40)
 _OFTEN = {
     "cheekbone_width": 3,
-    "jaw_sharpness": 2,
+    "jaw_sharpness": 3,
     "eye_size": 2,
     "chin_width": 2,
     "mouth_width": 1.5,

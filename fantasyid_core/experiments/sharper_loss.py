@@ -2,7 +2,11 @@
 
 Glasses make up 1.5 % of the error of a clip and are learned last. Therefore the error has a larger weight where twins
 in looks differ. A jaw makes up as little, so the error of the difference of twins counts relative to its size. A
-readout of the identity tokens keeps information in them that the video loss does not need yet."""
+readout of the identity tokens keeps information in them that the video loss does not need yet.
+
+Some clips are drafts: their noisy latents hold what the network itself predicts from pure noise, as when a sampler
+takes its second step. A network that has seen only noisy truths trusts what it is given, and each further step adds
+grain. From drafts it learns to mend, so that more steps are better ones."""
 
 from __future__ import annotations
 
@@ -12,32 +16,48 @@ import torch
 from torch import Tensor
 
 from ..files.pixels import to_video
+from ..sampling import TRAIN_STEPS
 from ..training.batches import Batch, generator
 from ..training.config import TrainingConfig
 from ..training.denoiser import Denoiser, Seen
 from ..training.models import TrainedModels
-from ..training.objective import add_noise, draw, twin_loss, velocity
+from ..training.objective import add_noise, draw, twin_loss
 from ..training.task import Task
 from .clip_pairs import ClipPairs
 from .readout import Read, Readout, reading_loss, reading_losses
 from .teaching import fast_on_cpu
+
+DRAFT_TIMES = 150, 850
+"""Timesteps of drafts: from the last one below, where little noise is left to mend with, to the first above."""
 
 
 @dataclass(frozen=True)
 class SharperLoss:
     """reading: of the readout's loss. differs: how much more the error counts where twins differ by at least `apart`
     (of a latent channel, in the mean). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first
-    `decoded` clips of a batch; gradient: of its edges. twin_floor: mean square by which the latents of twins differ
-    when their difference counts by half; the weakest sliders of the editor move them by 0.0002 to 0.005."""
+    `decoded` clips of a batch, in which twins have to differ by `apart_in_pixels` (of 0..1); gradient: of its edges.
+    twin_floor: mean square by which the latents of twins differ when their difference counts by half; the weakest
+    sliders of the editor move them by 0.0002 to 0.005. drafts: share of the pairs that are drafts. reading_from: step
+    from which the tokens learn from the readout; before it a new readout learns from them."""
 
     reading: float = 0.25
     differs: float = 4.0
     apart: float = 0.5
+    apart_in_pixels: float = 0.1
     pixels: float = 2.0
     gradient: float = 1.0
     pixels_from: int = 10**9
     decoded: int = 8
     twin_floor: float = 0.002
+    drafts: float = 0.4
+    reading_from: int = 0
+
+    def __post_init__(self):
+        if self.decoded < 2 or self.decoded % 2 or not 0 <= self.drafts <= 1:
+            raise ValueError(
+                f"Expected an even number `decoded` from 2 on, because twins are compared, and a share "
+                f"`drafts` in 0..1, got {self}."
+            )
 
 
 class SharperDenoiser(Denoiser):
@@ -47,10 +67,11 @@ class SharperDenoiser(Denoiser):
         super().__init__(transformer, adapter, text_encoder, face_encoder)
         self.readout = Readout(adapter.config.id_tokens, adapter.config.id_width, own=False)
 
-    def forward(self, seen: Seen) -> tuple[Tensor, Read]:
+    def forward(self, seen: Seen, tokens_learn: bool = True) -> tuple[Tensor, Read]:
+        """v [B,T,C,h,w], and what is read of the tokens. tokens_learn: from the readout's loss as well."""
         with fast_on_cpu():
             predicted = super().forward(seen)
-            return predicted, self.readout(self.tokens)
+            return predicted, self.readout(self.tokens if tokens_learn else self.tokens.detach())
 
 
 class SharperTask(Task):
@@ -67,19 +88,36 @@ class SharperTask(Task):
         clean = self._latents(batch, draws_of)
         clean = clean[:, :1] if stills else clean
         draws = draw(tuple(clean.shape), config.identity, config.condition, draws_of, config.early_share, together=2)
+        is_draft = torch.rand(len(clean) // 2, generator=draws_of) < loss.drafts
+        later = torch.randint(*DRAFT_TIMES, is_draft.shape, generator=draws_of)
+        is_draft, later = (each.repeat_interleave(2) for each in (is_draft, later))
+        draws = draws._replace(times=torch.where(is_draft, later, draws.times))
         alpha, noise = self._alphas[draws.times], draws.noise
-        noisy = add_noise(clean, noise, alpha)
-        seen = self._seen(batch, draws, noisy, draws_of)
-        predicted, read = denoiser(seen)
-        wrong = (predicted - velocity(clean, noise, alpha)).square()
-        cost = (wrong * more_where_twins_differ(clean, loss)).flatten(1).mean(1)
-        told = (seen.keeps_identity & seen.keeps_vertices & seen.keeps_face).to(cost)
-        cost = cost + config.twin_weight * told * twin_loss(predicted, clean, alpha, loss.twin_floor)
-        cost = cost + loss.reading * self._reading(denoiser, read, batch, told)
+        seen = self._seen(batch, draws, add_noise(clean, noise, alpha), draws_of)
+        if is_draft.any():
+            known = clean.clone()
+            known[is_draft] = self._first_prediction(denoiser, seen, noise, is_draft)
+            seen = seen._replace(noisy=add_noise(known, noise, alpha))
         step = micro_batch // config.optimizer.accumulation
+        predicted, read = denoiser(seen, step >= loss.reading_from)
+        shown = clean_from_velocity(seen.noisy, predicted, alpha)
+        weights = more_where_twins_differ(clean, loss.differs, loss.apart)
+        cost = ((shown - clean).square() * weights).flatten(1).mean(1)
+        told = (seen.keeps_identity & seen.keeps_vertices & seen.keeps_face).to(cost)
+        # Of the clean latents, which are -v at pure noise: twins' drafts differ, and so do their v.
+        cost = cost + config.twin_weight * told * twin_loss(-shown, clean, torch.zeros_like(alpha), loss.twin_floor)
+        cost = cost + loss.reading * self._reading(denoiser, read, batch, told)
         if step >= loss.pixels_from and not stills:
-            cost = cost + self._pixels(predicted, noisy, alpha, batch)
+            cost = cost + self._pixels(shown, batch)
         return cost
+
+    @torch.no_grad()
+    def _first_prediction(self, denoiser, seen: Seen, noise: Tensor, rows: Tensor) -> Tensor:
+        """The clean latents that the network predicts for `rows` from pure noise, as a sampler's first step does."""
+        texts = [text for text, takes in zip(seen.texts, rows.tolist(), strict=True) if takes]
+        fields = {name: value[rows] for name, value in seen._asdict().items() if name != "texts"}
+        times = torch.full_like(fields["times"], TRAIN_STEPS - 1)
+        return -denoiser(Seen(**{**fields, "texts": texts, "noisy": noise[rows], "times": times}))[0]
 
     def _reading(self, denoiser, read: Read, batch: Batch, told: Tensor) -> Tensor:
         """Of the clips whose tokens have both, as one number for all of them."""
@@ -91,24 +129,31 @@ class SharperTask(Task):
         readout = getattr(denoiser, "module", denoiser).readout
         return reading_loss(reading_losses(some, truth, readout))
 
-    def _pixels(self, predicted: Tensor, noisy: Tensor, alpha: Tensor, batch: Batch) -> Tensor:
+    def _pixels(self, shown: Tensor, batch: Batch) -> Tensor:
         """The pixel loss of the first clips: mean errors of the decoded prediction's pixels and of their gradients."""
         count, loss = self._loss.decoded, self._loss
-        a = alpha[:count].to(noisy).view(-1, 1, 1, 1, 1)
-        clean = a.sqrt() * noisy[:count] - (1 - a).sqrt() * predicted[:count]
         with torch.autocast("cpu", torch.bfloat16):
-            shown = self._models.codec.vae.decode(clean.transpose(1, 2)).float()  # [B,3,T,H,W] in 0..1
+            decoded = self._models.codec.vae.decode(shown[:count].transpose(1, 2)).float()  # [B,3,T,H,W] in 0..1
         truth = to_video(batch.pictures[:count]).add(1).div(2)
-        cost = (shown - truth).abs().flatten(1).mean(1)
+        weights = more_where_twins_differ(truth.transpose(1, 2), loss.differs, loss.apart_in_pixels).transpose(1, 2)
+        cost = ((decoded - truth).abs() * weights).flatten(1).mean(1)
         for axis in (3, 4):
-            cost = cost + loss.gradient * (shown.diff(dim=axis) - truth.diff(dim=axis)).abs().flatten(1).mean(1)
-        rest = torch.zeros(len(predicted) - count)
-        return loss.pixels * len(predicted) / count * torch.cat([cost, rest])
+            wrong = (decoded.diff(dim=axis) - truth.diff(dim=axis)).abs()
+            cost = cost + loss.gradient * (wrong * weights.narrow(axis, 1, wrong.shape[axis])).flatten(1).mean(1)
+        rest = torch.zeros(len(shown) - count)
+        return loss.pixels * len(shown) / count * torch.cat([cost, rest])
 
 
-def more_where_twins_differ(clean: Tensor, loss: SharperLoss) -> Tensor:
-    """Weights [2B,T,1,h,w] of mean 1 for latents [2B,T,C,h,w], twins beside each other."""
-    apart = (clean[0::2] - clean[1::2]).abs().mean(2, keepdim=True)
-    weights = 1 + loss.differs * (apart / loss.apart).clamp(max=1)
+def clean_from_velocity(noisy: Tensor, velocity: Tensor, alpha: Tensor) -> Tensor:  # [B,...], [B,...], [B]
+    """x0 = sqrt(a) x_t - sqrt(1-a) v."""
+    a = alpha.to(noisy).view(-1, 1, 1, 1, 1)
+    return a.sqrt() * noisy - (1 - a).sqrt() * velocity
+
+
+def more_where_twins_differ(clean: Tensor, more: float, apart: float) -> Tensor:
+    """Weights [2B,T,1,h,w] of mean 1 for latents or pixels [2B,T,C,h,w], twins beside each other: `1 + more` times as
+    much where they differ by at least `apart` in the mean of the channels."""
+    difference = (clean[0::2] - clean[1::2]).abs().mean(2, keepdim=True)
+    weights = 1 + more * (difference / apart).clamp(max=1)
     weights = weights / weights.mean((1, 2, 3, 4), keepdim=True)
     return weights.repeat_interleave(2, 0)
