@@ -23,7 +23,7 @@ from ..people.instruments.subjects import BentRenderer, Sampler, Subject, TrueRe
 from ..shape.edit.edit import edit_shape
 from ..tinymodel.loading import SHIPPED, load_vae
 from ..tinymodel.models import TinyCodec
-from ..tinymodel.sampler import TinySampler, load_networks
+from ..tinymodel.sampler import STEPS, TinySampler, load_networks
 from .clip_pairs import SLIDERS
 
 BLUR = 1.2 / 64
@@ -79,13 +79,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3, help="how many of the noise")
     parser.add_argument("--slider-people", type=int, default=24, help="0: no sliders")
+    parser.add_argument("--steps", type=int, default=STEPS, help="from noise to video")
     arguments = parser.parse_intermixed_args(argv)
     pairs = [each.partition("=") for each in arguments.models or [f"shipped={SHIPPED}"]]
     say = lambda line: print(line, flush=True)  # noqa: E731
     try:
         if not all(equals for _, equals, _ in pairs) or arguments.seeds < 1:
             raise ValueError(f"Expected NAME=FOLDER and at least one seed, got {' '.join(arguments.models)}.")
-        samplers = {name: TinySampler(load_networks(folder)) for name, _, folder in pairs}
+        samplers = {name: TinySampler(load_networks(folder), arguments.steps) for name, _, folder in pairs}
         people = held_out_people(arguments.people)
         found = score_details(samplers, people, range(arguments.seeds), arguments.slider_people, say)
         with write_aside(arguments.out / "details.json") as aside:
