@@ -2,11 +2,7 @@
 
 Glasses make up 1.5 % of the error of a clip and are learned last. Therefore the error has a larger weight where twins
 in looks differ. A jaw makes up as little, so the error of the difference of twins counts relative to its size. A
-readout of the identity tokens keeps information in them that the video loss does not need yet.
-
-Some clips are drafts: their noisy latents hold what the network itself predicts from pure noise, as when a sampler
-takes its second step. A network that has seen only noisy truths trusts what it is given, and each further step adds
-grain. From drafts it learns to mend, so that more steps are better ones."""
+readout of the identity tokens keeps information in them that the video loss does not need yet."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..files.pixels import to_video
-from ..sampling import TRAIN_STEPS
 from ..training.batches import Batch, generator
 from ..training.config import TrainingConfig
 from ..training.denoiser import Denoiser, Seen
@@ -27,9 +22,6 @@ from .clip_pairs import ClipPairs
 from .readout import Read, Readout, reading_loss, reading_losses
 from .teaching import fast_on_cpu
 
-DRAFT_TIMES = 150, 850
-"""Timesteps of drafts: from the last one below, where little noise is left to mend with, to the first above."""
-
 
 @dataclass(frozen=True)
 class SharperLoss:
@@ -37,8 +29,8 @@ class SharperLoss:
     (of a latent channel, in the mean). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first
     `decoded` clips of a batch, in which twins have to differ by `apart_in_pixels` (of 0..1); gradient: of its edges.
     twin_floor: mean square by which the latents of twins differ when their difference counts by half; the weakest
-    sliders of the editor move them by 0.0002 to 0.005. drafts: share of the pairs that are drafts. reading_from: step
-    from which the tokens learn from the readout; before it a new readout learns from them."""
+    sliders of the editor move them by 0.0002 to 0.005. reading_from: step from which the tokens learn from the readout;
+    before it a new readout learns from them."""
 
     reading: float = 0.25
     differs: float = 4.0
@@ -49,14 +41,12 @@ class SharperLoss:
     pixels_from: int = 10**9
     decoded: int = 8
     twin_floor: float = 0.002
-    drafts: float = 0.4
     reading_from: int = 0
 
     def __post_init__(self):
-        if self.decoded < 2 or self.decoded % 2 or not 0 <= self.drafts <= 1:
+        if self.decoded < 2 or self.decoded % 2:
             raise ValueError(
-                f"Expected an even number `decoded` from 2 on, because twins are compared, and a share "
-                f"`drafts` in 0..1, got {self}."
+                f"Expected an even number `decoded` from 2 on, since twins are compared, got {self.decoded}."
             )
 
 
@@ -88,36 +78,21 @@ class SharperTask(Task):
         clean = self._latents(batch, draws_of)
         clean = clean[:, :1] if stills else clean
         draws = draw(tuple(clean.shape), config.identity, config.condition, draws_of, config.early_share, together=2)
-        is_draft = torch.rand(len(clean) // 2, generator=draws_of) < loss.drafts
-        later = torch.randint(*DRAFT_TIMES, is_draft.shape, generator=draws_of)
-        is_draft, later = (each.repeat_interleave(2) for each in (is_draft, later))
-        draws = draws._replace(times=torch.where(is_draft, later, draws.times))
         alpha, noise = self._alphas[draws.times], draws.noise
-        seen = self._seen(batch, draws, add_noise(clean, noise, alpha), draws_of)
-        if is_draft.any():
-            known = clean.clone()
-            known[is_draft] = self._first_prediction(denoiser, seen, noise, is_draft)
-            seen = seen._replace(noisy=add_noise(known, noise, alpha))
+        noisy = add_noise(clean, noise, alpha)
+        seen = self._seen(batch, draws, noisy, draws_of)
         step = micro_batch // config.optimizer.accumulation
         predicted, read = denoiser(seen, step >= loss.reading_from)
-        shown = clean_from_velocity(seen.noisy, predicted, alpha)
+        shown = clean_from_velocity(noisy, predicted, alpha)
         weights = more_where_twins_differ(clean, loss.differs, loss.apart)
         cost = ((shown - clean).square() * weights).flatten(1).mean(1)
         told = (seen.keeps_identity & seen.keeps_vertices & seen.keeps_face).to(cost)
-        # Of the clean latents, which are -v at pure noise: twins' drafts differ, and so do their v.
+        # Of the clean latents, which are -v at pure noise.
         cost = cost + config.twin_weight * told * twin_loss(-shown, clean, torch.zeros_like(alpha), loss.twin_floor)
         cost = cost + loss.reading * self._reading(denoiser, read, batch, told)
         if step >= loss.pixels_from and not stills:
             cost = cost + self._pixels(shown, batch)
         return cost
-
-    @torch.no_grad()
-    def _first_prediction(self, denoiser, seen: Seen, noise: Tensor, rows: Tensor) -> Tensor:
-        """The clean latents that the network predicts for `rows` from pure noise, as a sampler's first step does."""
-        texts = [text for text, takes in zip(seen.texts, rows.tolist(), strict=True) if takes]
-        fields = {name: value[rows] for name, value in seen._asdict().items() if name != "texts"}
-        times = torch.full_like(fields["times"], TRAIN_STEPS - 1)
-        return -denoiser(Seen(**{**fields, "texts": texts, "noisy": noise[rows], "times": times}))[0]
 
     def _reading(self, denoiser, read: Read, batch: Batch, told: Tensor) -> Tensor:
         """Of the clips whose tokens have both, as one number for all of them."""

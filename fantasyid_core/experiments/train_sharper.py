@@ -84,14 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("changes", nargs="*", metavar="key=value", help="changes to the config")
     parser.add_argument("--pixels-from", type=int, help="step from which pixels count as well")
     parser.add_argument("--reading-from", type=int, default=0, help="step from which the tokens learn by the readout")
-    parser.add_argument("--drafts", type=float, default=SharperLoss.drafts, help="share of the clips that are drafts")
     arguments = parser.parse_intermixed_args(argv)
     try:
         own = [f"model.folder={arguments.start}", f"output={arguments.out}"]
         config = load_config(CONFIG, [*own, *arguments.changes])
         start = arguments.pixels_from
         start = config.steps * 2 // 3 if start is None else start
-        loss = SharperLoss(pixels_from=start, drafts=arguments.drafts, reading_from=arguments.reading_from)
+        loss = SharperLoss(pixels_from=start, reading_from=arguments.reading_from)
         print(train_sharper(config, loss), flush=True)
         return 0
     except (ValueError, OSError, RuntimeError) as error:

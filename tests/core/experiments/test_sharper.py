@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from fantasyid_core.experiments import clip_pairs, train_reading
 from fantasyid_core.experiments.clip_pairs import LOOKS, SHAPE, SLIDER, ClipPairs, Growth, sample_pair
 from fantasyid_core.experiments.package import LARGEST
 from fantasyid_core.experiments.readout import GATES
-from fantasyid_core.experiments.sharper_loss import DRAFT_TIMES, SharperLoss, SharperTask, more_where_twins_differ
+from fantasyid_core.experiments.sharper_loss import SharperLoss, SharperTask, more_where_twins_differ
 from fantasyid_core.experiments.snapshot import grade_run, snapshot
 from fantasyid_core.experiments.snapshot import main as snapshot_main
 from fantasyid_core.experiments.teaching import PlainAttention, Teaching, TeachingSettings
@@ -150,75 +149,53 @@ def test_the_error_counts_more_where_twins_differ():
     torch.testing.assert_close(weights[1, 0, 0, 7, 0], torch.tensor(0.5))
 
 
-@pytest.mark.parametrize("wrong", [{"decoded": 3}, {"decoded": 0}, {"drafts": 1.5}, {"drafts": math.nan}])
-def test_a_loss_that_cannot_be_is_refused(wrong):
-    with pytest.raises(ValueError, match="even number `decoded`.*`drafts` in 0..1"):
-        SharperLoss(**wrong)
+@pytest.mark.parametrize("decoded", [0, 3])
+def test_half_a_pair_of_twins_is_not_decoded(decoded):
+    with pytest.raises(ValueError, match=f"an even number `decoded` from 2 on.*got {decoded}"):
+        SharperLoss(decoded=decoded)
 
 
 class _Perfect(torch.nn.Module):
-    """A denoiser that says v for the clean latents `clean`, or for zeros from pure noise; notes what it was given."""
+    """A denoiser that says v for the clean latents `clean`, and notes whether its tokens were to learn."""
 
     def __init__(self, clean: torch.Tensor, alphas: torch.Tensor):
         super().__init__()
-        self.clean, self.alphas, self.given, self.readout = clean, alphas, [], None
+        self.clean, self.alphas, self.tokens_learn = clean, alphas, []
 
     def forward(self, seen, tokens_learn=True):
-        self.given.append((seen, tokens_learn, torch.is_grad_enabled()))
-        if len(seen.noisy) < len(self.clean) or (seen.times == 999).all():
-            return torch.zeros_like(seen.noisy), None
+        self.tokens_learn.append(tokens_learn)
         alpha = self.alphas[seen.times].view(-1, 1, 1, 1, 1)
         return (alpha.sqrt() * seen.noisy - self.clean) / (1 - alpha).sqrt(), None
 
 
 @pytest.fixture
-def graded_by(start, source, monkeypatch):
-    """What a perfect denoiser is told and charged under a loss: its calls and the cost of each clip."""
+def charged(start, source, monkeypatch):
+    """What a perfect denoiser is charged under a loss, for each clip, and whether its tokens were to learn."""
 
-    def graded_by(loss: SharperLoss, step: int = 0):
-        config = load_config(CONFIG, [f"model.folder={start}", "early_share=1", "identity.null_text=0"])
+    def charged(loss: SharperLoss, step: int = 0) -> tuple[torch.Tensor, bool]:
+        config = load_config(CONFIG, [f"model.folder={start}", "early_share=0.5"])
         models = build_models(config)
         task = SharperTask(models, config, torch.device("cpu"), loss, source)
         monkeypatch.setattr(task, "_reading", lambda *_: 0.0)
         batch = source.batch(source.chosen(0, 8, 0), np.random.default_rng(0))
-        clean = torch.from_numpy(batch.latents).float()
-        denoiser = _Perfect(clean, models.alphas.float())
-        return denoiser.given, task.losses(denoiser, batch, step), clean
+        denoiser = _Perfect(torch.from_numpy(batch.latents).float(), models.alphas.float())
+        cost = task.losses(denoiser, batch, step)
+        return cost, denoiser.tokens_learn[0]
 
-    return graded_by
-
-
-def test_who_mends_its_drafts_is_charged_nothing(graded_by):
-    given, cost, clean = graded_by(SharperLoss(drafts=1.0))
-    (first, _, first_learns), (then, _, then_learns) = given
-    assert (first.times == 999).all() and not first_learns and then_learns
-    assert (then.times >= DRAFT_TIMES[0]).all() and (then.times < DRAFT_TIMES[1]).all()
-    assert cost.abs().max() < 1e-6
-    # The first prediction was zeros, so nothing of the truth is in what the second one is given.
-    noise = first.noisy
-    share = (then.noisy * noise).flatten(1).sum(1) / noise.square().flatten(1).sum(1)
-    torch.testing.assert_close(then.noisy, share.view(-1, 1, 1, 1, 1) * noise)
+    return charged
 
 
-def test_without_drafts_every_clip_is_a_noisy_truth(graded_by):
-    given, cost, _ = graded_by(SharperLoss(drafts=0.0))
-    assert len(given) == 1 and (given[0][0].times >= 900).all() and cost.abs().max() < 1e-6
+def test_who_says_v_is_charged_nothing_at_any_noise(charged):
+    assert charged(SharperLoss())[0].abs().max() < 1e-6
 
 
-def test_a_draft_that_is_kept_is_charged(graded_by, monkeypatch):
-    monkeypatch.setattr(_Perfect, "forward", lambda self, seen, tokens_learn=True: (torch.zeros_like(seen.noisy), None))
-    _, cost, clean = graded_by(SharperLoss(drafts=1.0, differs=0.0))
-    assert (cost > 0.1 * clean.square().mean()).all()
+def test_tokens_learn_from_the_readout_later_than_it_from_them(charged):
+    assert [charged(SharperLoss(reading_from=3), step)[1] for step in (2, 3)] == [False, True]
 
 
-def test_tokens_learn_from_the_readout_later_than_it_from_them(graded_by):
-    assert [graded_by(SharperLoss(reading_from=3), step)[0][-1][1] for step in (2, 3)] == [False, True]
-
-
-def test_twins_of_clips_stand_in_the_pixel_loss_where_they_differ(graded_by):
-    plain = graded_by(SharperLoss(pixels_from=0, differs=0.0))[1]
-    more = graded_by(SharperLoss(pixels_from=0, differs=4.0))[1]
-    assert (plain > 0).any() and not torch.equal(plain, more)  # the codec's own error, weighed otherwise
+def test_pixels_count_more_where_twins_differ(charged):
+    even, uneven = (charged(SharperLoss(pixels_from=0, differs=more))[0] for more in (0.0, 4.0))
+    assert (even > 1e-3).any() and not torch.equal(even, uneven)  # the error of the codec is left
 
 
 def test_the_wider_adapter_knows_what_the_old_one_did(start):
@@ -254,7 +231,7 @@ def test_a_bent_head_is_not_led_back_to_a_drawn_one(monkeypatch):
 def test_a_run_that_was_stopped_equals_one_that_was_not(start, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(clip_pairs, "_CHUNK", 4)
     monkeypatch.setattr(clip_pairs.Growth, "__new__", _few)
-    loss = SharperLoss(pixels_from=1, decoded=2, drafts=0.5, reading_from=1)
+    loss = SharperLoss(pixels_from=1, decoded=2, reading_from=1)
 
     def run(name: str, *stops: int):
         changes = [
