@@ -32,7 +32,7 @@ from .portrait_pairs import PortraitPairs
 from .readout import TOKEN_GATES, missed
 from .sharper_loss import SharperDenoiser
 from .train_reading import HELD_OUT, TokenReader, grade
-from .train_sharper import read_as_taught
+from .train_sharper import clips_of, read_as_taught
 
 
 def snapshot(run: Path, folder: Path, dtype: torch.dtype = torch.bfloat16) -> tuple[int, int]:
@@ -48,7 +48,7 @@ def snapshot(run: Path, folder: Path, dtype: torch.dtype = torch.bfloat16) -> tu
 
 def grade_run(run: Path, cache: Path, people: int = HELD_OUT) -> dict[str, float]:
     """What the run's readout reads of the identity tokens of held-out people, as `readout.GATES` asks for it."""
-    _, models, network = _as_it_is(run)
+    _, models, network = _as_it_is(run, reads=True)
     reader = TokenReader(models.face_encoder, models.adapter)
     reader.readout = network.readout
     unseen = PortraitPairs(people, cache, held_out=True)
@@ -56,15 +56,18 @@ def grade_run(run: Path, cache: Path, people: int = HELD_OUT) -> dict[str, float
     return grade(reader.eval(), unseen)
 
 
-def _as_it_is(run: Path) -> tuple[int, TrainedModels, SharperDenoiser]:
-    """The step of the newest good checkpoint, and the networks with its averaged weights."""
+def _as_it_is(run: Path, reads: bool = False) -> tuple[int, TrainedModels, SharperDenoiser]:
+    """The step of the newest good checkpoint, and the networks with its averaged weights; `reads`: the readout, too."""
     state = newest_good(run / "checkpoints")
     if state is None:
         raise FileNotFoundError(f"There is no good checkpoint in {run / 'checkpoints'}. Give the folder of a run.")
     about = json.loads((state / "state.json").read_text(encoding="utf-8"))
-    models = build_models(config_from_dict(about["config"]))
+    config = config_from_dict(about["config"])
+    models = build_models(config)
     network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
-    read_as_taught(network, about["config"]["model"]["folder"])  # numbers that do not learn are no part of checkpoints
+    # The mean and the spread of the looks' numbers do not learn, so that they are no part of checkpoints.
+    if not read_as_taught(network, config.model.folder) and reads:
+        network.readout.fit(clips_of(config, models).numbers())
     missing, unknown = network.load_state_dict(load_file(state / "average.safetensors"), strict=False)
     learns = {name for name, value in network.named_parameters() if value.requires_grad}
     if unknown or learns & set(missing):

@@ -59,14 +59,17 @@ def read_as_taught(network: SharperDenoiser, folder: str | Path) -> bool:
     return True
 
 
+def clips_of(config: TrainingConfig, models: TrainedModels) -> ClipPairs:
+    """The clips of a run."""
+    data = config.data
+    return ClipPairs(data.clips // 2, data.cache, models.codec, data.frames, data.references)
+
+
 def train_sharper(config: TrainingConfig, loss: SharperLoss) -> Path:
     """Runs until all steps are done and returns the adapter's path; errors as `training.loop.train`."""
     torch.manual_seed(config.seed)
     models = build_models(config)
-    source = ClipPairs(
-        config.data.clips // 2, config.data.cache, models.codec, config.data.frames, config.data.references
-    )
-    run = SharperRun(config, loss, models, source)
+    run = SharperRun(config, loss, models, clips_of(config, models))
     try:
         run.log.write("loss", run.progress.step, **asdict(loss))
         run.announce()

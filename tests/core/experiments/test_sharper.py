@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 
@@ -258,6 +259,21 @@ def test_a_run_that_was_stopped_equals_one_that_was_not(start, cache, tmp_path, 
     marks = grade_run(tmp_path / "b", cache, people=30)
     assert GATES.keys() <= marks.keys() and 0 <= marks["glasses"] <= 1
     assert snapshot_main([str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 2
+
+
+def test_a_run_without_a_taught_readout_is_graded_in_the_numbers_of_its_people(start, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(clip_pairs, "_CHUNK", 4)
+    monkeypatch.setattr(clip_pairs.Growth, "__new__", _few)
+    shutil.copytree(start, tmp_path / "start", ignore=shutil.ignore_patterns(READOUT_FILE))
+    changes = [
+        f"model.folder={tmp_path / 'start'}", f"output={tmp_path / 'run'}", f"data.cache={cache}", "data.clips=16",
+        "data.people=8", "data.references=1", "optimizer.batch=2", "stills=0", "checkpoints.every=1", "steps=1",
+    ]  # fmt: skip
+    train_sharper(load_config(CONFIG, changes), SharperLoss(decoded=2))
+    # Around the mean of its people an untaught readout is about as good as no answer, whose explained variance is 0;
+    # around 0 it would be at -3 to -30.
+    marks = grade_run(tmp_path / "run", cache, people=30)
+    assert all(marks[name] > -2 for name in ("hair_volume", "hair_colour", "skin", "iris")), marks
 
 
 _make = Growth.__new__
