@@ -1,4 +1,4 @@
-"""The loss of a batch of clip pairs: the clean latents, the difference of twins, a readout of the tokens, and in the end pixels.
+"""The loss of a batch of clip pairs: clean latents, the difference of twins, a readout of the tokens, and pixels last.
 
 Glasses make up 1.5 % of the error of a clip and are learned last. Therefore the error has a larger weight where twins
 in looks differ. A jaw makes up as little, so the error of the difference of twins counts relative to its size. A
