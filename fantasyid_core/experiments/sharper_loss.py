@@ -16,7 +16,7 @@ from ..training.batches import Batch, generator
 from ..training.config import TrainingConfig
 from ..training.denoiser import Denoiser, Seen
 from ..training.models import TrainedModels
-from ..training.objective import add_noise, draw, twin_loss
+from ..training.objective import add_noise, clean_from_velocity, draw, twin_loss
 from ..training.task import Task
 from .clip_pairs import ClipPairs
 from .readout import Read, Readout, reading_loss, reading_losses
@@ -26,11 +26,11 @@ from .teaching import fast_on_cpu
 @dataclass(frozen=True)
 class SharperLoss:
     """reading: of the readout's loss. differs: how much more the error counts where twins differ by at least `apart`
-    (of a latent channel, in the mean). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first
-    `decoded` clips of a batch, in which twins have to differ by `apart_in_pixels` (of 0..1); gradient: of its edges.
-    twin_floor: mean square by which the latents of twins differ when their difference counts by half; the weakest
-    sliders of the editor move them by 0.0002 to 0.005. reading_from: step from which the tokens learn from the readout;
-    before it a new readout learns from them."""
+    (of a latent channel, in the mean), and the pixels' error where they differ by `apart_in_pixels` (of 0..1). pixels:
+    of the decoded clips' loss, from step `pixels_from` on, of the first `decoded` clips of a batch; gradient: of its
+    edges. twin_floor: mean square by which the latents of twins differ when their difference counts by half; the
+    weakest sliders of the editor move them by 0.0002 to 0.005. reading_from: step from which the tokens learn from the
+    readout; before it a new readout learns from them."""
 
     reading: float = 0.25
     differs: float = 4.0
@@ -106,7 +106,7 @@ class SharperTask(Task):
 
     def _pixels(self, shown: Tensor, batch: Batch) -> Tensor:
         """The pixel loss of the first clips: mean errors of the decoded prediction's pixels and of their gradients."""
-        count, loss = self._loss.decoded, self._loss
+        loss, count = self._loss, min(self._loss.decoded, len(shown))
         with torch.autocast("cpu", torch.bfloat16):
             decoded = self._models.codec.vae.decode(shown[:count].transpose(1, 2)).float()  # [B,3,T,H,W] in 0..1
         truth = to_video(batch.pictures[:count]).add(1).div(2)
@@ -117,12 +117,6 @@ class SharperTask(Task):
             cost = cost + loss.gradient * (wrong * weights.narrow(axis, 1, wrong.shape[axis])).flatten(1).mean(1)
         rest = torch.zeros(len(shown) - count)
         return loss.pixels * len(shown) / count * torch.cat([cost, rest])
-
-
-def clean_from_velocity(noisy: Tensor, velocity: Tensor, alpha: Tensor) -> Tensor:  # [B,...], [B,...], [B]
-    """x0 = sqrt(a) x_t - sqrt(1-a) v."""
-    a = alpha.to(noisy).view(-1, 1, 1, 1, 1)
-    return a.sqrt() * noisy - (1 - a).sqrt() * velocity
 
 
 def more_where_twins_differ(clean: Tensor, more: float, apart: float) -> Tensor:

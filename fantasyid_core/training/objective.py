@@ -88,6 +88,12 @@ TWIN_FLOOR = 0.01
 """Mean square by which the latents (about 1) of twins have to differ to count fully; less may not be visible at all."""
 
 
+def clean_from_velocity(noisy: Tensor, velocity: Tensor, alpha: Tensor) -> Tensor:  # [B,...], [B,...], [B]
+    """x0 = sqrt(a) x_t - sqrt(1-a) v."""
+    a = _beside(alpha, noisy)
+    return a.sqrt() * noisy - (1 - a).sqrt() * velocity
+
+
 def twin_loss(predicted: Tensor, clean: Tensor, alpha: Tensor, floor: float = TWIN_FLOOR) -> Tensor:
     """Error of the difference of the predicted v between each clip and its twin: [2B,...] -> [2B], in float32 or wider.
 

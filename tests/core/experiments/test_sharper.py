@@ -15,7 +15,7 @@ from fantasyid_core.experiments import clip_pairs, train_reading
 from fantasyid_core.experiments.clip_pairs import LOOKS, SHAPE, SLIDER, ClipPairs, Growth, sample_pair
 from fantasyid_core.experiments.package import LARGEST
 from fantasyid_core.experiments.readout import GATES
-from fantasyid_core.experiments.sharper_loss import SharperLoss, SharperTask, more_where_twins_differ
+from fantasyid_core.experiments.sharper_loss import SharperDenoiser, SharperLoss, SharperTask, more_where_twins_differ
 from fantasyid_core.experiments.snapshot import grade_run, snapshot
 from fantasyid_core.experiments.snapshot import main as snapshot_main
 from fantasyid_core.experiments.teaching import PlainAttention, Teaching, TeachingSettings
@@ -194,9 +194,41 @@ def test_tokens_learn_from_the_readout_later_than_it_from_them(charged):
     assert [charged(SharperLoss(reading_from=3), step)[1] for step in (2, 3)] == [False, True]
 
 
-def test_pixels_count_more_where_twins_differ(charged):
-    even, uneven = (charged(SharperLoss(pixels_from=0, differs=more))[0] for more in (0.0, 4.0))
-    assert (even > 1e-3).any() and not torch.equal(even, uneven)  # the error of the codec is left
+def test_tokens_that_do_not_learn_get_no_gradient_from_the_readout(start, source):
+    config = load_config(CONFIG, [f"model.folder={start}"])
+    models = build_models(config)
+    task = SharperTask(models, config, torch.device("cpu"), SharperLoss(), source)
+    batch = source.batch(source.chosen(0, 2, 0), np.random.default_rng(0))
+    network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
+    seen = task.sampling_inputs(batch, torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0)))
+    for tokens_learn in (False, True):
+        network.zero_grad()
+        network(seen, tokens_learn)[1].numbers.square().sum().backward()
+        reached = [each.grad is not None and bool(each.grad.any()) for each in network.face_encoder.parameters()]
+        assert any(reached) == tokens_learn and network.readout.gather.weight.grad.any()
+
+
+def test_pixels_count_more_where_twins_differ(start, source, monkeypatch):
+    config = load_config(CONFIG, [f"model.folder={start}"])
+    models = build_models(config)
+    batch = source.batch(source.chosen(0, 4, 0), np.random.default_rng(0))
+    truth = torch.from_numpy(batch.pictures).permute(0, 4, 1, 2, 3).float() / 255  # [B,3,T,H,W]
+    differs = ((truth[0::2] - truth[1::2]).abs().mean(1, keepdim=True) > 0.1).repeat_interleave(2, 0)
+
+    def costs(wrong_there: bool) -> list[float]:
+        wrong = 0.1 * (differs == wrong_there)
+        monkeypatch.setattr(models.codec.vae, "decode", lambda latents: truth + wrong)
+        made = []
+        for more in (0.0, 4.0):  # fewer clips than the eight that are decoded
+            task = SharperTask(models, config, torch.device("cpu"), SharperLoss(differs=more, gradient=0), source)
+            made.append(task._pixels(torch.from_numpy(batch.latents).float(), batch).sum().item())
+        return made
+
+    assert differs.any()
+    even, more = costs(wrong_there=True)
+    assert more > 1.2 * even > 0
+    even, more = costs(wrong_there=False)
+    assert 0 < more < even
 
 
 def test_the_wider_adapter_knows_what_the_old_one_did(start):
