@@ -35,11 +35,13 @@ SLIDERS = (
 )  # fmt: skip
 """The twelve that are used most."""
 LOOKS, SHAPE, SLIDER = range(3)
-_SHARES = (0.35, 0.25, 0.40)
+_SHARES = (0.38, 0.17, 0.45)
 _OFTEN = {
-    "cheekbone_width": 3,
-    "jaw_sharpness": 3,
-    "eye_size": 2,
+    "cheekbone_width": 5,
+    "jaw_sharpness": 4,
+    "eye_size": 3,
+    "forehead_height": 2,
+    "eye_spacing": 2,
     "chin_width": 2,
     "mouth_width": 1.5,
     "nose_width": 1.5,

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from ..files.pixels import to_video
+from ..sampling import TRAIN_STEPS
 from ..training.batches import Batch, generator
 from ..training.config import TrainingConfig
 from ..training.denoiser import Denoiser, Seen
 from ..training.models import TrainedModels
-from ..training.objective import add_noise, clean_from_velocity, draw, twin_loss
+from ..training.objective import Draws, add_noise, clean_from_velocity, draw, twin_loss
 from ..training.task import Task
 from .clip_pairs import ClipPairs
 from .readout import Read, Readout, reading_loss, reading_losses
@@ -26,28 +27,33 @@ from .teaching import fast_on_cpu
 @dataclass(frozen=True)
 class SharperLoss:
     """reading: of the readout's loss. differs: how much more the error counts where twins differ by at least `apart`
-    (of a latent channel, in the mean), and the pixels' error where they differ by `apart_in_pixels` (of 0..1). pixels:
-    of the decoded clips' loss, from step `pixels_from` on, of the first `decoded` clips of a batch; gradient: of its
-    edges. twin_floor: mean square by which the latents of twins differ when their difference counts by half; the
-    weakest sliders of the editor move them by 0.0002 to 0.005. reading_from: step from which the tokens learn from the
-    readout; before it a new readout learns from them."""
+    (of a latent channel, in the mean); differs_in_pixels: the same of the pixels' error, by `apart_in_pixels` (of
+    0..1). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first `decoded` clips of a batch;
+    gradient: of its edges. twin_floor: mean square by which the latents of twins differ when their difference counts
+    by half; the weakest sliders of the editor move them by 0.0002 to 0.005. reading_from: step from which the tokens
+    learn from the readout; before it a new readout learns from them. pure: share of the pairs that begin from pure
+    noise, as one-step sampling does."""
 
     reading: float = 0.25
     differs: float = 4.0
     apart: float = 0.5
+    differs_in_pixels: float = 8.0
     apart_in_pixels: float = 0.1
     pixels: float = 2.0
     gradient: float = 1.0
     pixels_from: int = 10**9
     decoded: int = 8
-    twin_floor: float = 0.002
+    twin_floor: float = 0.0007
     reading_from: int = 0
+    pure: float = 0.6
 
     def __post_init__(self):
         if self.decoded < 2 or self.decoded % 2:
             raise ValueError(
                 f"Expected an even number `decoded` from 2 on, since twins are compared, got {self.decoded}."
             )
+        if not 0 <= self.pure <= 1:
+            raise ValueError(f"Expected a share `pure` of the pairs from 0 to 1, got {self.pure}.")
 
 
 class SharperDenoiser(Denoiser):
@@ -78,6 +84,7 @@ class SharperTask(Task):
         clean = self._latents(batch, draws_of)
         clean = clean[:, :1] if stills else clean
         draws = draw(tuple(clean.shape), config.identity, config.condition, draws_of, config.early_share, together=2)
+        draws = from_pure_noise(draws, loss.pure, draws_of)
         alpha, noise = self._alphas[draws.times], draws.noise
         noisy = add_noise(clean, noise, alpha)
         seen = self._seen(batch, draws, noisy, draws_of)
@@ -110,13 +117,21 @@ class SharperTask(Task):
         with torch.autocast("cpu", torch.bfloat16):
             decoded = self._models.codec.vae.decode(shown[:count].transpose(1, 2)).float()  # [B,3,T,H,W] in 0..1
         truth = to_video(batch.pictures[:count]).add(1).div(2)
-        weights = more_where_twins_differ(truth.transpose(1, 2), loss.differs, loss.apart_in_pixels).transpose(1, 2)
+        weights = more_where_twins_differ(
+            truth.transpose(1, 2), loss.differs_in_pixels, loss.apart_in_pixels
+        ).transpose(1, 2)
         cost = ((decoded - truth).abs() * weights).flatten(1).mean(1)
         for axis in (3, 4):
             wrong = (decoded.diff(dim=axis) - truth.diff(dim=axis)).abs()
             cost = cost + loss.gradient * (wrong * weights.narrow(axis, 1, wrong.shape[axis])).flatten(1).mean(1)
         rest = torch.zeros(len(shown) - count)
         return loss.pixels * len(shown) / count * torch.cat([cost, rest])
+
+
+def from_pure_noise(draws: Draws, share: float, generator: torch.Generator) -> Draws:
+    """`draws` of pairs, where the share `share` of the pairs has the last timestep."""
+    pure = torch.rand(len(draws.times) // 2, generator=generator) < share
+    return draws._replace(times=torch.where(pure.repeat_interleave(2), TRAIN_STEPS - 1, draws.times))
 
 
 def more_where_twins_differ(clean: Tensor, more: float, apart: float) -> Tensor:

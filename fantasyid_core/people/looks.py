@@ -13,7 +13,7 @@ from .scene import BEARDS
 from .wearing import GLASSES
 
 PARTS = (  # part of the looks, how often; what is thin or hangs together with much of the picture is drawn most
-    ("glasses", 4.5), ("beard", 2.5), ("hair_style", 3.0), ("hair_volume", 2.5), ("hair_length", 1.0),
+    ("glasses", 6.0), ("beard", 2.5), ("hair_style", 3.0), ("hair_volume", 2.5), ("hair_length", 1.0),
     ("hair_colour", 1.5), ("skin", 0.7), ("iris", 1.0),
 )  # fmt: skip
 _WITH = {"glasses": ("glasses_colour",), "beard": ("beard_density",)}
