@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,10 +13,17 @@ import torch
 from safetensors.torch import load_file
 
 from fantasyid_core.experiments import clip_pairs, train_reading
+from fantasyid_core.experiments import train_sharper as train_sharper_command
 from fantasyid_core.experiments.clip_pairs import LOOKS, SHAPE, SLIDER, ClipPairs, Growth, sample_pair
 from fantasyid_core.experiments.package import LARGEST
 from fantasyid_core.experiments.readout import GATES
-from fantasyid_core.experiments.sharper_loss import SharperDenoiser, SharperLoss, SharperTask, more_where_twins_differ
+from fantasyid_core.experiments.sharper_loss import (
+    SharperDenoiser,
+    SharperLoss,
+    SharperTask,
+    from_pure_noise,
+    more_where_twins_differ,
+)
 from fantasyid_core.experiments.snapshot import grade_run, snapshot
 from fantasyid_core.experiments.snapshot import main as snapshot_main
 from fantasyid_core.experiments.teaching import PlainAttention, Teaching, TeachingSettings
@@ -30,13 +38,15 @@ from fantasyid_core.experiments.train_reading import (
 from fantasyid_core.experiments.train_sharper import CONFIG, SharperRun, train_sharper
 from fantasyid_core.identity.adapter import IdentityAdapter
 from fantasyid_core.people.person import sample_person, training_seeds
+from fantasyid_core.sampling import TRAIN_STEPS
 from fantasyid_core.shape.edit.controls import shape_controls
 from fantasyid_core.tinymodel.gridface import GridFaceConfig, GridFaceEncoder
 from fantasyid_core.tinymodel.loading import SHIPPED, load_vae
 from fantasyid_core.tinymodel.models import TinyCodec
 from fantasyid_core.tinymodel.sampler import ADAPTER_FILE, TinySampler, load_networks
 from fantasyid_core.training.build import build_models
-from fantasyid_core.training.config import load_config
+from fantasyid_core.training.config import ConditionSettings, IdentitySettings, load_config
+from fantasyid_core.training.objective import draw
 from fantasyid_core.weights.adapter import load_adapter
 
 pytest.importorskip("numba", reason="drawing people needs numba: pip install numba")
@@ -123,6 +133,33 @@ def test_pairs_are_of_three_kinds_and_differ_in_one_thing():
     assert set(kinds) == {LOOKS, SHAPE, SLIDER}
 
 
+def test_kinds_and_sliders_of_pairs_come_as_often_as_they_should(monkeypatch):
+    """Only the draws; the chances in 4,000 of them lie within three standard deviations."""
+    monkeypatch.setattr(clip_pairs, "sample_person", lambda seed: _Anybody(seed))
+    monkeypatch.setattr(clip_pairs, "sample_twin", lambda person, number: person)
+    monkeypatch.setattr(clip_pairs, "sample_looks_twin", lambda person, number: (person, ""))
+    monkeypatch.setattr(clip_pairs, "shape_controls", lambda vertices: {name: [name] for name in clip_pairs.SLIDERS})
+    sliders = []
+    monkeypatch.setattr(clip_pairs.np, "asarray", lambda name, *_: sliders.append(name[0]) or np.zeros(1))
+    kinds = [sample_pair(seed).kind for seed in range(4000)]
+    _assert_shares([kinds.count(kind) for kind in (LOOKS, SHAPE, SLIDER)], clip_pairs._SHARES)
+    often = [clip_pairs._OFTEN.get(name, 1) for name in clip_pairs.SLIDERS]
+    _assert_shares([sliders.count(name) for name in clip_pairs.SLIDERS], np.array(often) / sum(often))
+
+
+class _Anybody(NamedTuple):
+    seed: int
+
+    def vertices(self) -> None:
+        return None
+
+
+def _assert_shares(counts: list[int], shares) -> None:
+    total, shares = sum(counts), np.array(shares)
+    spread = np.sqrt(shares * (1 - shares) / total)
+    np.testing.assert_array_less(np.abs(np.array(counts) / total - shares), 3 * spread)
+
+
 def test_batches_follow_from_their_number_and_pairs_are_drawn_when_they_are_needed(source):
     assert source.chosen(3, 4, 0) == source.chosen(3, 4, 0) != source.chosen(4, 4, 0)
     assert max(max(source.chosen(number, 4, 0)) for number in range(10)) < 8
@@ -148,6 +185,38 @@ def test_the_error_counts_more_where_twins_differ():
     assert weights.shape == (4, 3, 1, 8, 8) and torch.equal(weights[2:], torch.ones(2, 3, 1, 8, 8))
     torch.testing.assert_close(weights[0, 0, 0, 0, 0], torch.tensor(1.5))
     torch.testing.assert_close(weights[1, 0, 0, 7, 0], torch.tensor(0.5))
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 6), (0.6, 100, 140), (1.0, 200, 200)])
+def test_pairs_begin_from_pure_noise_together(share, least, most):
+    draws = draw((400, 3, 2, 4, 4), IdentitySettings(), ConditionSettings(), torch.Generator().manual_seed(0), 1.0, 2)
+    pure = from_pure_noise(draws, share, torch.Generator().manual_seed(1))
+    last = pure.times == TRAIN_STEPS - 1
+    assert torch.equal(last[0::2], last[1::2]) and torch.equal(pure.times[~last], draws.times[~last])
+    assert least <= int(last[0::2].sum()) <= most
+
+
+@pytest.mark.parametrize("pure", [-0.1, 1.1, float("nan")])
+def test_a_share_of_pure_noise_is_a_share(pure):
+    with pytest.raises(ValueError, match="a share `pure` of the pairs from 0 to 1"):
+        SharperLoss(pure=pure)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], SharperLoss(pixels_from=6)),
+        (["--pixels-from", "2", "--reading-from", "3"], SharperLoss(pixels_from=2, reading_from=3)),
+    ],
+)
+def test_flags_of_the_command_reach_the_loss(flags, expected, tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(train_sharper_command, "train_sharper", lambda config, loss: made.append((config, loss)))
+    assert train_sharper_command.main([str(SHIPPED), str(tmp_path), "steps=9", *flags]) == 0
+    ((config, loss),) = made
+    assert loss == expected and config.model.folder == str(SHIPPED) and config.output == str(tmp_path)
+    assert train_sharper_command.main([str(SHIPPED), str(tmp_path), "stepps=9"]) == 2
+    assert "stepps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("decoded", [0, 3])
@@ -220,7 +289,9 @@ def test_pixels_count_more_where_twins_differ(start, source, monkeypatch):
         monkeypatch.setattr(models.codec.vae, "decode", lambda latents: truth + wrong)
         made = []
         for more in (0.0, 4.0):  # fewer clips than the eight that are decoded
-            task = SharperTask(models, config, torch.device("cpu"), SharperLoss(differs=more, gradient=0), source)
+            task = SharperTask(
+                models, config, torch.device("cpu"), SharperLoss(differs_in_pixels=more, gradient=0), source
+            )
             made.append(task._pixels(torch.from_numpy(batch.latents).float(), batch).sum().item())
         return made
 
