@@ -8,6 +8,7 @@ habits of the points: a skin lies where the habits say. They tell the regression
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -41,7 +42,8 @@ class FlameHeads:
         self.template, self.faces, self.middle = self._mean.template, self._mean.faces, self._mean.middle
         self.controls = face_controls(self.template)
         self._photos = [load_picture(photo) for photo in photos or (PHOTO,)]
-        self._lying = [fit_face(photo, topology, 1.0).seen[:, :2].astype(np.float32) for photo in self._photos]
+        by_points = replace(self._mean, correction=None)
+        self._lying = [fit_face(photo, by_points, 1.0).seen[:, :2].astype(np.float32) for photo in self._photos]
         places = self._mean.calibration.places(self._mean.millimetres(self.template))
         self._aim = self.middle + places.mean(axis=0) / 1000  # what the camera looks at: the middle of the face
         apart = np.linalg.norm(places[:, None] - places, axis=-1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -18,7 +19,7 @@ from ..people.person import sample_person
 from ..shape.draw.raster import interpolate, rasterise
 from ..shape.edit.controls import face_controls
 from ..shape.ownhead.mesh import head_mesh
-from ..shape.reconstruct.landmark_fit import fit_face
+from ..shape.reconstruct.landmark_fit import fit_face, own_head
 from ..tools.demophoto import PHOTO
 from .drawn_heads import face_region, middle_of, pairs, random_values
 
@@ -56,11 +57,11 @@ def head_of(seed: int) -> tuple[np.ndarray, Pose]:
     return person.vertices().astype(np.float64) + bend, pose
 
 
-def draw_skinned(vertices: np.ndarray, pose: Pose, distance: float = DISTANCE) -> Skinned:
-    """The head [V,3] in a turn, with the photo's skin."""
+def draw_skinned(vertices: np.ndarray, pose: Pose, distance: float = DISTANCE, skin: Path = PHOTO) -> Skinned:
+    """The head [V,3] in a turn, with the skin of a photo."""
     mesh = head_mesh()
     lying = lying_of(vertices - middle_of(mesh.template), pose, distance)
-    picture, index = painted(lying, mesh.faces, *_skin())
+    picture, index = painted(lying, mesh.faces, *_skin(skin))
     region = face_region(mesh.template)[mesh.faces].all(axis=1)
     face = (index >= 0) & region[index.clip(0)]
     small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
@@ -95,10 +96,11 @@ def rotation(pose: Pose) -> np.ndarray:
     return about_z @ about_y @ about_x
 
 
-@lru_cache(maxsize=1)
-def _skin() -> tuple[np.ndarray, np.ndarray]:
+@lru_cache(maxsize=4)
+def _skin(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The photo, and where in it each vertex has its colour [V,2]."""
     from ..face.picture import load_picture
 
-    photo = load_picture(PHOTO)
-    return photo, fit_face(photo).seen[:, :2].astype(np.float32)
+    photo = load_picture(path)
+    by_points = replace(own_head(), correction=None)  # which is learned from these heads
+    return photo, fit_face(photo, by_points).seen[:, :2].astype(np.float32)

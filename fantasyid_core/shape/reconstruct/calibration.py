@@ -8,7 +8,7 @@ Nothing of FLAME's shape space or of DECA is in them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -93,6 +93,45 @@ def save_turning(path: Path, turning: np.ndarray) -> None:
 
     with write_aside(path) as aside, open(aside, "wb") as file:
         np.savez_compressed(file, turning=turning.astype(np.float16))
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceCorrection:
+    """How far the points lie beside their places, from how they deviate: a regression of low rank.
+
+    mean: [936], millimetres of the picture (x right, y up, no roll) by which points deviate on average. inward: [936,K]
+    and outward: [K,936], from deviations to what is added to them. constant: [936], what is added on average.
+    """
+
+    mean: np.ndarray
+    inward: np.ndarray
+    outward: np.ndarray
+    constant: np.ndarray
+
+    def __call__(self, away: np.ndarray) -> np.ndarray:  # [468,2] -> [468,2]
+        """What is to be added to the deviations of one face."""
+        return ((away.reshape(-1) - self.mean) @ self.inward @ self.outward + self.constant).reshape(away.shape)
+
+
+def correction_path() -> Path:
+    """The file that `load_correction` reads."""
+    return Path(__file__).with_name("landmarks_correction.npz")
+
+
+@lru_cache(maxsize=2)
+def load_correction(path: Path | None = None) -> PlaceCorrection:
+    """`python -m fantasyid_core.experiments.calibrate_places` makes it, from drawn heads, some with a photo's skin."""
+    with np.load(path or correction_path()) as stored:
+        return PlaceCorrection(*(stored[field.name].astype(np.float64) for field in fields(PlaceCorrection)))
+
+
+def save_correction(path: Path, correction: PlaceCorrection) -> None:
+    """Writes what `load_correction` reads."""
+    from ...files.writing import write_aside
+
+    arrays = {field.name: getattr(correction, field.name).astype(np.float16) for field in fields(PlaceCorrection)}
+    with write_aside(path) as aside, open(aside, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def save_calibration(path: Path, calibration: Calibration) -> None:

@@ -26,7 +26,7 @@ from ..edit.faceframe import FaceFrame, face_frame, face_places
 from ..faceshape import FaceShape
 from ..ownhead.mesh import head_mesh
 from ..topology.topology import Topology, find_topology, load_topology
-from .calibration import POINTS, Calibration, load_calibration
+from .calibration import POINTS, Calibration, PlaceCorrection, load_calibration, load_correction
 from .placing import Pose, pose_of
 from .spread import spreading
 from .trust import CLEAR, Seeing, Trust, share_of, trust_in, turns_of
@@ -64,14 +64,16 @@ class LandmarkFit:
 
 @dataclass(frozen=True, eq=False)
 class MeanHead:
-    """The head that is fitted. template: [V,3], metres. faces: [F,3]. middle: [3], metres, between its eyes."""
+    """The head that is fitted. template: [V,3], metres. faces: [F,3]. middle: [3], metres, between its eyes. gain:
+    [V,468], from the points to the vertices. correction: of the points' places, None without one."""
 
     template: np.ndarray
     faces: np.ndarray
     calibration: Calibration
     frame: FaceFrame
     middle: np.ndarray
-    gain: np.ndarray  # [V,468]
+    gain: np.ndarray
+    correction: PlaceCorrection | None = None
 
     def millimetres(self, vertices: np.ndarray) -> np.ndarray:
         """About the middle between the eyes."""
@@ -90,7 +92,7 @@ class MeanHead:
 
 def fit_face(
     photo: FaceCrop | np.ndarray,
-    topology: Topology | None = None,
+    topology: Topology | MeanHead | None = None,
     likeness: float = LIKENESS,
     pose: str = NEUTRAL,
     folders: Iterable[str | os.PathLike] = (),
@@ -142,9 +144,7 @@ def fit_points(
     residual = float(np.sqrt((rest[:, :2] ** 2).mean()))
     made = shaped + likeness * fading * head.carried(rest) * SHARES
     lying = placed.seen(shaped)
-    # In the picture, where depth has no say: what of a habit is depth would move points of a turned head.
-    expected = placed.seen(known.places(shaped) + known.habit * (1, 1, 0))
-    lying[:, :2] += head.carried((seen - expected)[:, :2])
+    lying[:, :2] += head.carried(_from_sliders(seen, shaped, placed, head, fading))
     upright = head.middle + made / 1000
     shape = FaceShape(
         _tensor(upright if pose == NEUTRAL else _turned(made, placed.rotation, head)),
@@ -155,6 +155,16 @@ def fit_points(
     )
     trust = trust_in(turns, seeing, residual, known.residual)
     return LandmarkFit(shape, face, np.asarray(points, np.float64)[:, :2], placed, residual, trust)
+
+
+def deviations(seen: np.ndarray, shaped: np.ndarray, placed: Pose, known: Calibration) -> np.ndarray:
+    """How far points [468,3] are seen from where a head [V,3] in millimetres should show them: [468,2] millimetres of
+    the picture (x right, y up), as if there were no roll.
+
+    In the picture, where depth has no say: what of a habit is depth would move points of a turned head.
+    """
+    expected = placed.seen(known.places(shaped) + known.habit * (1, 1, 0))
+    return (seen - expected)[:, :2] @ placed.level / placed.scale
 
 
 def mean_head_of(topology: Topology | MeanHead | None = None, folders: Iterable[str | os.PathLike] = ()) -> MeanHead:
@@ -199,7 +209,16 @@ def _mean_head(template: bytes, faces: bytes) -> MeanHead:
     middle = (found["eye_left"] + found["eye_right"]) / 2
     upright = (vertices - middle) * 1000
     gain = spreading(frame, upright, calibration.places(upright))
-    return MeanHead(vertices, triangles, calibration, frame, middle, gain)
+    return MeanHead(vertices, triangles, calibration, frame, middle, gain, load_correction())
+
+
+def _from_sliders(seen: np.ndarray, shaped: np.ndarray, placed: Pose, head: MeanHead, fading: float) -> np.ndarray:
+    """From where the sliders' head lies to the places of the points, in pixels [468,2]. The network draws points
+    towards faces that it knows; what all of them together tell of this is taken off where the sliders are trusted."""
+    away = deviations(seen, shaped, placed, head.calibration)
+    if head.correction is not None:
+        away = away + fading * head.correction(away)
+    return away @ placed.level.T * placed.scale
 
 
 def _face_in_crop(face: FaceCrop) -> tuple[LandmarkedFace, Seeing]:
