@@ -5,7 +5,7 @@
 The network of the points draws them towards faces that it knows: each lies up to some millimetres beside its place, on
 every head otherwise. All points together tell a part of this. A ridge regression learns it from heads whose truth is
 known: drawn people, and heads of other shapes with the skins of photos. A third of its answer is used (`SHARE`): it
-brings two thirds of the gain, and a head stays within 2.5 % of the eyes' distance from the points of its photo.
+brings most of the gain, and a head stays within 2.5 % of the eyes' distance from the points of its photo.
 
 What is printed are root mean squares, in millimetres, over the faces of heads that take no part, with the skins of
 other photos: how far they lie from the truth by their points, and by the corrected ones. The calibration that comes

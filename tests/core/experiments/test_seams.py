@@ -50,7 +50,7 @@ def test_edges_are_where_windows_begin_and_end():
 def test_a_longer_video_of_the_small_model_jumps_no_more_than_its_own():
     own, longer = tiny([17], 2)
     assert (own["frames"], longer["frames"]) == (9, 17)
-    # Two people move the means by less than a hundredth; windows of equal weights make edges larger by a fifth.
+    # Two people's means differ by a little; windows of equal weights make an ideal model's edges larger by a fifth.
     assert longer["mean edges"] <= 1.02 * own["mean edges"] and longer["max edges"] <= 1.02 * own["max edges"]
 
 
