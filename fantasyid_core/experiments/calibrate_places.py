@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help="default: where the pack reads it")
     parser.add_argument("--report", action="store_true", help="only measure what comes along")
     given = parser.parse_args(arguments)
+    if not (given.skins or given.report):
+        parser.error("expected --skins PHOTO to learn from, or --report: drawn people alone do not tell of photos.")
     if not given.report:
         head = replace(own_head(), correction=None)
         heads = [*drawn(range(given.drawn), head)]

@@ -2,8 +2,9 @@
 
 Each point has a habit: a constant offset from its place on the mesh to where the network sees it. After subtracting it,
 a ridge regression predicts the values of the project's sliders from the points; it shrinks what the points do not show.
-A share of the residual is interpolated over the skin. The points' depth is used for the head pose alone, because it
-does not differ from person to person. See `calibration` and `experiments.calibrate_fit`."""
+A share of the residual is interpolated over the skin. A second regression (`PlaceCorrection`) tells where the head lies
+in the photo beneath its points. The points' depth is used for the head pose alone, because it does not differ from
+person to person. See `calibration`, `experiments.calibrate_fit` and `experiments.calibrate_places`."""
 
 from __future__ import annotations
 
@@ -102,8 +103,8 @@ def fit_face(
     photo: a FaceCrop, or np.uint8 [H,W,3] RGB, of which the largest face is taken. topology: a mesh of FLAME's vertices
     (`load_topology`); without it that of transform.pkl where it is found, else the project's own head. likeness: 0..1,
     how much of what the sliders cannot say is kept: 0 a smooth face, 1 the photo's points exactly. pose: "neutral"
-    looks ahead, "as photographed" is turned as in the photo. The shape's `seen` lies on the photo's points, its `edit`
-    holds the sliders.
+    looks ahead, "as photographed" is turned as in the photo. The shape's `seen` lies where the photo's points tell, its
+    `edit` holds the sliders.
 
     Raises ValueError when no face is seen, for a likeness or pose out of range, and another mesh.
     """

@@ -54,6 +54,12 @@ def test_the_command_says_how_far_the_heads_lie_from_the_truth(tmp_path, capsys)
     assert (tmp_path / "out.npz").is_file() and "mm on 1 heads" in capsys.readouterr().out
 
 
+def test_without_a_skin_nothing_is_learned_or_written(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        calibrating.main(["--out", str(tmp_path / "out.npz")])
+    assert not list(tmp_path.iterdir()) and "expected --skins PHOTO" in capsys.readouterr().err
+
+
 def test_no_face_from_the_side_is_corrected(astride):
     """Where the sliders are not trusted; from the front, the head lies elsewhere than by its points alone."""
     for yaw, corrected in ((0, True), (60, False)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 
 from fantasyid_core.experiments import clip_pairs, train_reading
 from fantasyid_core.experiments import train_sharper as train_sharper_command
-from fantasyid_core.experiments.clip_pairs import LOOKS, SHAPE, SLIDER, ClipPairs, Growth, sample_pair
+from fantasyid_core.experiments.clip_pairs import LOOKS, ClipPairs, Growth, sample_pair
 from fantasyid_core.experiments.package import LARGEST
 from fantasyid_core.experiments.readout import GATES
 from fantasyid_core.experiments.sharper_loss import (
@@ -39,7 +38,6 @@ from fantasyid_core.experiments.train_sharper import CONFIG, SharperRun, train_s
 from fantasyid_core.identity.adapter import IdentityAdapter
 from fantasyid_core.people.person import sample_person, training_seeds
 from fantasyid_core.sampling import TRAIN_STEPS
-from fantasyid_core.shape.edit.controls import shape_controls
 from fantasyid_core.tinymodel.gridface import GridFaceConfig, GridFaceEncoder
 from fantasyid_core.tinymodel.loading import SHIPPED, load_vae
 from fantasyid_core.tinymodel.models import TinyCodec
@@ -115,49 +113,6 @@ def _raise_at(last: int):
             raise InterruptedError
 
     return look
-
-
-def test_pairs_are_of_three_kinds_and_differ_in_one_thing():
-    kinds = []
-    for seed in training_seeds(60):
-        pair = sample_pair(seed)
-        (person, twin), (none, bend) = pair.people, pair.bends
-        kinds.append(pair.kind)
-        assert none is None and (bend is not None) == (pair.kind == SLIDER)
-        assert (person.appearance == twin.appearance) == (pair.kind != LOOKS)
-        assert (person.shape == twin.shape) == (pair.kind != SHAPE)
-        if bend is not None:
-            fields = [np.asarray(shape_controls(person.vertices())[name]).ravel() for name in clip_pairs.SLIDERS]
-            cosines = [abs(field @ bend.ravel()) / np.linalg.norm(field) / np.linalg.norm(bend) for field in fields]
-            assert max(cosines) > 0.999
-    assert set(kinds) == {LOOKS, SHAPE, SLIDER}
-
-
-def test_kinds_and_sliders_of_pairs_come_as_often_as_they_should(monkeypatch):
-    """Only the draws; the chances in 4,000 of them lie within three standard deviations."""
-    monkeypatch.setattr(clip_pairs, "sample_person", lambda seed: _Anybody(seed))
-    monkeypatch.setattr(clip_pairs, "sample_twin", lambda person, number: person)
-    monkeypatch.setattr(clip_pairs, "sample_looks_twin", lambda person, number: (person, ""))
-    monkeypatch.setattr(clip_pairs, "shape_controls", lambda vertices: {name: [name] for name in clip_pairs.SLIDERS})
-    sliders = []
-    monkeypatch.setattr(clip_pairs.np, "asarray", lambda name, *_: sliders.append(name[0]) or np.zeros(1))
-    kinds = [sample_pair(seed).kind for seed in range(4000)]
-    _assert_shares([kinds.count(kind) for kind in (LOOKS, SHAPE, SLIDER)], clip_pairs._SHARES)
-    often = [clip_pairs._OFTEN.get(name, 1) for name in clip_pairs.SLIDERS]
-    _assert_shares([sliders.count(name) for name in clip_pairs.SLIDERS], np.array(often) / sum(often))
-
-
-class _Anybody(NamedTuple):
-    seed: int
-
-    def vertices(self) -> None:
-        return None
-
-
-def _assert_shares(counts: list[int], shares) -> None:
-    total, shares = sum(counts), np.array(shares)
-    spread = np.sqrt(shares * (1 - shares) / total)
-    np.testing.assert_array_less(np.abs(np.array(counts) / total - shares), 3 * spread)
 
 
 def test_batches_follow_from_their_number_and_pairs_are_drawn_when_they_are_needed(source):
