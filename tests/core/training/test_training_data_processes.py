@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from facevideos import FOLDER_SETTINGS, contents, dying_tools, prepare_folder, write_folder
+from waiting import wait_for
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed: the index cannot be written")
 
@@ -97,14 +97,6 @@ def test_the_workers_of_a_killed_run_do_not_stay_behind(videos, tmp_path):
     wait_for(lambda: len(list(marks.iterdir())) == 2)
     kill(child)
     wait_for(lambda: not any(alive(int(mark.name)) for mark in marks.iterdir()))
-
-
-def wait_for(condition, seconds=300):
-    """Guards against hanging; what is waited for takes less than a second."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def alive(process):
