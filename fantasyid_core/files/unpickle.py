@@ -2,7 +2,7 @@
 
 A pickle names the functions and classes that it wants called. Here each name must be on an explicit list, and the list
 maps names to stand-ins of this project, never to the real constructors: numpy's own `dtype` and `ndarray` trust
-whatever state a pickle gives them, and SciPy would be a dependency for four arrays.
+whatever state a pickle gives them. SciPy's matrices are built from parts that are checked.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType, MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .pickle_scan import pickle_end
+
+if TYPE_CHECKING:
+    from scipy.sparse import coo_array
 
 # Numbers, booleans, fixed-width strings and lists of objects; no structured types, no pointers.
 _DTYPE_CODE = re.compile(r"[<>|=]?([biufcSU]\d{1,4}|O\d?)")
@@ -48,35 +51,29 @@ class SparseMatrix:
             self.row, self.col = state["coords"]
         self.shape = tuple(state.get("_shape", state.get("shape", ())))
 
-    def coordinates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Row indices int64 [nnz], column indices int64 [nnz] and values [nnz], in the stored order.
+    def coordinates(self) -> coo_array:
+        """The matrix with a row and a column for each value, in the stored order.
 
         Raises ValueError when the parts do not make a matrix of the stated shape.
         """
+        from scipy import sparse
+
         if len(self.shape) != 2 or not all(isinstance(size, (int, np.integer)) for size in self.shape):
             raise ValueError(f"expected a sparse matrix with two sizes, got {self.shape}")
         values = _part(self.data, "data")
-        if self.layout == "coo":
-            rows, columns = _part(self.row, "row", np.integer), _part(self.col, "col", np.integer)
-        else:
-            outer, inner = self._unfolded()
-            rows, columns = (inner, outer) if self.layout == "csc" else (outer, inner)
-        for indices, size, name in ((rows, self.shape[0], "row"), (columns, self.shape[1], "column")):
-            in_range = not indices.size or 0 <= indices.min() <= indices.max() < size
-            if len(indices) != len(values) or not in_range:
-                raise ValueError(
-                    f"expected {len(values)} {name} indices in 0..{size - 1} in a sparse matrix {self.shape}"
-                )
-        return rows.astype(np.int64), columns.astype(np.int64), values
-
-    def _unfolded(self) -> tuple[np.ndarray, np.ndarray]:
-        inner, starts = _part(self.indices, "indices", np.integer), _part(self.indptr, "indptr", np.integer)
-        outer_size = self.shape[1 if self.layout == "csc" else 0]
-        counts = np.diff(starts.astype(np.int64))
-        whole = len(starts) == outer_size + 1 > 0 and starts[0] == 0 and starts[-1] == len(inner)
-        if not whole or (counts < 0).any():
-            raise ValueError(f"the index pointers of a {self.layout} matrix {self.shape} are not consistent")
-        return np.repeat(np.arange(outer_size), counts), inner
+        index = ("row", "col") if self.layout == "coo" else ("indices", "indptr")
+        places = tuple(_part(getattr(self, name), name, np.integer).astype(np.int64) for name in index)
+        content = (values, places) if self.layout == "coo" else (values, *places)
+        try:
+            matrix = getattr(sparse, f"{self.layout}_array")(content, shape=self.shape)
+            if self.layout != "coo":
+                matrix.check_format(full_check=True)
+            found = matrix.tocoo()
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ValueError(f"the parts of a sparse matrix {self.shape} do not fit each other: {error}") from error
+        if found.nnz != len(values):
+            raise ValueError(f"expected {found.nnz} values of a sparse matrix {self.shape}, got {len(values)}")
+        return found
 
 
 class CscMatrix(SparseMatrix):

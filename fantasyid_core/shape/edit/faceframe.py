@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from ..mesh import check_finite
 from .fields import around_eye, ramp
@@ -118,14 +119,15 @@ def _eye(vertices: np.ndarray, mesh: MeshPlaces, side: str) -> np.ndarray:
     return np.mean(lids, axis=0) + ahead / np.linalg.norm(ahead).clip(1e-12) * np.linalg.norm(across) * (-9.5 / 90)
 
 
-def similarity(wanted: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rotation [3,3] and scale from places [N,3] to found ones, least squares (Umeyama 1991)."""
-    wanted, found = wanted - wanted.mean(axis=0), found - found.mean(axis=0)
-    left, strengths, right = np.linalg.svd(found.T @ wanted)
+def similarity(wanted: np.ndarray, found: np.ndarray, weights=None) -> tuple[np.ndarray, float]:
+    """Rotation [3,3] and scale from places [N,3] to found ones, least squares with weights [N] (Umeyama 1991)."""
+    weights = np.ones(len(wanted)) if weights is None else weights
+    wanted, found = (each - np.average(each, axis=0, weights=weights) for each in (wanted, found))
+    left, strengths, right = np.linalg.svd((weights[:, None] * found).T @ wanted)
     if not strengths[1] > 1e-9 * max(strengths[0], 1e-30):
         raise ValueError("The head is squashed to a line or a point: expected a head. Make the shape again.")
     signs = np.array([1, 1, np.sign(np.linalg.det(left @ right))])
-    return (left * signs) @ right, float((strengths * signs).sum() / (wanted**2).sum())
+    return (left * signs) @ right, float((strengths * signs).sum() / (weights @ wanted**2).sum())
 
 
 def _towards_mean(
@@ -136,7 +138,7 @@ def _towards_mean(
     Two maps, one without the places of each lip, because there is no map for both where they overlap.
     """
     without = [np.array([not name.startswith(lip) for name in names]) for lip in ("lip_lower", "lip_upper")]
-    apart = _distances(points, found)
+    apart = cdist(points, found)
     above, below = (_smooth_map(found[kept], wanted[kept], points, apart[:, kept]) for kept in without)
     upper = ramp(points[:, 1] + (above + below)[:, 1] / 2, -71, -57)
     for lip, indices in mesh.lips.items():
@@ -148,13 +150,8 @@ def _towards_mean(
 
 def _smooth_map(found: np.ndarray, wanted: np.ndarray, points: np.ndarray, apart: np.ndarray) -> np.ndarray:
     """What to add to points [P,3] so that `found` [N,3] comes to lie at about `wanted`: a linear part and a spline."""
-    linear, spline = np.column_stack([np.ones(len(found)), found]), _distances(found, found)
+    linear, spline = np.column_stack([np.ones(len(found)), found]), cdist(found, found)
     system = np.block([[spline - STIFFNESS * np.eye(len(found)), linear], [linear.T, np.zeros((4, 4))]])
     solution = np.linalg.solve(system, np.vstack([wanted - found, np.zeros((4, 3))]))
     weights, plane = solution[:-4], solution[-4:]
     return apart @ weights + plane[0] + points @ plane[1:]
-
-
-def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:  # [P,3], [N,3] -> [P,N]
-    squared = (points**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * points @ others.T
-    return np.sqrt(squared.clip(0))

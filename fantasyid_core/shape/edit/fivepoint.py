@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...face.align import TEMPLATE, TEMPLATE_SIZE, FaceCrop
+from ...face.align import TEMPLATE, TEMPLATE_SIZE, FaceCrop, opencv
 from .faceframe import checked_vertices, five_places, similarity
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def fit_placement(vertices: ArrayLike, points: ArrayLike) -> Placement:  # [V,3]
 def _rolled(centred: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The turn in the picture's plane that takes the flattened places nearest to the wanted ones."""
     angle = np.angle(np.vdot(centred[:, :2] @ (1, 1j), wanted @ (1, 1j)))
-    return _axis_rotation(np.array([0, 0, angle]))
+    return opencv().Rodrigues(np.array([0, 0, angle]))[0]
 
 
 def _better(rotation, scale, first, centred, wanted):
@@ -121,14 +121,4 @@ def _better(rotation, scale, first, centred, wanted):
     strength = scale / 30 / PRIOR
     jacobian = np.vstack([jacobian, strength * np.eye(2, 4)])
     step = np.linalg.lstsq(jacobian, np.concatenate([residual, strength * back]), rcond=None)[0]
-    return _axis_rotation(step[:3]) @ rotation, scale * np.exp(np.clip(step[3], -0.5, 0.5))
-
-
-def _axis_rotation(turn: np.ndarray) -> np.ndarray:
-    """Rodrigues' formula: the matrix of a turn about an axis by its length in radians."""
-    angle = np.linalg.norm(turn)
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = turn / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return opencv().Rodrigues(step[:3])[0] @ rotation, scale * np.exp(np.clip(step[3], -0.5, 0.5))

@@ -227,17 +227,12 @@ def _compressed(name: str) -> Refused:
 
 def _matrix(node: dict) -> np.ndarray:
     """The node's own matrix [4,4]: translation, rotation (a quaternion x, y, z, w) and scale, or as it is given."""
+    from scipy.spatial.transform import Rotation
+
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T  # columns first
     matrix = np.eye(4)
-    x, y, z, w = node.get("rotation", (0.0, 0.0, 0.0, 1.0))
-    turn = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    turn = Rotation.from_quat(node.get("rotation", (0.0, 0.0, 0.0, 1.0))).as_matrix()
     matrix[:3, :3] = turn * np.array(node.get("scale", (1.0, 1.0, 1.0)), np.float64)
     matrix[:3, 3] = node.get("translation", (0.0, 0.0, 0.0))
     return matrix

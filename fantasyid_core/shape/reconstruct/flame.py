@@ -257,12 +257,10 @@ def _plain(value: Any) -> np.ndarray:
 
 
 def _dense(matrix: SparseMatrix) -> np.ndarray:
-    rows, columns, values = matrix.coordinates()
+    found = matrix.coordinates()
     if matrix.shape[0] != len(JOINTS) or matrix.shape[1] > 10**6:
         raise ValueError(f"it holds a sparse matrix {matrix.shape}, expected {len(JOINTS)} rows")
-    dense = np.zeros(matrix.shape)
-    np.add.at(dense, (rows, columns), values)
-    return dense
+    return found.toarray()
 
 
 _ENTRIES: dict[str, tuple[int | str, ...]] = {

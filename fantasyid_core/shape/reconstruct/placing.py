@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..edit.faceframe import similarity
+
 ROUNDS = 4
 ROBUST = 4.0  # millimetres by which a point is off when it counts half
 
@@ -54,19 +56,10 @@ def pose_of(points: np.ndarray, wanted: np.ndarray, weights: np.ndarray) -> Pose
         raise ValueError("Expected finite points of a face, at different places. Detect the face again.")
     weights, share = weights / weights.sum(), np.ones(len(points))
     for _ in range(ROUNDS):
-        pose = _similarity(wanted, points, weights * share)
+        now = weights * share
+        rotation, scale = similarity(wanted, points, now)
+        middle, target = (np.average(each, axis=0, weights=now) for each in (wanted, points))
+        pose = Pose(rotation, scale, target - scale * rotation @ middle)
         away = np.linalg.norm((pose.upright(points) - wanted)[:, :2], axis=1)
         share = 1 / (1 + (away / ROBUST) ** 2)
     return pose
-
-
-def _similarity(wanted: np.ndarray, found: np.ndarray, weights: np.ndarray) -> Pose:
-    """Weighted least squares (Umeyama 1991)."""
-    weights = (weights / weights.sum())[:, None]
-    middle, target = (weights * wanted).sum(axis=0), (weights * found).sum(axis=0)
-    first, second = wanted - middle, found - target
-    left, strengths, right = np.linalg.svd((weights * second).T @ first)
-    signs = np.array([1, 1, np.sign(np.linalg.det(left @ right))])
-    rotation = (left * signs) @ right
-    scale = float((strengths * signs).sum() / (weights * first**2).sum())
-    return Pose(rotation, scale, target - scale * rotation @ middle)

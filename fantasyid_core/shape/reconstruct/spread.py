@@ -7,6 +7,7 @@ them, and a vertex far from all of them stays. Eyeballs move rigidly with their 
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from ..edit.faceframe import FaceFrame
 from ..edit.fields import ramp
@@ -19,12 +20,12 @@ LID = 16.0  # millimetres from an eyeball's middle: the points that its ball fol
 
 def spreading(frame: FaceFrame, vertices: np.ndarray, places: np.ndarray) -> np.ndarray:  # [V,3], [P,3] -> [V,P]
     """Weights that carry values at places of a head to its vertices, all in millimetres."""
-    apart = _distances(vertices, places)
-    gain = np.linalg.solve(_kernel(_distances(places, places)) + NOISE * np.eye(len(places)), _kernel(apart).T).T
+    apart = cdist(vertices, places)
+    gain = np.linalg.solve(_kernel(cdist(places, places)) + NOISE * np.eye(len(places)), _kernel(apart).T).T
     gain *= ramp(apart.min(axis=1), FAR, NEAR)[:, None]
     for start, stop in frame.mesh.eyeballs.values():
         middle = vertices[start:stop].mean(axis=0)
-        lids = _distances(middle[None], places)[0] < LID
+        lids = cdist(middle[None], places)[0] < LID
         gain[start:stop] = lids / max(lids.sum(), 1)
     return gain
 
@@ -32,8 +33,3 @@ def spreading(frame: FaceFrame, vertices: np.ndarray, places: np.ndarray) -> np.
 def _kernel(apart: np.ndarray) -> np.ndarray:
     scaled = np.sqrt(3) * apart / REACH
     return (1 + scaled) * np.exp(-scaled)
-
-
-def _distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:  # [P,3], [N,3] -> [P,N]
-    squared = (points**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * points @ others.T
-    return np.sqrt(squared.clip(0))

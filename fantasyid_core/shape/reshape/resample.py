@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, grid_sample, pad
+from torch.nn.functional import grid_sample, pad
 
 from ...face.align import opencv
 from ..edit.warp import BLUR
@@ -56,8 +56,8 @@ def resample_on(device: str | torch.device) -> Resample:
 
 
 def _blurred(planes: Tensor) -> Tensor:  # [1,3,H,W]
-    away = torch.arange(-RADIUS, RADIUS + 1, device=planes.device, dtype=planes.dtype)
-    weights = torch.exp(-(away**2) / (2 * BLUR**2))
-    weights = (weights / weights.sum()).view(1, 1, 1, -1).expand(3, 1, 1, -1)
-    along = conv2d(pad(planes, (RADIUS, RADIUS, 0, 0), "replicate"), weights, groups=3)
-    return conv2d(pad(along, (0, 0, RADIUS, RADIUS), "replicate"), weights.transpose(2, 3), groups=3)
+    from torchvision.transforms.functional import gaussian_blur
+
+    # torchvision mirrors at the edges, where the picture's last pixels go on here.
+    wide = gaussian_blur(pad(planes, (RADIUS,) * 4, "replicate"), 2 * RADIUS + 1, BLUR)
+    return wide[..., RADIUS:-RADIUS, RADIUS:-RADIUS]

@@ -311,12 +311,9 @@ def _levels(content: Any, key: str, count: int) -> list:
 def _transform(matrix: Any) -> Transform:
     if not isinstance(matrix, SparseMatrix):
         raise ValueError(f"expected SciPy sparse matrices as transforms, got {type(matrix).__name__}")
-    rows, columns, values = matrix.coordinates()
-    return Transform(
-        indices=torch.from_numpy(np.stack([rows, columns])),
-        values=torch.from_numpy(values.astype(np.float32)),
-        shape=tuple(int(size) for size in matrix.shape),
-    )
+    found = matrix.coordinates()
+    indices = np.stack([found.row, found.col]).astype(np.int64)
+    return Transform(torch.from_numpy(indices), torch.from_numpy(found.data.astype(np.float32)), found.shape)
 
 
 def _unusable(path: Path, error: Exception) -> ValueError:

@@ -158,7 +158,7 @@ def test_a_sparse_matrix_of_absurd_size_is_refused_before_it_is_unfolded():
     matrix.__setstate__(
         {"data": np.ones(1), "indices": np.zeros(1, int), "indptr": np.array([0, 1]), "_shape": (3, 2**60)}
     )
-    with pytest.raises(ValueError, match="not consistent"):
+    with pytest.raises(ValueError, match="do not fit each other"):
         matrix.coordinates()
 
 
