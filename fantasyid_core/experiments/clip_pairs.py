@@ -56,7 +56,7 @@ _PROMPT_BYTES = 256
 class Growth(NamedTuple):
     """The number of pairs: `first` at the beginning, and `more` after every `every` batches."""
 
-    first: int = 1024
+    first: int = 3072
     more: int = 128
     every: int = 100
 

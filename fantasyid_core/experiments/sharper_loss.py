@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool3d
 
 from ..files.pixels import to_video
 from ..sampling import TRAIN_STEPS
@@ -28,24 +29,26 @@ from .teaching import fast_on_cpu
 class SharperLoss:
     """reading: of the readout's loss. differs: how much more the error counts where twins differ by at least `apart`
     (of a latent channel, in the mean); differs_in_pixels: the same of the pixels' error, by `apart_in_pixels` (of
-    0..1). pixels: of the decoded clips' loss, from step `pixels_from` on, of the first `decoded` clips of a batch;
-    gradient: of its edges. twin_floor: mean square by which the latents of twins differ when their difference counts
-    by half; the weakest sliders of the editor move them by 0.0002 to 0.005. reading_from: step from which the tokens
-    learn from the readout; before it a new readout learns from them. pure: share of the pairs that begin from pure
-    noise, as one-step sampling does."""
+    0..1). thin: how much more the pixels' error counts where a pixel differs by `apart_in_pixels` or more from the
+    mean of those around it, as frames of glasses do. pixels: of the decoded clips' loss, from step `pixels_from` on,
+    of the first `decoded` clips of a batch; gradient: of its edges. twin_floor: mean square by which the latents of
+    twins differ when their difference counts by half; the weakest sliders of the editor move them by 0.0002 to 0.005.
+    reading_from: step from which the tokens learn from the readout; before it a new readout learns from them. pure:
+    share of the pairs that begin from pure noise, as one-step sampling does."""
 
-    reading: float = 0.25
-    differs: float = 4.0
+    reading: float = 0.3
+    differs: float = 6.0
     apart: float = 0.5
-    differs_in_pixels: float = 8.0
+    differs_in_pixels: float = 14.0
     apart_in_pixels: float = 0.1
+    thin: float = 3.0
     pixels: float = 2.0
     gradient: float = 1.0
     pixels_from: int = 10**9
     decoded: int = 8
-    twin_floor: float = 0.0007
+    twin_floor: float = 0.0003
     reading_from: int = 0
-    pure: float = 0.6
+    pure: float = 0.8
 
     def __post_init__(self):
         if self.decoded < 2 or self.decoded % 2:
@@ -120,6 +123,7 @@ class SharperTask(Task):
         weights = more_where_twins_differ(
             truth.transpose(1, 2), loss.differs_in_pixels, loss.apart_in_pixels
         ).transpose(1, 2)
+        weights = weights * more_where_thin(truth, loss.thin, loss.apart_in_pixels)
         cost = ((decoded - truth).abs() * weights).flatten(1).mean(1)
         for axis in (3, 4):
             wrong = (decoded.diff(dim=axis) - truth.diff(dim=axis)).abs()
@@ -141,3 +145,11 @@ def more_where_twins_differ(clean: Tensor, more: float, apart: float) -> Tensor:
     weights = 1 + more * (difference / apart).clamp(max=1)
     weights = weights / weights.mean((1, 2, 3, 4), keepdim=True)
     return weights.repeat_interleave(2, 0)
+
+
+def more_where_thin(videos: Tensor, more: float, apart: float) -> Tensor:
+    """Weights [B,1,T,H,W] of mean 1 for pixels [B,C,T,H,W]: `1 + more` times as much where a pixel differs by at least
+    `apart`, in the mean of the channels, from the mean of the 5 x 5 pixels around it."""
+    around = avg_pool3d(videos, (1, 5, 5), stride=1, padding=(0, 2, 2), count_include_pad=False)
+    weights = 1 + more * ((videos - around).abs().mean(1, keepdim=True) / apart).clamp(max=1)
+    return weights / weights.mean((1, 2, 3, 4), keepdim=True)

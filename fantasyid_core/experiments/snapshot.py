@@ -1,10 +1,10 @@
 """Writes the present state of a run of `train_sharper` as a model folder; the run may continue meanwhile.
 
-    python -m fantasyid_core.experiments.snapshot RUN FOLDER [--grade CACHE]
+    python -m fantasyid_core.experiments.snapshot RUN FOLDER [--grade CACHE [--tokens-of OTHER]]
 
 FOLDER receives the averaged weights of the newest good checkpoint, in bfloat16. `score_model` scores it, and
 `python -m fantasyid_core demo --model FOLDER` shows it. --grade also says what is read of its identity tokens, of
-held-out people whose portraits lie in CACHE.
+held-out people whose portraits lie in CACHE; with --tokens-of, of those that the model folder OTHER makes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..tinymodel.models import TinyModels, save_tiny_models
-from ..tinymodel.sampler import ADAPTER_FILE, TRANSFORMER_FOLDER
+from ..tinymodel.sampler import ADAPTER_FILE, TRANSFORMER_FOLDER, load_networks
 from ..training.build import build_models
 from ..training.checkpoints import newest_good
 from ..training.config import config_from_dict
@@ -46,10 +46,16 @@ def snapshot(run: Path, folder: Path, dtype: torch.dtype = torch.bfloat16) -> tu
     return step, sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 
-def grade_run(run: Path, cache: Path, people: int = HELD_OUT) -> dict[str, float]:
-    """What the run's readout reads of the identity tokens of held-out people, as `readout.GATES` asks for it."""
+def grade_run(run: Path, cache: Path, people: int = HELD_OUT, tokens_of: Path | None = None) -> dict[str, float]:
+    """What the run's readout reads of the identity tokens of held-out people, as `readout.GATES` asks for it.
+
+    tokens_of: a model folder that makes the tokens instead of the run, such as a mean of its weights and others.
+    """
     _, models, network = _as_it_is(run, reads=True)
     reader = TokenReader(models.face_encoder, models.adapter)
+    if tokens_of:
+        other = load_networks(tokens_of)
+        reader = TokenReader(other.small.face_encoder, other.adapter)
     reader.readout = network.readout
     unseen = PortraitPairs(people, cache, held_out=True)
     unseen.build()
@@ -81,10 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="output folder of the run")
     parser.add_argument("folder", type=Path, help="where the networks are written to")
     parser.add_argument("--grade", type=Path, metavar="CACHE", help="grade the identity tokens as well")
+    parser.add_argument("--tokens-of", type=Path, metavar="OTHER", help="grade those that another model folder makes")
     arguments = parser.parse_args(argv)
     try:
         step, size = snapshot(arguments.run, arguments.folder)
-        marks = grade_run(arguments.run, arguments.grade) if arguments.grade else {}
+        marks = grade_run(arguments.run, arguments.grade, tokens_of=arguments.tokens_of) if arguments.grade else {}
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -21,6 +21,7 @@ from fantasyid_core.experiments.sharper_loss import (
     SharperLoss,
     SharperTask,
     from_pure_noise,
+    more_where_thin,
     more_where_twins_differ,
 )
 from fantasyid_core.experiments.snapshot import grade_run, snapshot
@@ -140,6 +141,15 @@ def test_the_error_counts_more_where_twins_differ():
     assert weights.shape == (4, 3, 1, 8, 8) and torch.equal(weights[2:], torch.ones(2, 3, 1, 8, 8))
     torch.testing.assert_close(weights[0, 0, 0, 0, 0], torch.tensor(1.5))
     torch.testing.assert_close(weights[1, 0, 0, 7, 0], torch.tensor(0.5))
+
+
+def test_thin_things_count_more_than_what_is_even():
+    videos = torch.full((2, 3, 2, 16, 16), 0.5)
+    videos[0, :, :, 8] = 0.0  # a line one pixel wide, as a frame of glasses; the second video is even
+    weights = more_where_thin(videos, more=3.0, apart=0.1)
+    assert weights.shape == (2, 1, 2, 16, 16) and torch.equal(weights[1], torch.ones(1, 2, 16, 16))
+    torch.testing.assert_close(weights.mean((1, 2, 3, 4)), torch.ones(2))
+    torch.testing.assert_close(weights[0, 0, 0, 8] / weights[0, 0, 0, 2], torch.full((16,), 4.0))
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 6), (0.6, 100, 140), (1.0, 200, 200)])
@@ -316,6 +326,8 @@ def test_a_run_that_was_stopped_equals_one_that_was_not(start, cache, tmp_path, 
     assert torch.equal(shown.small.face_encoder.layers[0].to_qkv.weight, expected)
     marks = grade_run(tmp_path / "b", cache, people=30)
     assert GATES.keys() <= marks.keys() and 0 <= marks["glasses"] <= 1
+    rounded = grade_run(tmp_path / "b", cache, people=30, tokens_of=tmp_path / "shown")
+    assert rounded["skin"] == pytest.approx(marks["skin"], abs=0.05) and rounded != marks
     assert snapshot_main([str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 2
 
 
