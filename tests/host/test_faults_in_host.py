@@ -50,7 +50,7 @@ def test_an_empty_or_broken_mask_beside_a_host():
 # FantasyID-Tiny with the host's own nodes
 
 
-@pytest.mark.parametrize("kind, threshold", [("EasyCache", 0.05), ("LazyCache", 0.2)])
+@pytest.mark.parametrize("kind, threshold", [("EasyCache", 0.02), ("LazyCache", 0.2)])
 def test_the_hosts_caches_take_the_small_model(host, decoded, kind, threshold):
     plain, cached, other = video(8), video(8), video(8)
     settings = {"reuse_threshold": threshold, "start_percent": 0.15, "end_percent": 0.95, "verbose": False}
