@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import pytest
 import torch
 from consisidgolden import write_arcface
 from PIL import Image
+from waiting import wait_for
 
 from fantasyid_core.__main__ import main
 from fantasyid_core.config import AdapterConfig, TransformerConfig
@@ -66,10 +66,7 @@ def resumed(workplace, tmp_path_factory):
         [sys.executable, "-m", "fantasyid_core", *arguments(workplace, out)], env={**os.environ, **ENVIRONMENT},
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    for _ in range(1200):
-        if videos(out) or run.poll() is not None:
-            break
-        time.sleep(0.1)
+    wait_for(lambda: videos(out) or run.poll() is not None)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     made = videos(out)

@@ -96,7 +96,9 @@ def test_a_peak_between_points_is_seen():
 
 @linux
 def test_another_process_is_measured_and_a_missing_one_is_told():
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    code = "print('begun', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline()  # before it, the process may not have its memory yet
         found = memory_use(process.pid)
         process.communicate(b"\n")
     assert 0 < found.private < found.resident <= found.most
