@@ -33,10 +33,10 @@ PROMPTS = (
 PLAIN = "plain"
 EDITS: dict[str, dict[str, float]] = {
     "wider face": {"face_width": 1.0},
-    "narrow jaw, long chin": {"jaw_width": -1.0, "chin_height": 1.0},
+    "narrow face, long chin": {"face_width": -1.0, "jaw_width": -1.0, "chin_height": 1.0},
 }
 """Name -> values of the editor's sliders."""
-MEASURED = {"wider face": "face_width", "narrow jaw, long chin": "jaw_width"}
+MEASURED = {"wider face": "face_width", "narrow face, long chin": "jaw_width"}
 """What the probe reads to tell how far an edit has moved a video."""
 VARIANTS = (PLAIN, *EDITS)
 CROWD = 50  # people among whom a clip has to find its own
