@@ -17,9 +17,11 @@ from ..files.checkpoint import Checkpoint, open_checkpoint
 from ..files.tensorfile import write_tensors
 from ..files.writing import write_aside
 
+_CURE = "Give two snapshots of the same networks."
+
 
 def mean_weights(first: Path, second: Path, folder: Path, share: float) -> int:
-    """Writes `folder` and returns the bytes of its weights. Whole numbers, and other files, are those of `second`.
+    """Writes `folder` and returns the bytes of its weights. Whole numbers and .json files are those of `second`.
 
     Raises ValueError for a share outside 0..1, and for folders of different networks; FileNotFoundError for a folder
     without weights; OSError when `folder` cannot be written.
@@ -28,14 +30,16 @@ def mean_weights(first: Path, second: Path, folder: Path, share: float) -> int:
         raise ValueError(f"Expected a share from 0 to 1, got {share}.")
     names = [sorted(path.relative_to(each) for path in each.rglob("*.safetensors")) for each in (first, second)]
     if not names[1]:
-        raise FileNotFoundError(f"Expected a folder with .safetensors files, got {second}.")
+        raise FileNotFoundError(f"Expected a folder with .safetensors files, got {second}. Give what `snapshot` wrote.")
     if names[0] != names[1]:
         differing = ", ".join(map(str, sorted(set(names[0]) ^ set(names[1]))))
-        raise ValueError(f"Expected the same files in {first} and {second}, got {differing} in one of them only.")
+        raise ValueError(
+            f"Expected the same files in {first} and {second}, got {differing} in one of them only. {_CURE}"
+        )
     pairs = {name: tuple(open_checkpoint(each / name) for each in (first, second)) for name in names[1]}
     for name, pair in pairs.items():
         _check_alike(str(name), *pair)
-    for path in (path for path in second.rglob("*.json") if path.is_file()):
+    for path in second.rglob("*.json"):
         with write_aside(folder / path.relative_to(second)) as aside:
             aside.write_bytes(path.read_bytes())
     for name, (one, other) in pairs.items():
@@ -54,14 +58,16 @@ def _mean(one: Checkpoint, other: Checkpoint, key: str, share: float):
 def _check_alike(name: str, one: Checkpoint, other: Checkpoint) -> None:
     keys = set(one), set(other)
     for key in sorted(keys[0] ^ keys[1]):
-        raise ValueError(f"Expected the same tensors in both files {name}, got {key} in one of them only.")
+        raise ValueError(f"Expected the same tensors in both files {name}, got {key} in one of them only. {_CURE}")
     for key in sorted(keys[0]):
         if one.tensors[key] != other.tensors[key]:
             raise ValueError(
-                f"Expected {key} alike in both files {name}, got {one.tensors[key]}, {other.tensors[key]}."
+                f"Expected {key} alike in both files {name}, got {one.tensors[key]}, {other.tensors[key]}. {_CURE}"
             )
     if dict(one.metadata) != dict(other.metadata):
-        raise ValueError(f"Expected one description in both files {name}, got {one.metadata} and {other.metadata}.")
+        raise ValueError(
+            f"Expected one description in both files {name}, got {one.metadata} and {other.metadata}. {_CURE}"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

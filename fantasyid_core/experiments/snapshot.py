@@ -52,10 +52,11 @@ def grade_run(run: Path, cache: Path, people: int = HELD_OUT, tokens_of: Path | 
     tokens_of: a model folder that makes the tokens instead of the run, such as a mean of its weights and others.
     """
     _, models, network = _as_it_is(run, reads=True)
-    reader = TokenReader(models.face_encoder, models.adapter)
+    face_encoder, adapter = models.face_encoder, models.adapter
     if tokens_of:
         other = load_networks(tokens_of)
-        reader = TokenReader(other.small.face_encoder, other.adapter)
+        face_encoder, adapter = other.small.face_encoder, other.adapter
+    reader = TokenReader(face_encoder, adapter)
     reader.readout = network.readout
     unseen = PortraitPairs(people, cache, held_out=True)
     unseen.build()
@@ -89,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--grade", type=Path, metavar="CACHE", help="grade the identity tokens as well")
     parser.add_argument("--tokens-of", type=Path, metavar="OTHER", help="grade those that another model folder makes")
     arguments = parser.parse_args(argv)
+    if arguments.tokens_of and not arguments.grade:
+        parser.error("--tokens-of says what is graded: give --grade CACHE as well, or leave it out.")
     try:
         step, size = snapshot(arguments.run, arguments.folder)
         marks = grade_run(arguments.run, arguments.grade, tokens_of=arguments.tokens_of) if arguments.grade else {}

@@ -120,12 +120,18 @@ def _eye(vertices: np.ndarray, mesh: MeshPlaces, side: str) -> np.ndarray:
 
 
 def similarity(wanted: np.ndarray, found: np.ndarray, weights=None) -> tuple[np.ndarray, float]:
-    """Rotation [3,3] and scale from places [N,3] to found ones, least squares with weights [N] (Umeyama 1991)."""
+    """Rotation [3,3] and scale from places [N,3] to found ones, least squares with weights [N] (Umeyama 1991).
+
+    Raises ValueError for places that lie on a line.
+    """
     weights = np.ones(len(wanted)) if weights is None else weights
     wanted, found = (each - np.average(each, axis=0, weights=weights) for each in (wanted, found))
     left, strengths, right = np.linalg.svd((weights[:, None] * found).T @ wanted)
     if not strengths[1] > 1e-9 * max(strengths[0], 1e-30):
-        raise ValueError("The head is squashed to a line or a point: expected a head. Make the shape again.")
+        raise ValueError(
+            "Expected places of a head, got places that are squashed to a line or a point. Make the shape again, or "
+            "detect the face again."
+        )
     signs = np.array([1, 1, np.sign(np.linalg.det(left @ right))])
     return (left * signs) @ right, float((strengths * signs).sum() / (weights @ wanted**2).sum())
 

@@ -50,7 +50,7 @@ class Pose:
 def pose_of(points: np.ndarray, wanted: np.ndarray, weights: np.ndarray) -> Pose:  # [N,3], [N,3], [N]
     """The pose that takes `wanted` places of an upright head to seen points, robustly.
 
-    Raises ValueError for points that are not finite or all at one place.
+    Raises ValueError for points that are not finite, on one line, or all at one place.
     """
     if not np.isfinite(points).all() or np.ptp(points[:, :2], axis=0).max() < 1e-6:
         raise ValueError("Expected finite points of a face, at different places. Detect the face again.")

@@ -242,6 +242,24 @@ def test_tokens_that_do_not_learn_get_no_gradient_from_the_readout(start, source
         assert any(reached) == tokens_learn and network.readout.gather.weight.grad.any()
 
 
+def test_pixels_count_more_where_the_picture_is_thin(start, source, monkeypatch):
+    config = load_config(CONFIG, [f"model.folder={start}"])
+    models = build_models(config)
+    batch = source.batch(source.chosen(0, 4, 0), np.random.default_rng(0))
+    batch = batch._replace(pictures=np.full_like(batch.pictures, 128))
+    batch.pictures[:, :, 8] = 0  # a line one pixel wide in all pictures, so that twins do not differ
+    truth = torch.from_numpy(batch.pictures).permute(0, 4, 1, 2, 3).float() / 255
+    monkeypatch.setattr(models.codec.vae, "decode", lambda latents: truth + 0.1 * (truth == 0))
+    plain, thin = (
+        SharperTask(models, config, torch.device("cpu"), SharperLoss(thin=more, gradient=0), source)
+        ._pixels(torch.from_numpy(batch.latents).float(), batch)
+        .sum()
+        .item()
+        for more in (0.0, 3.0)
+    )
+    assert thin > 2 * plain
+
+
 def test_pixels_count_more_where_twins_differ(start, source, monkeypatch):
     config = load_config(CONFIG, [f"model.folder={start}"])
     models = build_models(config)
@@ -329,6 +347,8 @@ def test_a_run_that_was_stopped_equals_one_that_was_not(start, cache, tmp_path, 
     rounded = grade_run(tmp_path / "b", cache, people=30, tokens_of=tmp_path / "shown")
     assert rounded["skin"] == pytest.approx(marks["skin"], abs=0.05) and rounded != marks
     assert snapshot_main([str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 2
+    with pytest.raises(SystemExit, match="2"):  # nothing is graded, so it could not be heeded
+        snapshot_main([str(tmp_path / "b"), str(tmp_path / "x"), "--tokens-of", str(tmp_path / "shown")])
 
 
 def test_a_run_without_a_taught_readout_is_graded_in_the_numbers_of_its_people(start, cache, tmp_path, monkeypatch):
