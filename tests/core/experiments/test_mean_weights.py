@@ -58,7 +58,8 @@ def test_other_networks_are_refused_and_nothing_is_written(other, tmp_path, chan
     else:
         save_file(tensors, path, {"kind": "something else"})
     assert main([str(folder), str(other), str(tmp_path / "out")]) == 2
-    assert "text_encoder.safetensors" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    error = capsys.readouterr().err
+    assert "text_encoder.safetensors" in error and "Give two snapshots" in error and not (tmp_path / "out").exists()
 
 
 def test_a_share_is_a_share_and_an_empty_folder_is_told(other, tmp_path):

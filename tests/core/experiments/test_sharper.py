@@ -246,7 +246,7 @@ def test_pixels_count_more_where_the_picture_is_thin(start, source, monkeypatch)
     config = load_config(CONFIG, [f"model.folder={start}"])
     models = build_models(config)
     batch = source.batch(source.chosen(0, 4, 0), np.random.default_rng(0))
-    batch = batch._replace(pictures=np.full_like(batch.pictures, 128))
+    batch = replace(batch, pictures=np.full_like(batch.pictures, 128))
     batch.pictures[:, :, 8] = 0  # a line one pixel wide in all pictures, so that twins do not differ
     truth = torch.from_numpy(batch.pictures).permute(0, 4, 1, 2, 3).float() / 255
     monkeypatch.setattr(models.codec.vae, "decode", lambda latents: truth + 0.1 * (truth == 0))

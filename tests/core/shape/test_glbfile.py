@@ -96,6 +96,16 @@ def test_nodes_above_place_the_head(tmp_path):
     np.testing.assert_allclose(read(tmp_path, glb).vertices, VERTICES + [0, 0.1, 0], atol=1e-7)
 
 
+def test_rotations_of_another_length_count_as_of_length_one_and_of_none_are_refused(tmp_path):
+    glb, _ = head()
+    glb.document["nodes"] = [{"mesh": 0, "rotation": [2 * value for value in TURN]}]
+    x, y, z = VERTICES.T
+    np.testing.assert_allclose(read(tmp_path, glb).vertices, np.stack([z, y, -x]).T, atol=1e-6)
+    glb.document["nodes"] = [{"mesh": 0, "rotation": [0.0, 0.0, 0.0, 0.0]}]
+    with pytest.raises(ValueError, match="zero norm.*Export it again"):
+        read(tmp_path, glb)
+
+
 def test_what_is_not_in_the_scene_is_not_read(tmp_path):
     glb, primitive = head()
     glb.document["meshes"].append({"primitives": [primitive]})
