@@ -71,11 +71,13 @@ def _as_it_is(run: Path, reads: bool = False) -> tuple[int, TrainedModels, Sharp
     about = json.loads((state / "state.json").read_text(encoding="utf-8"))
     config = config_from_dict(about["config"])
     models = build_models(config)
-    network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
+    average = load_file(state / "average.safetensors")
+    vae = models.codec.vae if any(name.startswith("vae.") for name in average) else None
+    network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder, vae)
     # The mean and the spread of the looks' numbers do not learn, so that they are no part of checkpoints.
     if not read_as_taught(network, config.model.folder) and reads:
         network.readout.fit(clips_of(config, models).numbers())
-    missing, unknown = network.load_state_dict(load_file(state / "average.safetensors"), strict=False)
+    missing, unknown = network.load_state_dict(average, strict=False)
     learns = {name for name, value in network.named_parameters() if value.requires_grad}
     if unknown or learns & set(missing):
         raise ValueError(f"{state} holds other networks than its config builds: {[*unknown, *missing][:5]}.")

@@ -57,10 +57,11 @@ class PlainAttention(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
     @staticmethod
-    def _attend(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **_):
+    def _attend(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None):
         if attn_mask is not None or dropout_p or is_causal:
             raise ValueError("Expected attention without mask and dropout, which the small networks have none of.")
-        return torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, -1) @ value
+        scale = query.shape[-1] ** -0.5 if scale is None else scale
+        return torch.softmax(query @ key.transpose(-1, -2) * scale, -1) @ value
 
 
 @contextmanager

@@ -40,7 +40,8 @@ class SharperRun(Run):
 
     def make_network(self) -> SharperDenoiser:
         models = self.models
-        network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder)
+        vae = models.codec.vae if self._loss.decoder else None
+        network = SharperDenoiser(models.transformer, models.adapter, models.text_encoder, models.face_encoder, vae)
         if not read_as_taught(network, self.config.model.folder):
             network.readout.fit(self._clips.numbers())
         return network
@@ -86,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", help="folder of the run")
     parser.add_argument("changes", nargs="*", metavar="key=value", help="changes to the config")
     parser.add_argument("--pixels-from", type=int, help="step from which pixels count as well")
+    parser.add_argument("--decoder", type=float, default=SharperLoss.decoder, help="0: the VAE's decoder is frozen")
     parser.add_argument("--reading-from", type=int, default=0, help="step from which the tokens learn by the readout")
     arguments = parser.parse_intermixed_args(argv)
     try:
@@ -93,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load_config(CONFIG, [*own, *arguments.changes])
         start = arguments.pixels_from
         start = config.steps * 2 // 3 if start is None else start
-        loss = SharperLoss(pixels_from=start, reading_from=arguments.reading_from)
+        loss = SharperLoss(pixels_from=start, reading_from=arguments.reading_from, decoder=arguments.decoder)
         print(train_sharper(config, loss), flush=True)
         return 0
     except (ValueError, OSError, RuntimeError) as error:

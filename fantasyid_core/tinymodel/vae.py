@@ -26,6 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+LINEAR_MAPS = ("first_out.", "group_out.")
+DECODER_PARTS = ("decoder.", *LINEAR_MAPS)
+"""How the names of the weights begin that decode; all others encode."""
+
 
 @dataclass(frozen=True)
 class VaeConfig:

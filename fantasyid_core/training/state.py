@@ -197,6 +197,16 @@ def _load_optimizer(denoiser: nn.Module, optimizer, path: Path, groups: list) ->
         state.setdefault(parameter, {})[key] = value
     content = {"state": state, "param_groups": groups}
     distributed.set_optimizer_state_dict(denoiser, _bare(optimizer), content, options=_options())
+    _lay_out_as_weights(_bare(optimizer).state)
+
+
+def _lay_out_as_weights(states: dict) -> None:
+    """Files hold rows one after another. Kernels may lie in memory otherwise (`channels_last`), and PyTorch's fused
+    AdamW takes moments and weights in the order of the memory."""
+    for parameter, values in states.items():
+        for key, value in values.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _tensors_in(path: Path) -> dict[str, Tensor]:

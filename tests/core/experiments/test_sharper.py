@@ -20,9 +20,12 @@ from fantasyid_core.experiments.sharper_loss import (
     SharperDenoiser,
     SharperLoss,
     SharperTask,
+    decoded_pixels,
+    free_decoder,
     from_pure_noise,
     more_where_thin,
     more_where_twins_differ,
+    pixel_errors,
 )
 from fantasyid_core.experiments.snapshot import grade_run, snapshot
 from fantasyid_core.experiments.snapshot import main as snapshot_main
@@ -80,8 +83,10 @@ def test_plain_attention_is_attention():
     fused = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     with PlainAttention():
         torch.testing.assert_close(torch.nn.functional.scaled_dot_product_attention(q, k, v), fused)
+        scaled = torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=1.0)
         with pytest.raises(ValueError, match="without mask"):
             torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(scaled, torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=1.0))
 
 
 def test_teaching_that_was_stopped_equals_one_that_was_not(tmp_path):
@@ -172,6 +177,7 @@ def test_a_share_of_pure_noise_is_a_share(pure):
     [
         ([], SharperLoss(pixels_from=6)),
         (["--pixels-from", "2", "--reading-from", "3"], SharperLoss(pixels_from=2, reading_from=3)),
+        (["--decoder", "0"], SharperLoss(pixels_from=6, decoder=0)),
     ],
 )
 def test_flags_of_the_command_reach_the_loss(flags, expected, tmp_path, monkeypatch, capsys):
@@ -221,7 +227,38 @@ def charged(start, source, monkeypatch):
 
 
 def test_who_says_v_is_charged_nothing_at_any_noise(charged):
-    assert charged(SharperLoss())[0].abs().max() < 1e-6
+    assert charged(SharperLoss(decoder=0))[0].abs().max() < 1e-6
+
+
+def test_a_decoder_that_learns_pays_for_true_latents_too(charged):
+    """So it stays the inverse of the encoder. All clips pay alike, since one number is added for the few decoded."""
+    paid = charged(SharperLoss(decoder=2.0))[0]
+    assert 0.02 < paid[0] < 0.3 and (paid - paid[0]).abs().max() < 1e-6
+    torch.testing.assert_close(charged(SharperLoss(decoder=1.0))[0], paid / 2)
+
+
+def test_decoded_pixels_are_what_the_vae_decodes_but_not_clamped():
+    vae = load_vae()
+    latents = 2 * torch.randn(1, 3, 32, 4, 4, generator=torch.Generator().manual_seed(0))
+    decoded, clamped = decoded_pixels(vae, latents), vae.decode(latents.transpose(1, 2))
+    torch.testing.assert_close(decoded.clamp(0, 1), clamped, atol=0.03, rtol=0)
+    assert decoded.max() > 1.05  # wrong, and must be heard of it
+
+
+def test_squared_errors_count_as_the_loss_says():
+    truth, decoded = torch.zeros(2, 3, 1, 8, 8), torch.full((2, 3, 1, 8, 8), 0.1)
+    torch.testing.assert_close(pixel_errors(decoded, truth, SharperLoss(squared=0)), torch.full((2,), 0.1))
+    torch.testing.assert_close(pixel_errors(decoded, truth, SharperLoss(squared=5)), torch.full((2,), 0.15))
+    halved = pixel_errors(decoded, truth, SharperLoss(squared=5), 0.5)
+    torch.testing.assert_close(halved, torch.full((2,), 0.075))
+
+
+def test_the_encoder_does_not_learn_with_the_decoder():
+    vae = load_vae()
+    free_decoder(vae)
+    learns = {name.split(".")[0] for name, value in vae.named_parameters() if value.requires_grad}
+    frozen = {name.split(".")[0] for name, value in vae.named_parameters() if not value.requires_grad}
+    assert learns == {"decoder", "first_out", "group_out"} and frozen == {"encoder", "first_in", "group_in"}
 
 
 def test_tokens_learn_from_the_readout_later_than_it_from_them(charged):
@@ -249,7 +286,7 @@ def test_pixels_count_more_where_the_picture_is_thin(start, source, monkeypatch)
     batch = replace(batch, pictures=np.full_like(batch.pictures, 128))
     batch.pictures[:, :, 8] = 0  # a line one pixel wide in all pictures, so that twins do not differ
     truth = torch.from_numpy(batch.pictures).permute(0, 4, 1, 2, 3).float() / 255
-    monkeypatch.setattr(models.codec.vae, "decode", lambda latents: truth + 0.1 * (truth == 0))
+    monkeypatch.setattr(models.codec.vae, "raw_pictures", lambda latents: truth + 0.1 * (truth == 0))
     plain, thin = (
         SharperTask(models, config, torch.device("cpu"), SharperLoss(thin=more, gradient=0), source)
         ._pixels(torch.from_numpy(batch.latents).float(), batch)
@@ -269,7 +306,7 @@ def test_pixels_count_more_where_twins_differ(start, source, monkeypatch):
 
     def costs(wrong_there: bool) -> list[float]:
         wrong = 0.1 * (differs == wrong_there)
-        monkeypatch.setattr(models.codec.vae, "decode", lambda latents: truth + wrong)
+        monkeypatch.setattr(models.codec.vae, "raw_pictures", lambda latents: truth + wrong)
         made = []
         for more in (0.0, 4.0):  # fewer clips than the eight that are decoded
             task = SharperTask(
@@ -342,6 +379,10 @@ def test_a_run_that_was_stopped_equals_one_that_was_not(start, cache, tmp_path, 
     shown, average = load_networks(tmp_path / "shown"), tmp_path / "b" / "checkpoints" / "step-00000003"
     expected = load_file(average / "average.safetensors")["face_encoder.layers.0.to_qkv.weight"].bfloat16().float()
     assert torch.equal(shown.small.face_encoder.layers[0].to_qkv.weight, expected)
+    decoder, was = shown.small.vae.decoder, load_networks(start).small.vae.decoder
+    expected = load_file(average / "average.safetensors")["vae.decoder.stem.weight"].bfloat16().float()
+    assert torch.equal(decoder.stem.weight, expected) and not torch.equal(decoder.stem.weight, was.stem.weight)
+    assert torch.equal(shown.small.vae.encoder.head.weight, load_vae().encoder.head.weight)
     marks = grade_run(tmp_path / "b", cache, people=30)
     assert GATES.keys() <= marks.keys() and 0 <= marks["glasses"] <= 1
     rounded = grade_run(tmp_path / "b", cache, people=30, tokens_of=tmp_path / "shown")
@@ -386,6 +427,7 @@ def test_a_run_reads_with_what_reading_has_taught(start):
     taught = load_file(start / READOUT_FILE)
     run = SharperRun.__new__(SharperRun)
     run.config, run.models = load_config(CONFIG, [f"model.folder={start}"]), models
+    run._loss = SharperLoss()
     own = run.make_network().readout.state_dict()
     assert own.keys() == taught.keys() and all(torch.equal(own[name], taught[name]) for name in own)
 
